@@ -4,9 +4,10 @@
 #
 #   tests/machine.sh [--memory 2G] [--timeout 300] --script FILE [SRC[:DEST]]...
 #
-# Boots Debian's cloud kernel under QEMU's emulation, copies each SRC to DEST (unless
-# named, /<its last part>; into DEST if that ends in /; a program brings the libraries that it is linked to), and
-# runs FILE with busybox's sh. In there: root, 2 CPUs, /dev/kvm, cgroup v2 with its
+# Boots Debian's cloud kernel under QEMU's emulation, copies each SRC (a file or a
+# folder) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
+# named; one that ends in / is a folder to copy into. A program brings the libraries
+# that it is linked to. In there: root, 2 CPUs, /dev/kvm, cgroup v2 with its
 # controllers on, a tmpfs as root, the loopback interface, no other network.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
