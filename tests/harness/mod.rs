@@ -1,0 +1,5 @@
+//! What the tests of several subjects share.
+#![allow(dead_code)]
+
+pub mod containerd;
+pub mod images;
