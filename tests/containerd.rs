@@ -13,14 +13,18 @@ use harness::containerd::{
 };
 use harness::images;
 
-/// Says a line, ends with 3 when it is asked to.
+/// Says a line at the start and at each SIGUSR1, ends with 3 when it is asked to.
 const SIDECAR: &str = "trap 'echo asked to stop; exit 3' TERM
+trap 'echo still here' USR1
+echo $$ >/tmp/pid
 echo hello from the sidecar
 while :; do sleep 0.05; done";
 
 const MIB: i64 = 1 << 20;
 
 /// The guests that the tests run, as `fixtures/bin` names them.
+/// `sleep` says `tick N` once a second.
+const SLEEP: &str = "sleep-linux64";
 const SPIN: &str = "spin-linux64";
 const EXIT: &str = "exit-pvh";
 const HELLO: &str = "hello-multiboot1";
@@ -57,17 +61,19 @@ fn a_sidecar_and_a_unikernel_in_one_pod() -> Result {
         return Ok(());
     }
     let mut containerd = Containerd::start(&runu())?;
-    for guest in [SPIN, EXIT] {
+    for guest in [SLEEP, EXIT] {
         containerd.import(&images::unikernel(guest)?)?;
     }
     let before = containerd.census()?;
     for round in 0..rounds()? {
-        // Every second round containerd dies in the middle; eight rounds meet
-        // every ending with and without that.
+        // Every second round containerd dies in the middle, in every third the
+        // containers see each other's processes; eight rounds meet every ending
+        // with and without a death.
         let dies = round % 2 == 1;
+        let share_pids = round % 3 == 1;
         let ending = ENDINGS[(round + round / 4) % 4];
-        println!("round {round}: {ending:?}, containerd dies: {dies}");
-        let mixed = run_mixed(&containerd)?;
+        println!("round {round}: {ending:?}, containerd dies: {dies}, pids shared: {share_pids}");
+        let mixed = run_mixed(&containerd, share_pids)?;
         a_unikernels_exit_code_arrives(&containerd, &mixed.pod)?;
         if dies {
             containerd.kill_and_restart()?;
@@ -79,13 +85,14 @@ fn a_sidecar_and_a_unikernel_in_one_pod() -> Result {
     Ok(())
 }
 
-fn run_mixed(containerd: &Containerd) -> Result<Mixed> {
+fn run_mixed(containerd: &Containerd, share_pids: bool) -> Result<Mixed> {
     let pod = containerd.run_pod(&PodSpec {
         name: "mixed",
+        share_pids,
         ..Default::default()
     })?;
     let sidecar = containerd.run(&pod, &sidecar())?;
-    let unikernel = containerd.run(&pod, &unikernel(SPIN, &[]))?;
+    let unikernel = containerd.run(&pod, &unikernel(SLEEP, &[]))?;
     Ok(Mixed {
         pod,
         sidecar,
@@ -99,17 +106,21 @@ fn both_run(containerd: &Containerd, mixed: &Mixed) -> Result {
     assert!(ip.starts_with("10.88.77."), "the pod's address: {ip:?}");
 
     mixed.sidecar.wait_log("stdout", "hello from the sidecar")?;
-    mixed.unikernel.wait_log("stdout", "spinning")?;
+    // One tick from now on: a log goes on after containerd's death.
+    let ticks = mixed.unikernel.log("stdout")?.lines().count();
+    let next = format!("tick {}\n", ticks + 1);
+    mixed.unikernel.wait_log("stdout", &next)?;
     for container in [&mixed.sidecar, &mixed.unikernel] {
         let status = containerd.status(container)?;
         assert_eq!(status.state(), ContainerState::Running, "{status:?}");
     }
 
-    let answer = containerd.exec(&mixed.sidecar, &["sh", "-c", "echo here; exit 5"])?;
-    assert_eq!(
-        (answer.stdout.as_slice(), answer.exit_code),
-        (&b"here\n"[..], 5)
-    );
+    let script = "kill -USR1 $(cat /tmp/pid); echo here; exit 5";
+    let answer = containerd.exec(&mixed.sidecar, &["sh", "-c", script])?;
+    assert_eq!(answer.stdout, b"here\n");
+    assert_eq!(answer.exit_code, 5);
+    assert_eq!(answer.stderr, b"");
+    mixed.sidecar.wait_log("stdout", "still here")?;
 
     let refusal = containerd
         .exec(&mixed.unikernel, &["sh"])
@@ -189,10 +200,10 @@ fn an_exit_while_containerd_is_down_arrives() -> Result {
         return Ok(());
     }
     let mut containerd = Containerd::start(&runu())?;
-    containerd.import(&images::unikernel(SPIN)?)?;
+    containerd.import(&images::unikernel(SLEEP)?)?;
     let before = containerd.census()?;
 
-    let mixed = run_mixed(&containerd)?;
+    let mixed = run_mixed(&containerd, false)?;
     mixed.sidecar.wait_log("stdout", "hello from the sidecar")?;
     let pids = [
         containerd.pid(&mixed.sidecar)?,
@@ -477,7 +488,7 @@ fn missing_for_unikernels() -> Option<String> {
     if !Path::new("/dev/kvm").exists() {
         return Some("/dev/kvm is missing".to_owned());
     }
-    let absent = [SPIN, EXIT, HELLO]
+    let absent = [SLEEP, SPIN, EXIT, HELLO]
         .map(|guest| images::guests_dir().join(guest))
         .into_iter()
         .find(|file| !file.exists())?;

@@ -75,7 +75,18 @@ messages! {
         namespace: String = "3" [string],
         attempt: u32 = "4" [uint32],
     }
-    LinuxPodSandboxConfig { cgroup_parent: String = "1" [string] }
+    // Both security contexts have much more.
+    NamespaceOption { pid: i32 = "2" [enumeration = "NamespaceMode"] }
+    LinuxSandboxSecurityContext {
+        namespace_options: Option<NamespaceOption> = "1" [message, optional],
+    }
+    LinuxContainerSecurityContext {
+        namespace_options: Option<NamespaceOption> = "3" [message, optional],
+    }
+    LinuxPodSandboxConfig {
+        cgroup_parent: String = "1" [string],
+        security_context: Option<LinuxSandboxSecurityContext> = "2" [message, optional],
+    }
     PodSandboxConfig {
         metadata: Option<PodSandboxMetadata> = "1" [message, optional],
         hostname: String = "2" [string],
@@ -101,6 +112,7 @@ messages! {
     LinuxContainerResources { memory_limit_in_bytes: i64 = "4" [int64] }
     LinuxContainerConfig {
         resources: Option<LinuxContainerResources> = "1" [message, optional],
+        security_context: Option<LinuxContainerSecurityContext> = "2" [message, optional],
     }
     ContainerConfig {
         metadata: Option<ContainerMetadata> = "1" [message, optional],
@@ -165,4 +177,12 @@ pub enum ContainerState {
 pub enum PodSandboxState {
     Ready = 0,
     NotReady = 1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum NamespaceMode {
+    Pod = 0,
+    Container = 1,
+    Node = 2,
 }

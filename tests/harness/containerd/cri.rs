@@ -23,12 +23,16 @@ pub struct PodSpec<'a> {
     /// Empty for the default runtime.
     pub runtime_handler: &'a str,
     pub annotations: &'a [(&'a str, &'a str)],
+    /// One pid namespace for all of its containers; otherwise one for each,
+    /// which is the kubelet's default.
+    pub share_pids: bool,
 }
 
 /// A pod that was started.
 pub struct Pod {
     pub id: String,
     config: api::PodSandboxConfig,
+    namespaces: api::NamespaceOption,
 }
 
 /// A container to create.
@@ -97,6 +101,12 @@ impl Containerd {
         let uid = format!("{}-{}", spec.name, COUNT.fetch_add(1, Ordering::Relaxed));
         let logs = self.node.dir().join("logs").join(&uid);
         fs::create_dir_all(&logs)?;
+        let namespaces = api::NamespaceOption {
+            pid: match spec.share_pids {
+                true => api::NamespaceMode::Pod.into(),
+                false => api::NamespaceMode::Container.into(),
+            },
+        };
         let config = api::PodSandboxConfig {
             metadata: Some(api::PodSandboxMetadata {
                 name: spec.name.to_owned(),
@@ -109,6 +119,9 @@ impl Containerd {
             annotations: owned(spec.annotations),
             linux: Some(api::LinuxPodSandboxConfig {
                 cgroup_parent: self.node.cgroup().to_owned(),
+                security_context: Some(api::LinuxSandboxSecurityContext {
+                    namespace_options: Some(namespaces.clone()),
+                }),
             }),
         };
         let request = api::RunPodSandboxRequest {
@@ -119,6 +132,7 @@ impl Containerd {
         Ok(Pod {
             id: answer.pod_sandbox_id,
             config,
+            namespaces,
         })
     }
 
@@ -161,6 +175,9 @@ impl Containerd {
             linux: Some(api::LinuxContainerConfig {
                 resources: Some(api::LinuxContainerResources {
                     memory_limit_in_bytes: spec.memory_limit,
+                }),
+                security_context: Some(api::LinuxContainerSecurityContext {
+                    namespace_options: Some(pod.namespaces.clone()),
                 }),
             }),
         };
