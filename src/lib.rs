@@ -1,1 +1,166 @@
-//! placeholder
+//! runu: one OCI runtime for ordinary containers and unikernels.
+//!
+//! A call goes one way:
+//!
+//! ```text
+//! argv ─► cli ─► bundle ─► facts ─► policy ─► decision
+//!                                              ├─ container ─► runc (execve, argv untouched)
+//!                                              ├─ unikernel ─► lifecycle ─► vmm
+//!                                              └─ deny ──────► one clear error
+//! a verb with an ID ─► is the ID in runu's own store? ─► lifecycle : runc
+//! any other verb    ─► runc; `list` merges both
+//! ```
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`cli`] | command lines: runc's grammar, and the verbs of runu's own |
+//! | [`config`] | the node's configuration |
+//! | [`bundle`] | config.json, and files beneath a rootfs |
+//! | [`facts`] | what can be seen of a bundle; it judges nothing |
+//! | [`policy`] | rules, and the decision with its reason |
+//! | [`plan`] | facts turned into a machine's description |
+//! | [`guest`] | what a guest wants on its command line |
+//! | [`explain`] | a decision for people and for programs |
+//! | [`runc`] | the delegate: found, guarded against, executed |
+//! | [`lifecycle`] | a unikernel from `create` to `delete`, and the store |
+//! | [`vmm`] | the KVM monitor; it knows nothing of containers |
+//! | [`exit`] | an error's way to stderr and the caller's log |
+
+pub mod bundle;
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod explain;
+pub mod facts;
+pub mod guest;
+pub mod lifecycle;
+pub mod plan;
+pub mod policy;
+pub mod runc;
+pub mod vmm;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+
+use bundle::Bundle;
+use cli::{Command, Create, Format, Invocation, Verb, own};
+use config::Config;
+use facts::Facts;
+use lifecycle::{Request, Store};
+use policy::{Outcome, Policy};
+
+/// runc's exit code for an `exec` that could not be done.
+const EXEC_FAILED: u8 = 255;
+
+/// The whole program: does what `argv` asks, reports an error, gives the exit
+/// code. Does not return where runc takes over.
+pub fn run(argv: Vec<OsString>) -> ExitCode {
+    let call = Invocation::parse(argv);
+    dispatch(&call).unwrap_or_else(|error| {
+        exit::report(&call.globals, &error);
+        match call.command {
+            Command::OnContainer {
+                verb: Verb::Exec, ..
+            } => ExitCode::from(EXEC_FAILED),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+fn dispatch(call: &Invocation) -> Result<ExitCode> {
+    let store = || Store::of(call.globals.root.as_deref());
+    match &call.command {
+        Command::Create(args) => create(call, args),
+        Command::OnContainer { id, verb } if store().holds(id) => {
+            lifecycle::answer(&store(), id, verb)
+        }
+        Command::List { format, quiet } => list(call, &store(), *format, *quiet),
+        Command::Own(own::Command::Explain(args)) => explain::explain(args),
+        Command::Own(own::Command::Help) => Ok(print(&own::help())),
+        Command::Own(own::Command::Usage(usage)) => usage.exit(),
+        Command::Version => Ok(print(&version())),
+        // A broken configuration must not keep a container from being stopped.
+        Command::OnContainer { .. } | Command::Delegate => {
+            delegate(&Config::load().unwrap_or_default(), call)
+        }
+    }
+}
+
+/// `create` and `run`: looks at the bundle, decides, and goes one of three ways.
+fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
+    let config = Config::load()?;
+    let bundle = Bundle::open(&args.bundle)?;
+    let (facts, files) = Facts::gather(&bundle)?;
+    let decision = policy::decide(&Policy::default_rules()?, &facts);
+    match decision.outcome {
+        Outcome::Container if Store::of(call.globals.root.as_deref()).holds(&args.id) => {
+            Err(lifecycle::Error::Exists {
+                id: args.id.clone(),
+            }
+            .into())
+        }
+        Outcome::Container => delegate(&config, call),
+        Outcome::Deny => Err(anyhow!("{}", decision.reason)),
+        Outcome::Unikernel(plan) => {
+            let globals = &call.globals;
+            let request = Request {
+                globals,
+                args,
+                bundle: &bundle,
+                rule: decision.rule,
+                plan,
+                files,
+            };
+            match args.run {
+                Some(_) => Ok(lifecycle::run(request)?),
+                None => lifecycle::create(request)
+                    .map(|_| ExitCode::SUCCESS)
+                    .map_err(Into::into),
+            }
+        }
+    }
+}
+
+/// `list`: runc's own where runu has none, else both in one table.
+fn list(call: &Invocation, store: &Store, format: Format, quiet: bool) -> Result<ExitCode> {
+    let config = Config::load().unwrap_or_default();
+    let mut rows = lifecycle::rows(store);
+    if rows.is_empty() {
+        return delegate(&config, call);
+    }
+    if runc::find(&config).is_ok() {
+        let root = call
+            .globals
+            .root
+            .iter()
+            .flat_map(|r| ["--root".into(), r.into()]);
+        let args: Vec<OsString> = root
+            .chain(["list", "--format", "json"].map(OsString::from))
+            .collect();
+        let theirs: Option<Vec<lifecycle::Row>> =
+            serde_json::from_slice(&runc::output(&config, &args)?)?;
+        rows.extend(theirs.unwrap_or_default());
+    }
+    lifecycle::print_list(&rows, format, quiet);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
+    match runc::exec(config, &call.argv)? {}
+}
+
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+/// Callers read the first line for a version and look for the word "spec".
+fn version() -> String {
+    format!(
+        "runu version {}\nspec: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        oci_spec::runtime::VERSION
+    )
+}

@@ -1,1 +1,7 @@
-fn main() {}
+//! argv → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runu::run(std::env::args_os().collect())
+}

@@ -1,5 +1,64 @@
 //! What the tests of several subjects share.
-#![allow(dead_code)]
+//!
+//! Everything a test makes lies in a temporary folder or is named by a guard
+//! that removes it when the test ends, well or not.
+#![allow(dead_code)] // Each test file uses its own part.
 
+pub mod bundle;
 pub mod containerd;
+pub mod elf;
+pub mod guard;
 pub mod images;
+pub mod program;
+
+use std::path::PathBuf;
+
+/// The repository, or the folder that holds its `fixtures` where the tests run
+/// elsewhere (`RUNU_TEST_DIR`: the emulated machine).
+pub fn repository() -> PathBuf {
+    std::env::var_os("RUNU_TEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+/// The program under test.
+pub fn runu() -> PathBuf {
+    std::env::var_os("RUNU_TEST_BIN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_runu")), PathBuf::from)
+}
+
+/// A test guest's kernel, built by `make -C fixtures/guests`.
+pub fn guest(name: &str, abi: &str) -> PathBuf {
+    let path = repository()
+        .join("fixtures/bin")
+        .join(format!("{name}-{abi}"));
+    assert!(
+        path.is_file(),
+        "{} is not there: make -C fixtures/guests",
+        path.display()
+    );
+    path
+}
+
+/// Says why a test cannot run here and gives true; where all must run
+/// (`RUNU_TEST_REQUIRE_ALL`), fails it instead.
+pub fn skip(why: &str) -> bool {
+    let all = std::env::var_os("RUNU_TEST_REQUIRE_ALL").is_some();
+    assert!(!all, "cannot run here: {why}");
+    eprintln!("SKIPPED: {why}");
+    true
+}
+
+/// Whether what boots a guest is missing, said aloud: root, /dev/kvm.
+pub fn cannot_boot() -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("this test makes namespaces and cgroups: it needs root");
+    }
+    match std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+    {
+        Ok(_) => false,
+        Err(e) => skip(&format!("/dev/kvm: {e}")),
+    }
+}

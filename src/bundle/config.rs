@@ -1,0 +1,87 @@
+//! What a decision needs of config.json, and no more.
+//!
+//! `oci_spec::runtime::Spec` is the whole of it, and is what the container
+//! around a unikernel is built from. Here a smaller view serves: a value that
+//! this build's `Spec` does not know (a capability, a namespace of next year's
+//! kernel) must not keep an ordinary container from runc.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The parts of config.json that are looked at (runtime-spec, config.md).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    #[serde(default)]
+    pub oci_version: String,
+    pub annotations: Option<BTreeMap<String, String>>,
+    pub root: Option<Root>,
+    pub process: Option<Process>,
+    pub linux: Option<Linux>,
+}
+
+/// `root`.
+#[derive(Debug, Deserialize)]
+pub struct Root {
+    /// Absolute, or relative to the bundle.
+    pub path: PathBuf,
+}
+
+/// `process`.
+#[derive(Debug, Deserialize)]
+pub struct Process {
+    pub args: Option<Vec<String>>,
+    #[serde(default)]
+    pub terminal: bool,
+}
+
+/// `linux`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Linux {
+    pub cgroups_path: Option<PathBuf>,
+    pub resources: Option<Resources>,
+}
+
+/// `linux.resources`.
+#[derive(Debug, Deserialize)]
+pub struct Resources {
+    pub memory: Option<Memory>,
+}
+
+/// `linux.resources.memory`.
+#[derive(Debug, Deserialize)]
+pub struct Memory {
+    /// Bytes; -1 is unlimited.
+    pub limit: Option<i64>,
+}
+
+impl Config {
+    /// An annotation's value.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// `process.args`, empty where there are none.
+    pub fn args(&self) -> &[String] {
+        self.process
+            .as_ref()
+            .and_then(|p| p.args.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// `linux.resources.memory.limit` in bytes, where it limits anything.
+    pub fn memory_limit(&self) -> Option<u64> {
+        let limit = self
+            .linux
+            .as_ref()?
+            .resources
+            .as_ref()?
+            .memory
+            .as_ref()?
+            .limit?;
+        u64::try_from(limit).ok().filter(|&bytes| bytes > 0)
+    }
+}

@@ -1,0 +1,124 @@
+//! A bundle on disk: config.json as far as a decision needs it, and the root
+//! file system, from which files are opened beneath the root only.
+
+mod config;
+mod rootfs;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+pub use config::Config;
+pub use rootfs::{FileError, Rootfs};
+
+/// The largest config.json that is read, in bytes. Kubernetes caps a pod's
+/// annotations at 256 KiB, and what the kubelet adds is of that order too.
+const CONFIG_LIMIT: u64 = 4 << 20;
+
+/// A bundle whose config.json has been read. It is read once: an edit of the
+/// file after that changes nothing.
+#[derive(Debug)]
+pub struct Bundle {
+    /// The bundle's folder, absolute and without symlinks.
+    pub path: PathBuf,
+    pub config: Config,
+}
+
+/// Why a bundle cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("bundle {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("bundle {} has no config.json: is this the bundle's folder?", path.display())]
+    NoConfig { path: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not a regular file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{} has {size} bytes, {} are the most that is read", path.display(), CONFIG_LIMIT)]
+    TooLarge { path: PathBuf, size: u64 },
+    #[error("{} is not a runtime-spec configuration: {source}", path.display())]
+    Syntax {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("{} names no root.path", path.display())]
+    NoRoot { path: PathBuf },
+    #[error("rootfs {}: {source}", path.display())]
+    Root { path: PathBuf, source: io::Error },
+}
+
+impl Bundle {
+    /// Reads the bundle in the folder `path` (relative paths and symlinks are
+    /// resolved).
+    ///
+    /// # Errors
+    /// One that names the file and its fault; nothing is written anywhere.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let folder = path.canonicalize().map_err(|source| Error::Folder {
+            path: path.to_owned(),
+            source,
+        })?;
+        let text = read_config(&folder)?;
+        let config = serde_json::from_slice(&text).map_err(|source| Error::Syntax {
+            path: folder.join("config.json"),
+            source,
+        })?;
+        Ok(Self {
+            path: folder,
+            config,
+        })
+    }
+
+    /// The root file system's folder, absolute (runtime-spec, config.md, "Root").
+    pub fn rootfs_path(&self) -> Option<PathBuf> {
+        self.config
+            .root
+            .as_ref()
+            .map(|root| self.path.join(&root.path))
+    }
+
+    /// Opens the root file system.
+    ///
+    /// # Errors
+    /// When there is none, or it is no folder.
+    pub fn rootfs(&self) -> Result<Rootfs, Error> {
+        let path = self.rootfs_path().ok_or_else(|| Error::NoRoot {
+            path: self.path.join("config.json"),
+        })?;
+        Rootfs::open(&path).map_err(|source| Error::Root { path, source })
+    }
+}
+
+fn read_config(folder: &Path) -> Result<Vec<u8>, Error> {
+    let path = folder.join("config.json");
+    // A FIFO must not hold us up, a terminal must not become ours.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    let file = match File::options().read(true).custom_flags(flags).open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NoConfig {
+                path: folder.to_owned(),
+            });
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    let metadata = file.metadata().map_err(|source| Error::Read {
+        path: path.clone(),
+        source,
+    })?;
+    if !metadata.is_file() {
+        return Err(Error::NotAFile { path });
+    }
+    let size = metadata.len();
+    if size > CONFIG_LIMIT {
+        return Err(Error::TooLarge { path, size });
+    }
+    let mut text = Vec::with_capacity(size as usize);
+    // The file may have grown since.
+    match file.take(CONFIG_LIMIT).read_to_end(&mut text) {
+        Ok(_) => Ok(text),
+        Err(source) => Err(Error::Read { path, source }),
+    }
+}

@@ -1,0 +1,266 @@
+//! From the raw argv to an [`Invocation`]: what is asked, of which container.
+//!
+//! The raw words are kept, because runc gets them as they are. Two grammars
+//! meet here: runc's (the table in [`grammar`]) and that of runu's own verbs
+//! (clap, in [`own`]).
+
+mod grammar;
+pub mod own;
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use grammar::Parsed;
+
+/// One call of the program.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The whole command line, word by word, with the program's name.
+    pub argv: Vec<OsString>,
+    pub globals: Globals,
+    pub command: Command,
+}
+
+/// runc's global flags, as far as runu acts upon them.
+#[derive(Debug, Default)]
+pub struct Globals {
+    /// `--root`: the folder of runc's state.
+    pub root: Option<PathBuf>,
+    /// `--log`: the file that gets a line for each error.
+    pub log: Option<PathBuf>,
+    /// `--log-format json`.
+    pub log_json: bool,
+    /// `--systemd-cgroup`.
+    pub systemd_cgroup: bool,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub enum Command {
+    /// `create` and `run`: the bundle is looked at.
+    Create(Create),
+    /// A verb on a container that exists already: whoever made it answers.
+    OnContainer { id: String, verb: Verb },
+    /// `list`: runc's and runu's containers together.
+    List { format: Format, quiet: bool },
+    /// A verb of runu's own.
+    Own(own::Command),
+    /// `--version`.
+    Version,
+    /// Anything else is runc's.
+    Delegate,
+}
+
+/// The arguments of `create` and `run`.
+#[derive(Debug)]
+pub struct Create {
+    pub id: String,
+    pub bundle: PathBuf,
+    pub console_socket: Option<PathBuf>,
+    pub pid_file: Option<PathBuf>,
+    pub no_pivot: bool,
+    /// `None` for `create`.
+    pub run: Option<Run>,
+}
+
+/// What `run` has beyond `create`.
+#[derive(Debug)]
+pub struct Run {
+    pub detach: bool,
+    pub keep: bool,
+}
+
+/// The verbs that name an existing container.
+#[derive(Debug)]
+pub enum Verb {
+    Start,
+    State,
+    Kill {
+        signal: String,
+        all: bool,
+    },
+    Delete {
+        force: bool,
+    },
+    Pause,
+    Resume,
+    Ps {
+        format: Format,
+        args: Vec<String>,
+    },
+    /// A foreground or detached command inside: a unikernel has none.
+    Exec,
+    /// `events`, `update`, `checkpoint`, `restore`.
+    Other(String),
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Table,
+    Json,
+}
+
+impl Invocation {
+    /// Reads a command line. Never fails: what is not understood is runc's to
+    /// refuse.
+    pub fn parse(argv: Vec<OsString>) -> Self {
+        let global = grammar::parse(&grammar::GLOBAL, argv.get(1..).unwrap_or_default());
+        let globals = Globals {
+            root: path(&global, "root"),
+            log: path(&global, "log"),
+            log_json: global.value("log-format") == Some(OsStr::new("json")),
+            systemd_cgroup: global.switch("systemd-cgroup"),
+        };
+        let command = command(&global);
+        Self {
+            argv,
+            globals,
+            command,
+        }
+    }
+}
+
+fn command(global: &Parsed) -> Command {
+    if global.switch("version") {
+        return Command::Version;
+    }
+    let Some((verb, args)) = global.positionals.split_first() else {
+        return Command::Own(own::Command::Help);
+    };
+    if global.switch("help") {
+        return Command::Own(own::Command::Help);
+    }
+    let verb = verb.to_string_lossy();
+    if own::is_own(&verb) {
+        return Command::Own(own::parse(&global.positionals));
+    }
+    let Some(level) = grammar::level(&verb) else {
+        return Command::Delegate;
+    };
+    let parsed = grammar::parse(&level, args);
+    match &*verb {
+        "list" => Command::List {
+            format: format(&parsed),
+            quiet: parsed.switch("quiet"),
+        },
+        "create" | "run" => match create(&verb, &parsed) {
+            Some(create) => Command::Create(create),
+            None => Command::Delegate,
+        },
+        _ => match parsed.positionals.first().and_then(|id| id.to_str()) {
+            Some(id) => Command::OnContainer {
+                id: id.to_owned(),
+                verb: on_container(&verb, &parsed),
+            },
+            None => Command::Delegate,
+        },
+    }
+}
+
+/// `None` where the words are not ones that runc would accept: it says so best.
+fn create(verb: &str, parsed: &Parsed) -> Option<Create> {
+    let [id] = parsed.positionals.as_slice() else {
+        return None;
+    };
+    let run = Run {
+        detach: parsed.switch("detach"),
+        keep: parsed.switch("keep"),
+    };
+    Some(Create {
+        id: id.to_str()?.to_owned(),
+        bundle: path(parsed, "bundle").unwrap_or_else(|| Path::new(".").to_owned()),
+        console_socket: path(parsed, "console-socket"),
+        pid_file: path(parsed, "pid-file"),
+        no_pivot: parsed.switch("no-pivot"),
+        run: (verb == "run").then_some(run),
+    })
+}
+
+fn on_container(verb: &str, parsed: &Parsed) -> Verb {
+    let rest = || {
+        parsed.positionals[1..]
+            .iter()
+            .map(|s| s.to_string_lossy().into_owned())
+    };
+    match verb {
+        "start" => Verb::Start,
+        "state" => Verb::State,
+        "kill" => Verb::Kill {
+            signal: rest().next().unwrap_or_else(|| "SIGTERM".to_owned()),
+            all: parsed.switch("all"),
+        },
+        "delete" => Verb::Delete {
+            force: parsed.switch("force"),
+        },
+        "pause" => Verb::Pause,
+        "resume" => Verb::Resume,
+        "ps" => Verb::Ps {
+            format: format(parsed),
+            args: rest().collect(),
+        },
+        "exec" => Verb::Exec,
+        other => Verb::Other(other.to_owned()),
+    }
+}
+
+fn format(parsed: &Parsed) -> Format {
+    match parsed.value("format") {
+        Some(value) if value == "json" => Format::Json,
+        _ => Format::Table,
+    }
+}
+
+fn path(parsed: &Parsed, name: &str) -> Option<PathBuf> {
+    parsed
+        .value(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Invocation {
+        Invocation::parse(line.split(' ').map(OsString::from).collect())
+    }
+
+    #[test]
+    fn the_verb_is_found_past_a_bundle_named_create() {
+        let call = parse("runu --root=/r --log /l --log-format json create --bundle create run");
+        assert_eq!(call.globals.root.as_deref(), Some(Path::new("/r")));
+        assert!(call.globals.log_json);
+        let Command::Create(create) = call.command else {
+            panic!("{call:?}")
+        };
+        assert_eq!(create.id, "run");
+        assert_eq!(create.bundle, Path::new("create"));
+        assert!(create.run.is_none());
+    }
+
+    #[test]
+    fn kill_by_number_and_default() {
+        let Command::OnContainer { id, verb } = parse("runu kill --all c 9").command else {
+            panic!()
+        };
+        assert_eq!(id, "c");
+        assert!(matches!(verb, Verb::Kill { signal, all: true } if signal == "9"));
+        let Command::OnContainer { verb, .. } = parse("runu kill c").command else {
+            panic!()
+        };
+        assert!(matches!(verb, Verb::Kill { signal, all: false } if signal == "SIGTERM"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_runcs() {
+        for line in [
+            "runu spec",
+            "runu features",
+            "runu create",
+            "runu frobnicate c",
+        ] {
+            assert!(matches!(parse(line).command, Command::Delegate), "{line}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The verbs that runc does not have, read by clap.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// A verb of runu's own.
+#[derive(Debug)]
+pub enum Command {
+    Explain(Explain),
+    /// No verb, or `--help`.
+    Help,
+    /// Words that clap refused, or its help for one verb: to be printed.
+    Usage(clap::Error),
+}
+
+/// `runu explain`.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// The bundle to look at: the folder that holds config.json
+    #[arg(short, long, default_value = ".")]
+    pub bundle: PathBuf,
+    /// How to print the decision
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub format: ExplainFormat,
+}
+
+/// `runu explain --format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    Text,
+    Json,
+}
+
+/// One OCI runtime for nodes that run ordinary containers and unikernels side by side.
+///
+/// `create` and `run` look at the bundle: an ordinary container goes to runc, a unikernel boots
+/// in runu's own KVM monitor. Every other verb goes to whichever made the container.
+#[derive(Parser)]
+#[command(
+    name = "runu",
+    version,
+    after_help = "Every verb and flag of runc's is accepted as runc accepts it: create, run, start, state,\n\
+                  kill, delete, exec, list, ps, pause, resume and the rest; see `runc --help`."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: OwnVerb,
+}
+
+#[derive(Subcommand)]
+enum OwnVerb {
+    /// Say how a bundle would run, by which rule and why; start nothing
+    Explain(Explain),
+}
+
+/// Whether `verb` is one of runu's own. A plain match: the way to runc passes here.
+pub fn is_own(verb: &str) -> bool {
+    matches!(verb, "explain" | "help")
+}
+
+/// Reads the words from the verb on.
+pub fn parse(words: &[OsString]) -> Command {
+    if words.first().is_some_and(|w| w == "help") && words.len() == 1 {
+        return Command::Help;
+    }
+    let argv = std::iter::once(OsString::from("runu")).chain(words.iter().cloned());
+    match Cli::try_parse_from(argv) {
+        Ok(Cli {
+            verb: OwnVerb::Explain(explain),
+        }) => Command::Explain(explain),
+        Err(error) => Command::Usage(error),
+    }
+}
+
+/// The text of `runu --help`.
+pub fn help() -> String {
+    Cli::command().render_long_help().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_of_claps_is_known_as_own() {
+        Cli::command().debug_assert();
+        for verb in Cli::command().get_subcommands() {
+            assert!(is_own(verb.get_name()), "{}", verb.get_name());
+        }
+    }
+}

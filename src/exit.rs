@@ -1,0 +1,70 @@
+//! An error on its way out: one line on stderr, one line in the caller's log.
+//!
+//! Source: runc's callers. containerd and podman read the `--log` file (podman
+//! parses the whole of it as one object), conmon reads stderr once.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::cli::Globals;
+
+/// The most of an error that is printed, in bytes: a caller's pipe is read
+/// once and holds 64 KiB.
+const MOST: usize = 4096;
+
+/// Reports a failed call. Never fails itself: what cannot be written is lost.
+pub fn report(globals: &Globals, error: &anyhow::Error) {
+    let message = one_line(&format!("{error:#}"));
+    log(globals, &message);
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// Appends the error to the file that `--log` names.
+fn log(globals: &Globals, message: &str) {
+    let Some(path) = &globals.log else { return };
+    let now = OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default();
+    let line = if globals.log_json {
+        json!({ "level": "error", "msg": message, "time": now }).to_string()
+    } else {
+        format!("time={now:?} level=error msg={message:?}")
+    };
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .open(path);
+    let _ = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+}
+
+/// Makes one line of a text and cuts it at [`MOST`] bytes.
+fn one_line(text: &str) -> String {
+    let words = text
+        .split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let mut line = words.collect::<Vec<_>>().join("; ");
+    if line.len() > MOST {
+        line.truncate(line.floor_char_boundary(MOST));
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_of_bounded_length() {
+        assert_eq!(one_line("a\n  b\r\n\nc\n"), "a; b; c");
+        let long = one_line(&"é".repeat(5000));
+        assert!(long.len() <= MOST + '…'.len_utf8() && long.ends_with('…'));
+    }
+}

@@ -1,0 +1,57 @@
+//! A decision for people and for programs.
+
+mod text;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::bundle::Bundle;
+use crate::cli::own::{self, ExplainFormat};
+use crate::facts::Facts;
+use crate::plan::Plan;
+use crate::policy::{self, Decision, Outcome, Policy, Reason};
+
+/// What `runu explain --format json` prints.
+#[derive(Serialize)]
+struct Explanation<'a> {
+    /// `container`, `unikernel` or `deny`.
+    decision: &'static str,
+    rule: Option<&'a str>,
+    reason: &'a Reason,
+    facts: &'a Facts,
+    /// Of a unikernel only.
+    plan: Option<&'a Plan>,
+}
+
+/// `runu explain`: prints how the bundle would run; starts nothing.
+///
+/// Gives 0 for a container and a unikernel, 1 for a refusal.
+///
+/// # Errors
+/// Where the bundle cannot be read.
+pub fn explain(args: &own::Explain) -> Result<ExitCode> {
+    let bundle = Bundle::open(&args.bundle)?;
+    let (facts, _) = Facts::gather(&bundle)?;
+    let decision = policy::decide(&Policy::default_rules()?, &facts);
+    match args.format {
+        ExplainFormat::Json => println!("{}", json(&facts, &decision)?),
+        ExplainFormat::Text => print!("{}", text::render(&facts, &decision)),
+    }
+    Ok(match decision.outcome {
+        Outcome::Deny => ExitCode::FAILURE,
+        Outcome::Container | Outcome::Unikernel(_) => ExitCode::SUCCESS,
+    })
+}
+
+/// The decision as JSON, indented.
+fn json(facts: &Facts, decision: &Decision) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&Explanation {
+        decision: decision.outcome.name(),
+        rule: decision.rule.as_deref(),
+        reason: &decision.reason,
+        facts,
+        plan: decision.outcome.plan(),
+    })
+}

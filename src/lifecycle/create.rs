@@ -1,0 +1,170 @@
+//! `create`: from a plan to a monitor that waits for `start`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::unistd::Pid;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::error::chain;
+use super::monitor::Monitor;
+use super::process::Process;
+use super::store::{Entry, Record, Store, write_whole};
+use super::{Error, Unikernel, cgroup};
+use crate::bundle::Bundle;
+use crate::cli::{Create, Globals};
+use crate::facts;
+use crate::plan::Plan;
+use crate::vmm::{Files, MachineConfig};
+
+/// All that making a unikernel takes.
+pub struct Request<'a> {
+    pub globals: &'a Globals,
+    pub args: &'a Create,
+    pub bundle: &'a Bundle,
+    pub rule: Option<String>,
+    pub plan: Plan,
+    /// The files that were judged.
+    pub files: facts::Files,
+}
+
+/// Creates the container: when this returns, the monitor has its machine, is
+/// in its final cgroup and namespaces, and waits; its pid is in the pid file.
+///
+/// # Errors
+/// One line with the fault; nothing of the container is left then.
+pub fn create(request: Request) -> Result<Unikernel, Error> {
+    let kvm = open_kvm()?;
+    let id = &request.args.id;
+    let root = request.globals.root.clone().unwrap_or_else(runc_root);
+    if root.join(id).exists() {
+        return Err(Error::Exists { id: id.clone() });
+    }
+    let entry = Store::of(request.globals.root.as_deref()).claim(id)?;
+    let mut record = record(&request);
+    let made = entry
+        .save(&record)
+        .and_then(|()| build(&request, &entry, kvm))
+        .and_then(|pid| {
+            record.process = Process::of(pid);
+            entry.save(&record)?;
+            write_pid_file(request.args.pid_file.as_deref(), pid)
+        });
+    match made {
+        Ok(()) => Ok(Unikernel { entry, record }),
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = cgroup::remove(&record);
+            let _ = entry.remove();
+            Err(error)
+        }
+    }
+}
+
+/// /dev/kvm, opened before the container's device cgroup and root could hide it.
+fn open_kvm() -> Result<File, Error> {
+    let opened = File::options().read(true).write(true).open("/dev/kvm");
+    opened.map_err(|source| Error::NoKvm { source })
+}
+
+/// runc's default root, where it may hold the same ID.
+fn runc_root() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(dir) if !nix::unistd::geteuid().is_root() => Path::new(&dir).join("runc"),
+        _ => PathBuf::from("/run/runc"),
+    }
+}
+
+fn record(request: &Request) -> Record {
+    let config = &request.bundle.config;
+    let cgroups_path = config.linux.as_ref().and_then(|l| l.cgroups_path.clone());
+    Record {
+        version: Record::VERSION,
+        oci_version: config.oci_version.clone(),
+        id: request.args.id.clone(),
+        bundle: request.bundle.path.clone(),
+        rootfs: request.bundle.rootfs_path().unwrap_or_default(),
+        annotations: config.annotations.clone().unwrap_or_default(),
+        created: OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default(),
+        cgroups_path: libcontainer::utils::get_cgroup_path(&cgroups_path, &request.args.id),
+        systemd_cgroup: request.globals.systemd_cgroup,
+        rule: request.rule.clone(),
+        plan: request.plan.clone(),
+        process: None,
+    }
+}
+
+/// Builds the container with the monitor as its workload; gives its pid.
+fn build(request: &Request, entry: &Entry, kvm: File) -> Result<Pid, Error> {
+    let failed = |why| Error::Create {
+        id: entry.id.clone(),
+        why,
+    };
+    let (mut fault, fault_writer) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
+    let monitor = Monitor::new(machine(&request.plan), files(request, kvm)?, fault_writer);
+    let built = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
+        .with_executor(monitor)
+        .with_root_path(&entry.folder)
+        .map(|builder| {
+            builder
+                .with_console_socket(request.args.console_socket.as_ref())
+                .as_init(&request.bundle.path)
+                .with_systemd(request.globals.systemd_cgroup)
+                .with_no_pivot(request.args.no_pivot)
+                .with_detach(request.args.run.as_ref().is_none_or(|run| run.detach))
+        })
+        .and_then(|builder| builder.build());
+    match built {
+        Ok(container) => {
+            let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
+            pid.ok_or_else(|| failed("its process is gone".to_owned()))
+        }
+        Err(error) => {
+            let mut why = String::new();
+            // The builder has dropped its end of the pipe, and so has a dead monitor.
+            let _ = fault.read_to_string(&mut why);
+            Err(failed(if why.is_empty() { chain(&error) } else { why }))
+        }
+    }
+}
+
+fn machine(plan: &Plan) -> MachineConfig {
+    MachineConfig {
+        memory: plan.memory,
+        cmdline: plan.cmdline.clone(),
+    }
+}
+
+/// The open files for the monitor.
+fn files(request: &Request, kvm: File) -> Result<Files, Error> {
+    let again = |file: &File| {
+        file.try_clone().map_err(|e| Error::Create {
+            id: request.args.id.clone(),
+            why: e.to_string(),
+        })
+    };
+    let kernel = request.files.kernel.as_ref().ok_or_else(|| Error::Create {
+        id: request.args.id.clone(),
+        why: "the plan has a kernel but no file".to_owned(),
+    })?;
+    Ok(Files {
+        kvm,
+        kernel: again(kernel)?,
+        initrd: request.files.initrd.as_ref().map(again).transpose()?,
+    })
+}
+
+/// Writes the pid as runc does: decimal, no newline, whole or not at all.
+fn write_pid_file(path: Option<&Path>, pid: Pid) -> Result<(), Error> {
+    let Some(path) = path else { return Ok(()) };
+    write_whole(path, pid.to_string().as_bytes()).map_err(|source| Error::PidFile {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,85 @@
+//! What can go wrong in a unikernel's life. Where a caller matches runc's
+//! words, these are runc's words.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Status;
+
+/// One line each, with the container's ID or the path.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("invalid container ID format: {id:?}")]
+    InvalidId { id: String },
+    #[error("container with given ID already exists: {id}")]
+    Exists { id: String },
+    #[error("container does not exist: {id}")]
+    Missing { id: String },
+    #[error("state of the container, {}: {source}", path.display())]
+    Store { path: PathBuf, source: io::Error },
+    #[error("{} is of version {found}, this runu knows version 1", path.display())]
+    RecordVersion { path: PathBuf, found: u32 },
+    #[error(
+        "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"
+    )]
+    NoKvm { source: io::Error },
+    #[error("cannot create unikernel {id}: {why}")]
+    Create { id: String, why: String },
+    #[error("cannot start unikernel {id}: {why}")]
+    Start { id: String, why: String },
+    #[error("pid file {}: {source}", path.display())]
+    PidFile { path: PathBuf, source: io::Error },
+    #[error("cannot start an already running container: {id}")]
+    StartRunning { id: String },
+    #[error("cannot start a container that has stopped: {id}")]
+    StartStopped { id: String },
+    #[error("container not running: {id}")]
+    NotRunning { id: String },
+    #[error("container not paused: {id}")]
+    NotPaused { id: String },
+    #[error("cannot delete container {id} that is not stopped: {status}")]
+    DeleteLive { id: String, status: Status },
+    #[error("container {id}: process {pid} does not die")]
+    Immortal { id: String, pid: i32 },
+    #[error("unknown signal {signal:?}: write a number or a name such as TERM")]
+    UnknownSignal { signal: String },
+    #[error("cannot signal container {id}: {why}")]
+    Signal { id: String, why: nix::Error },
+    #[error("cannot {verb} unikernel {id}: {why}")]
+    Verb {
+        verb: &'static str,
+        id: String,
+        why: String,
+    },
+    #[error(
+        "cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
+    )]
+    Exec { id: String },
+    #[error("{verb} is not supported for unikernel {id}")]
+    Unsupported { verb: String, id: String },
+}
+
+impl Error {
+    /// A fault of the state folder.
+    pub fn store(path: &Path, source: io::Error) -> Self {
+        Self::Store {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text += ": ";
+            text += &cause_text;
+        }
+        source = cause.source();
+    }
+    text
+}

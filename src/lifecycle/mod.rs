@@ -1,0 +1,59 @@
+//! A unikernel's life as the OCI runtime-spec tells it ("Lifecycle"): one
+//! short file for each verb, over the [`store`].
+
+mod cgroup;
+mod create;
+mod delete;
+mod error;
+mod kill;
+mod list;
+mod monitor;
+mod pause;
+mod process;
+mod ps;
+mod run;
+mod seal;
+mod start;
+mod state;
+mod store;
+mod unikernel;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Verb;
+
+pub use create::{Request, create};
+pub use error::Error;
+pub use list::{Row, print as print_list, rows};
+pub use run::run;
+pub use state::Status;
+pub use store::Store;
+pub use unikernel::Unikernel;
+
+/// Answers a verb on a container that the store holds.
+///
+/// # Errors
+/// As each verb's own file says.
+pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
+    let unikernel = || Unikernel::load(store, id);
+    match verb {
+        Verb::Start => start::start(&unikernel()?)?,
+        Verb::State => state::print(&unikernel()?)?,
+        Verb::Kill { signal, all } => kill::kill(&unikernel()?, signal, *all)?,
+        Verb::Delete { force } => delete::delete(store, id, *force)?,
+        Verb::Pause => pause::pause(&unikernel()?)?,
+        Verb::Resume => pause::resume(&unikernel()?)?,
+        Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
+        Verb::Exec => return Err(Error::Exec { id: id.to_owned() }.into()),
+        Verb::Other(verb) => {
+            return Err(Error::Unsupported {
+                verb: verb.clone(),
+                id: id.to_owned(),
+            }
+            .into());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

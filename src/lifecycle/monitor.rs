@@ -1,0 +1,77 @@
+//! The monitor as libcontainer's workload: the container's init process *is*
+//! the virtual machine.
+//!
+//! `validate` runs in the new process after pivot_root and before the start
+//! gate, and makes the machine, so that a kernel that cannot boot is an error
+//! of `create`. `exec` runs after the gate.
+
+use std::cell::RefCell;
+use std::io::{PipeWriter, Write};
+use std::rc::Rc;
+
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+
+use super::seal;
+use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
+
+/// The workload, before and after the machine is made.
+#[derive(Clone)]
+pub struct Monitor(Rc<Inner>);
+
+struct Inner {
+    config: MachineConfig,
+    files: RefCell<Option<Files>>,
+    machine: RefCell<Option<Machine>>,
+    /// Where `create` reads why the machine could not be made: libcontainer
+    /// wraps an error in several of its own.
+    fault: RefCell<Option<PipeWriter>>,
+}
+
+impl Monitor {
+    /// A monitor that will make its machine of `config` and `files`, and writes
+    /// why it could not to `fault`.
+    pub fn new(config: MachineConfig, files: Files, fault: PipeWriter) -> Self {
+        Self(Rc::new(Inner {
+            config,
+            files: RefCell::new(Some(files)),
+            machine: RefCell::new(None),
+            fault: RefCell::new(Some(fault)),
+        }))
+    }
+
+    fn prepare(&self) -> Result<(), String> {
+        let files = self.0.files.take().ok_or("the machine was made already")?;
+        let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
+        self.0.machine.replace(Some(machine));
+        Ok(())
+    }
+}
+
+impl Executor for Monitor {
+    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
+        let result = self.prepare();
+        // Closed in any case: `create` reads until the end.
+        let pipe = self.0.fault.take();
+        result.map_err(|why| {
+            if let Some(mut pipe) = pipe {
+                let _ = pipe.write_all(why.as_bytes());
+            }
+            ExecutorValidationError::ArgValidationError(why)
+        })
+    }
+
+    fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
+        let machine = self
+            .0
+            .machine
+            .take()
+            .ok_or_else(|| ExecutorError::Other("the machine was not made".to_owned()))?;
+        seal::seal(&machine.fds()).map_err(|e| ExecutorError::Other(e.to_string()))?;
+        let end = machine.run();
+        if matches!(end, GuestExit::Crashed(_)) {
+            eprintln!("runu: {end}");
+        }
+        std::process::exit(end.status().into());
+    }
+}

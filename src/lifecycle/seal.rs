@@ -1,0 +1,62 @@
+//! What the monitor gives up before the guest's first instruction.
+
+use std::os::fd::RawFd;
+
+use caps::CapSet;
+use nix::errno::Errno;
+use nix::libc;
+
+/// Why the monitor cannot give up what it must: then no guest runs.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error("cannot drop capabilities: {0}")]
+    Capabilities(#[from] caps::errors::CapsError),
+    #[error("cannot give up {what}: {errno}")]
+    Kernel { what: &'static str, errno: Errno },
+}
+
+/// Gives up every capability, the gaining of privilege by execve, and all file
+/// descriptors but 0 to 2 and those in `keep`.
+///
+/// # Errors
+/// When the kernel refuses any of it.
+pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
+    let failed = |what| move |errno| SealError::Kernel { what, errno };
+    // Not to be traced, and /proc/PID/exe not to be opened, by a neighbour with
+    // whom the pod shares its processes: that file is the host's runu.
+    nix::sys::prctl::set_dumpable(false).map_err(failed("being dumpable"))?;
+    nix::sys::prctl::set_name(c"runu").map_err(failed("the process's name"))?;
+    close_all_but(keep).map_err(failed("file descriptors"))?;
+    nix::sys::prctl::set_no_new_privs().map_err(failed("new privileges"))?;
+    // The bounding set matters to execve only, which no_new_privs has settled;
+    // emptying it needs a capability that the container may not have.
+    let _ = caps::clear(None, CapSet::Bounding);
+    for set in [
+        CapSet::Ambient,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        caps::clear(None, set)?;
+    }
+    Ok(())
+}
+
+/// Closes every descriptor above 2 that is not in `keep` (close_range(2)).
+fn close_all_but(keep: &[RawFd]) -> nix::Result<()> {
+    let mut keep: Vec<u32> = keep
+        .iter()
+        .filter_map(|&fd| u32::try_from(fd).ok())
+        .collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for fd in keep.into_iter().chain([u32::MAX]) {
+        if first < fd {
+            // SAFETY: what lies between the kept descriptors belongs to code that never runs
+            // again in this process: libcontainer's channels, and whatever the caller leaked.
+            Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) })?;
+        }
+        first = fd.saturating_add(1).max(first);
+    }
+    Ok(())
+}

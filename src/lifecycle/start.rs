@@ -1,0 +1,25 @@
+//! `start`: opens the gate at which the monitor waits.
+
+use super::state::Status;
+use super::{Error, Unikernel};
+
+/// Starts a created unikernel.
+///
+/// # Errors
+/// When it runs already or has stopped, in runc's words.
+pub fn start(unikernel: &Unikernel) -> Result<(), Error> {
+    let id = unikernel.id().to_owned();
+    match unikernel.status() {
+        Status::Created => {}
+        Status::Creating => return Err(Error::Missing { id }),
+        Status::Running | Status::Paused => return Err(Error::StartRunning { id }),
+        Status::Stopped => return Err(Error::StartStopped { id }),
+    }
+    let started = unikernel
+        .container()
+        .and_then(|mut container| container.start().map_err(|e| super::error::chain(&e)));
+    started.map_err(|why| match unikernel.status() {
+        Status::Stopped => Error::StartStopped { id },
+        _ => Error::Start { id, why },
+    })
+}

@@ -1,0 +1,58 @@
+//! A container of the store, read back.
+
+use libcontainer::container::{Container, ContainerStatus};
+
+use super::state::Status;
+use super::store::{Entry, Record, Store};
+use super::{Error, process::Process};
+
+/// A unikernel that was created.
+pub struct Unikernel {
+    pub entry: Entry,
+    pub record: Record,
+}
+
+impl Unikernel {
+    /// Reads a container that the store holds.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where its `create` has not come far enough.
+    pub fn load(store: &Store, id: &str) -> Result<Self, Error> {
+        let entry = store.entry(id);
+        match entry.load()? {
+            Some(record) => Ok(Self { entry, record }),
+            None => Err(Error::Missing { id: id.to_owned() }),
+        }
+    }
+
+    /// The container's ID.
+    pub fn id(&self) -> &str {
+        &self.record.id
+    }
+
+    /// The monitor, while it lives.
+    pub fn process(&self) -> Option<Process> {
+        self.record.process.filter(Process::is_alive)
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> Status {
+        match (self.record.process, self.process()) {
+            (None, _) => Status::Creating,
+            (Some(_), None) => Status::Stopped,
+            (Some(_), Some(_)) => match self.container().map(|c| c.status()) {
+                Ok(ContainerStatus::Created) => Status::Created,
+                Ok(ContainerStatus::Paused) => Status::Paused,
+                _ => Status::Running,
+            },
+        }
+    }
+
+    /// libcontainer's side of the container.
+    ///
+    /// # Errors
+    /// Its own, as a text.
+    pub fn container(&self) -> Result<Container, String> {
+        Container::load(self.entry.container_folder()).map_err(|e| super::error::chain(&e))
+    }
+}

@@ -1,0 +1,97 @@
+//! How a unikernel would be run: facts turned into a machine's description,
+//! before anything is started.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Facts, Fault, State};
+use crate::guest;
+use crate::vmm::{self, BootAbi};
+
+/// What the monitor and its bookkeeping take of the container's memory limit,
+/// in bytes: its own pages, its page tables and those of the guest.
+pub const OVERHEAD: u64 = 12 << 20;
+
+/// The guest's memory where neither the pod nor an annotation says anything,
+/// in bytes.
+pub const DEFAULT_MEMORY: u64 = 128 << 20;
+
+/// The least memory that a guest can be given, in bytes.
+pub const LEAST_MEMORY: u64 = 2 << 20;
+
+/// A machine's description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// As the container sees it.
+    pub kernel: PathBuf,
+    pub abi: BootAbi,
+    /// As the container sees it.
+    pub initrd: Option<PathBuf>,
+    /// Bytes.
+    pub memory: u64,
+    pub vcpus: u8,
+    pub cmdline: String,
+}
+
+impl Plan {
+    /// Plans the machine that these facts ask for.
+    ///
+    /// # Errors
+    /// The first fault that keeps this from running as a unikernel.
+    pub fn make(facts: &Facts) -> Result<Self, Fault> {
+        if let Some(fault) = facts.annotations.faults.first() {
+            return Err(fault.clone());
+        }
+        let kernel = facts.kernel.as_ref().ok_or(Fault::NoKernel)?;
+        let (abi, image) = match &kernel.state {
+            State::Bootable { abi, image, .. } => (*abi, image),
+            State::Unusable { fault } => return Err(fault.clone()),
+        };
+        let initrd = facts.initrd.as_ref();
+        if let Some(fault) = initrd.and_then(|i| i.fault.clone()) {
+            return Err(fault);
+        }
+        let (memory, from) = memory(facts)?;
+        vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory).map_err(|why| {
+            Fault::DoesNotFit {
+                from,
+                memory,
+                why: why.to_string(),
+            }
+        })?;
+        Ok(Self {
+            kernel: kernel.path.clone(),
+            abi,
+            initrd: initrd.map(|i| i.path.clone()),
+            memory,
+            vcpus: 1,
+            cmdline: guest::command_line(facts.annotations.cmdline.as_deref(), &facts.args),
+        })
+    }
+}
+
+/// The guest's memory in bytes, and who gave it.
+fn memory(facts: &Facts) -> Result<(u64, &'static str), Fault> {
+    let left = facts
+        .memory_limit
+        .map(|limit| (limit, limit.saturating_sub(OVERHEAD)));
+    let (memory, from) = match (facts.annotations.memory, left) {
+        (Some(asked), Some((limit, left))) if asked > left => {
+            return Err(Fault::OverLimit { asked, limit, left });
+        }
+        (Some(asked), _) => (asked, "annotation runu.dev/memory"),
+        (None, Some((_, left))) => (
+            left,
+            "the container's memory limit, less the monitor's share,",
+        ),
+        (None, None) => (DEFAULT_MEMORY, "the default"),
+    };
+    if memory < LEAST_MEMORY {
+        let why = format!("{LEAST_MEMORY} bytes are the least");
+        return Err(Fault::DoesNotFit { from, memory, why });
+    }
+    // Whole pages.
+    Ok((memory & !0xfff, from))
+}

@@ -1,0 +1,76 @@
+//! What was decided, and why.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::facts::Fault;
+use crate::plan::Plan;
+
+/// The end of the way from argv to a backend.
+#[derive(Debug)]
+pub struct Decision {
+    pub outcome: Outcome,
+    /// The name of the rule that matched.
+    pub rule: Option<String>,
+    pub reason: Reason,
+}
+
+/// Whose the bundle is.
+#[derive(Debug)]
+pub enum Outcome {
+    /// runc's.
+    Container,
+    /// runu's own, run like this.
+    Unikernel(Plan),
+    /// Nobody's.
+    Deny,
+}
+
+/// Why: logs, `runu explain` and errors all say it in these words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The rule's own words.
+    Rule(String),
+    /// A rule said "unikernel", or none matched, because of this.
+    Fault(Fault),
+    /// No rule matched and nothing is known to be wrong.
+    NoRule,
+}
+
+impl Outcome {
+    /// `container`, `unikernel` or `deny`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Unikernel(_) => "unikernel",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// The plan of a unikernel.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Unikernel(plan) => Some(plan),
+            Self::Container | Self::Deny => None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(because) => f.write_str(because),
+            Self::Fault(fault) => fault.fmt(f),
+            Self::NoRule => f.write_str(
+                "it looks like a unikernel, and no rule of the policy says how to run it",
+            ),
+        }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,244 @@
+//! What a kernel file is: its boot ABI, its entry point and its segments.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::elf::{Class, Elf};
+use super::layout::BOOT_AREA_END;
+use super::multiboot;
+use super::notes::KernelNote;
+use crate::vmm::error::KernelError;
+
+/// How much of the file's beginning is looked at: Multiboot's header lies in the
+/// first 8192 bytes (Multiboot specification 0.6.96, section 3.1), and the headers of
+/// the other formats lie before that.
+const HEAD_SIZE: u64 = 8192;
+
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+/// "HdrS" at 0x202 (Documentation/arch/x86/boot.rst).
+const BZIMAGE_MAGIC_OFFSET: usize = 0x202;
+const BZIMAGE_MAGIC: &[u8] = b"HdrS";
+
+/// The way in which a kernel wants to be entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootAbi {
+    /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
+    Linux64,
+    /// Xen's PVH entry, by an ELF note (xen/include/public/arch-x86/hvm/start_info.h).
+    Pvh,
+    /// Multiboot 1 (Multiboot specification 0.6.96).
+    Multiboot1,
+}
+
+impl fmt::Display for BootAbi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BootAbi::Linux64 => "linux64",
+            BootAbi::Pvh => "pvh",
+            BootAbi::Multiboot1 => "multiboot1",
+        })
+    }
+}
+
+/// A part of the kernel file and its place in guest memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Guest-physical address of the first byte.
+    pub gpa: u64,
+    /// Offset of the first byte in the file.
+    pub offset: u64,
+    /// Bytes that come from the file.
+    pub file_size: u64,
+    /// Bytes in memory; those past `file_size` are zero.
+    pub memory_size: u64,
+}
+
+impl Segment {
+    /// The first guest-physical address past the segment. Cannot wrap once the image
+    /// has been probed.
+    pub fn memory_end(&self) -> u64 {
+        self.gpa + self.memory_size
+    }
+
+    fn fault(&self, fault: &'static str) -> KernelError {
+        KernelError::BadSegment {
+            gpa: self.gpa,
+            size: self.memory_size,
+            fault,
+        }
+    }
+
+    /// Holds the segment alone against the file's size and the boot structures.
+    fn check(&self, file_size: u64) -> Result<(), KernelError> {
+        if self.file_size > self.memory_size {
+            return Err(self.fault("has more bytes in the file than in memory"));
+        }
+        if self.gpa.checked_add(self.memory_size).is_none() {
+            return Err(self.fault("wraps around the end of the address space"));
+        }
+        if self.gpa < BOOT_AREA_END {
+            return Err(self.fault("overlaps the boot structures below 0x21000"));
+        }
+        match self.offset.checked_add(self.file_size) {
+            None => Err(self.fault("lies past every file's end")),
+            Some(needs) if needs > file_size => Err(KernelError::Truncated {
+                part: "segments",
+                needs,
+                size: file_size,
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether loading `other` would write over this segment.
+    fn is_overwritten_by(&self, other: &Segment) -> bool {
+        other.file_size > 0
+            && other.gpa < self.memory_end()
+            && self.gpa < other.gpa + other.file_size
+    }
+}
+
+/// What must be known of a kernel file to load and enter it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelImage {
+    pub abi: BootAbi,
+    /// Guest-physical address of the first instruction.
+    pub entry: u64,
+    /// In the file's order; none is empty, none overlaps another.
+    pub segments: Vec<Segment>,
+    /// The file's size in bytes.
+    pub file_size: u64,
+}
+
+impl KernelImage {
+    /// Finds out what kernel `file` is, from its headers and notes alone.
+    ///
+    /// What the file says is not believed: whatever it holds, at most about 100 KiB of
+    /// it are read, and the image returned lies clear of the boot structures, within
+    /// the file, and nowhere over itself. Whether it fits into a machine's memory is
+    /// [`check_fits`](super::check_fits)'s question.
+    ///
+    /// # Errors
+    /// The first fault found, as a [`KernelError`].
+    pub fn probe(file: &File) -> Result<KernelImage, KernelError> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(KernelError::NotAFile);
+        }
+        let file_size = metadata.len();
+        if file_size == 0 {
+            return Err(KernelError::Empty);
+        }
+        let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
+        let (abi, entry, segments) = recognise(file, &head, file_size)?;
+        let image = KernelImage {
+            abi,
+            entry,
+            segments,
+            file_size,
+        };
+        image.check()?;
+        Ok(image)
+    }
+
+    /// The first guest-physical address past everything that the kernel occupies, its
+    /// zeroed memory included.
+    pub fn memory_end(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(Segment::memory_end)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn check(&self) -> Result<(), KernelError> {
+        for (i, segment) in self.segments.iter().enumerate() {
+            segment.check(self.file_size)?;
+            for earlier in &self.segments[..i] {
+                if earlier.is_overwritten_by(segment) || segment.is_overwritten_by(earlier) {
+                    return Err(segment.fault("overlaps another segment"));
+                }
+            }
+        }
+        let contains_entry = |s: &Segment| (s.gpa..s.memory_end()).contains(&self.entry);
+        if !self.segments.iter().any(contains_entry) {
+            return Err(KernelError::BadEntry { entry: self.entry });
+        }
+        Ok(())
+    }
+}
+
+type Recognised = (BootAbi, u64, Vec<Segment>);
+
+/// The first ABI that fits wins. The order matters: an image may carry the marks of
+/// several, and Solo5's and Hermit's must not be taken for something else.
+fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<Recognised, KernelError> {
+    if head.starts_with(GZIP_MAGIC) {
+        return Err(KernelError::Unsupported {
+            name: "gzip-compressed (Hermit)",
+        });
+    }
+    let elf = Elf::read(file, head, file_size)?;
+    match elf.as_ref().and_then(|elf| elf.note) {
+        Some(KernelNote::Solo5) => return Err(KernelError::Unsupported { name: "Solo5" }),
+        Some(KernelNote::Hermit) => return Err(KernelError::Unsupported { name: "Hermit" }),
+        Some(KernelNote::Pvh(entry)) => {
+            let segments = elf.map(|elf| elf.segments).unwrap_or_default();
+            return Ok((BootAbi::Pvh, entry, segments));
+        }
+        None => {}
+    }
+    if let Some(header) = multiboot::Header::find(head) {
+        let (entry, segments) = header.image(elf, file_size)?;
+        return Ok((BootAbi::Multiboot1, entry, segments));
+    }
+    match elf {
+        Some(elf) if elf.interpreted => Err(KernelError::NotAKernel {
+            found: "it is a dynamically linked program",
+        }),
+        Some(elf) if elf.class == Class::Elf64 => Ok((BootAbi::Linux64, elf.entry, elf.segments)),
+        Some(_) => Err(KernelError::NotAKernel {
+            found: "it is a 32-bit ELF file",
+        }),
+        None if head
+            .get(BZIMAGE_MAGIC_OFFSET..)
+            .is_some_and(|h| h.starts_with(BZIMAGE_MAGIC)) =>
+        {
+            Err(KernelError::Unsupported {
+                name: "bzImage (use the ELF vmlinux)",
+            })
+        }
+        None => Err(KernelError::NotAKernel {
+            found: "it is no ELF file",
+        }),
+    }
+}
+
+/// Reads `len` bytes at `offset`. The caller bounds `len`; `part` names what is read.
+pub(super) fn read_at(
+    file: &File,
+    offset: u64,
+    len: u64,
+    part: &'static str,
+    file_size: u64,
+) -> Result<Vec<u8>, KernelError> {
+    let truncated = || KernelError::Truncated {
+        part,
+        needs: offset.saturating_add(len),
+        size: file_size,
+    };
+    if offset.checked_add(len).is_none_or(|end| end > file_size) {
+        return Err(truncated());
+    }
+    // A length that the caller bounded fits in memory, and so in a usize.
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, offset)
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::UnexpectedEof => truncated(),
+            _ => KernelError::Io(e),
+        })?;
+    Ok(bytes)
+}

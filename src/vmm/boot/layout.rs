@@ -1,0 +1,58 @@
+//! Where things lie in the guest's physical memory at boot. Constants only.
+//!
+//! The kernels look for none of these addresses: each is told where its own
+//! structures are. Unikraft, OSv and Nanos were built against monitors that use
+//! this layout (Firecracker's), so this one keeps to it.
+
+/// Bytes of a page.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The global descriptor table, and past it an empty interrupt descriptor table.
+pub const GDT: u64 = 0x500;
+pub const IDT: u64 = 0x520;
+
+/// The page for what PVH and Multiboot guests are told: first the structure itself
+/// (`hvm_start_info`, or Multiboot's information), then what it points to.
+pub const BOOT_INFO: u64 = 0x6000;
+pub const MODULE_LIST: u64 = 0x6100;
+pub const MEMORY_MAP: u64 = 0x6200;
+pub const LOADER_NAME: u64 = 0x6300;
+pub const MODULE_NAME: u64 = 0x6320;
+
+/// Linux's `boot_params`, one page (Documentation/arch/x86/zero-page.rst).
+pub const ZERO_PAGE: u64 = 0x7000;
+
+/// The stack pointer at entry, with most of a page below it. No ABI here but
+/// Linux's promises one; Nanos pushes before it sets its own.
+pub const BOOT_STACK: u64 = 0x8ff0;
+
+/// Identity-mapping page tables: one PML4, one PDPT, and a page directory for each of
+/// the first four GiB, in pages of 2 MiB. Linux asks for the kernel, the zero page
+/// and the command line to be mapped; with 4 GiB the initrd is as well.
+pub const PML4: u64 = 0x9000;
+pub const PDPT: u64 = 0xa000;
+pub const PAGE_DIRECTORIES: u64 = 0xb000;
+pub const MAPPED_GIB: u64 = 4;
+
+/// The command line and its terminating zero byte.
+pub const CMDLINE: u64 = 0x2_0000;
+/// The most bytes that the command line may have, with its zero byte. Unikraft takes
+/// 4096, Linux 2048 (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h).
+pub const CMDLINE_MAX: usize = 4096;
+
+/// The first address past all of the above; no kernel segment may start below.
+pub const BOOT_AREA_END: u64 = CMDLINE + CMDLINE_MAX as u64;
+
+/// Conventional memory ends here; up to 1 MiB the PC has its BIOS data, video memory
+/// and ROMs, which guests do not take for memory.
+pub const LOW_RAM_END: u64 = 0x9_fc00;
+pub const HIGH_RAM_START: u64 = 0x10_0000;
+
+/// No memory lies here: the local APIC (0xfee0_0000), the I/O APIC (0xfec0_0000), and
+/// room for devices.
+pub const HOLE_START: u64 = 3 << 30;
+pub const HOLE_END: u64 = 4 << 30;
+
+/// Three pages for KVM's own use on Intel processors, in the hole and clear of
+/// every device (KVM_SET_TSS_ADDR in Documentation/virt/kvm/api.rst).
+pub const KVM_TSS: usize = 0xfffb_d000;

@@ -1,0 +1,60 @@
+//! Linux's 64-bit entry: the zero page (Documentation/arch/x86/boot.rst, "64-bit Boot
+//! Protocol").
+
+use linux_loader::loader::bootparam::{boot_e820_entry, boot_params};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::layout::{BOOT_STACK, CMDLINE, ZERO_PAGE};
+use super::{BootData, EntryState, Mode, tables};
+use crate::vmm::error::Error;
+use crate::vmm::memory::{GuestMemory, usable_ranges};
+
+const BOOT_FLAG: u16 = 0xaa55;
+/// "HdrS".
+const HEADER_MAGIC: u32 = 0x5372_6448;
+/// A boot loader without an assigned number.
+const LOADER_UNDEFINED: u8 = 0xff;
+const KERNEL_ALIGNMENT: u32 = 0x100_0000;
+const E820_RAM: u32 = 1;
+
+/// Writes the zero page, page tables and descriptor table, and says how to enter.
+pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
+    memory
+        .write_obj(zero_page(boot), GuestAddress(ZERO_PAGE))
+        .map_err(Error::guest_memory(ZERO_PAGE))?;
+    tables::write_identity_map(memory)?;
+    tables::write_long_gdt(memory)?;
+    Ok(EntryState {
+        mode: Mode::Long64,
+        rip: entry,
+        rsp: BOOT_STACK,
+        rax: 0,
+        rbx: 0,
+        rsi: ZERO_PAGE,
+    })
+}
+
+fn zero_page(boot: &BootData) -> boot_params {
+    let mut params = boot_params::default();
+    params.hdr.boot_flag = BOOT_FLAG;
+    params.hdr.header = HEADER_MAGIC;
+    params.hdr.type_of_loader = LOADER_UNDEFINED;
+    params.hdr.kernel_alignment = KERNEL_ALIGNMENT;
+    params.hdr.cmd_line_ptr = CMDLINE as u32;
+    // Unikraft takes this for the length of this very command line.
+    params.hdr.cmdline_size = boot.cmdline_size;
+    if let Some(initrd) = boot.initrd {
+        // Below the hole, so both fit in 32 bits.
+        params.hdr.ramdisk_image = initrd.gpa as u32;
+        params.hdr.ramdisk_size = initrd.size as u32;
+    }
+    for (entry, range) in params.e820_table.iter_mut().zip(usable_ranges(boot.memory)) {
+        *entry = boot_e820_entry {
+            addr: range.start,
+            size: range.size,
+            r#type: E820_RAM,
+        };
+        params.e820_entries += 1;
+    }
+    params
+}

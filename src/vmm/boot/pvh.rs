@@ -1,0 +1,65 @@
+//! The PVH entry: `hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h, and
+//! "Entry point" in Xen's docs/misc/pvh.pandoc).
+
+use linux_loader::loader::elf::start_info::{
+    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_START_MAGIC_VALUE, hvm_memmap_table_entry, hvm_modlist_entry,
+    hvm_start_info,
+};
+use vm_memory::{ByteValued, Bytes, GuestAddress};
+
+use super::layout::{BOOT_INFO, BOOT_STACK, CMDLINE, MEMORY_MAP, MODULE_LIST};
+use super::{BootData, EntryState, Mode, tables};
+use crate::vmm::error::Error;
+use crate::vmm::memory::{GuestMemory, usable_ranges};
+
+/// The version that has a memory map.
+const VERSION: u32 = 1;
+
+/// Writes the start information and what it points to, and says how to enter.
+pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
+    let mut info = hvm_start_info {
+        magic: XEN_HVM_START_MAGIC_VALUE,
+        version: VERSION,
+        cmdline_paddr: CMDLINE,
+        memmap_paddr: MEMORY_MAP,
+        ..Default::default()
+    };
+    let mut at = MEMORY_MAP;
+    for range in usable_ranges(boot.memory) {
+        let entry = hvm_memmap_table_entry {
+            addr: range.start,
+            size: range.size,
+            type_: XEN_HVM_MEMMAP_TYPE_RAM,
+            reserved: 0,
+        };
+        write(memory, at, entry)?;
+        at += size_of::<hvm_memmap_table_entry>() as u64;
+        info.memmap_entries += 1;
+    }
+    if let Some(initrd) = boot.initrd {
+        info.nr_modules = 1;
+        info.modlist_paddr = MODULE_LIST;
+        let module = hvm_modlist_entry {
+            paddr: initrd.gpa,
+            size: initrd.size,
+            ..Default::default()
+        };
+        write(memory, MODULE_LIST, module)?;
+    }
+    write(memory, BOOT_INFO, info)?;
+    tables::write_flat_gdt(memory)?;
+    Ok(EntryState {
+        mode: Mode::Protected32,
+        rip: entry,
+        rsp: BOOT_STACK,
+        rax: 0,
+        rbx: BOOT_INFO,
+        rsi: 0,
+    })
+}
+
+fn write<T: ByteValued>(memory: &GuestMemory, gpa: u64, value: T) -> Result<(), Error> {
+    memory
+        .write_obj(value, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
+}

@@ -1,0 +1,141 @@
+//! What CPUID tells the guest: the host's processor as KVM supports it, alone in its
+//! package, under the KVM hypervisor.
+
+use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
+use kvm_ioctls::{Cap, Kvm};
+
+use super::error::Error;
+
+/// Leaf 1 (Intel SDM volume 2, CPUID).
+const ECX_TSC_DEADLINE: u32 = 1 << 24;
+const ECX_HYPERVISOR: u32 = 1 << 31;
+const EDX_HYPER_THREADING: u32 = 1 << 28;
+const EBX_LOGICAL_COUNT_SHIFT: u32 = 16;
+const EBX_BELOW_COUNT: u32 = 0xffff;
+
+/// Leaf 4: how many share a cache, and cores of the package, each less one.
+const CACHE_SHARING: u32 = 0xffff_c000;
+
+/// The hypervisor's leaves (Documentation/virt/kvm/x86/cpuid.rst). The last one is
+/// VMware's convention, which Unikraft and Linux read: TSC and APIC bus in kHz.
+const HYPERVISOR: u32 = 0x4000_0000;
+const HYPERVISOR_TIMING: u32 = 0x4000_0010;
+const KVM_SIGNATURE: [u8; 12] = *b"KVMKVMKVM\0\0\0";
+/// KVM's local APIC timer counts at 1 GHz.
+const APIC_BUS_KHZ: u32 = 1_000_000;
+
+/// The CPUID entries for the one vCPU, whose TSC runs at `tsc_khz` if that is known.
+pub fn build(kvm: &Kvm, tsc_khz: Option<u32>) -> Result<CpuId, Error> {
+    let mut cpuid = kvm
+        .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+        .map_err(Error::kvm("KVM_GET_SUPPORTED_CPUID"))?;
+    let deadline_timer = kvm.check_extension(Cap::TscDeadlineTimer);
+    for entry in cpuid.as_mut_slice() {
+        adjust(entry, deadline_timer);
+    }
+    add_hypervisor_leaves(&mut cpuid, tsc_khz)?;
+    Ok(cpuid)
+}
+
+/// Makes `entry` say that this processor is number 0 and the only one.
+fn adjust(entry: &mut kvm_cpuid_entry2, deadline_timer: bool) {
+    match entry.function {
+        0x1 => {
+            entry.ebx = (entry.ebx & EBX_BELOW_COUNT) | (1 << EBX_LOGICAL_COUNT_SHIFT);
+            entry.ecx |= ECX_HYPERVISOR;
+            if deadline_timer {
+                entry.ecx |= ECX_TSC_DEADLINE;
+            }
+            entry.edx &= !EDX_HYPER_THREADING;
+        }
+        0x4 | 0x8000_001d => entry.eax &= !CACHE_SHARING,
+        // Topology: one thread at each level; the level and its type stay.
+        0xb | 0x1f => {
+            entry.eax = 0;
+            entry.ebx = u32::from(entry.ecx & 0xff00 != 0);
+            entry.edx = 0;
+        }
+        0x8000_0008 => entry.ecx = 0,
+        0x8000_001e => (entry.eax, entry.ebx, entry.ecx) = (0, 0, 0),
+        _ => {}
+    }
+}
+
+/// Puts the timing leaf behind KVM's own ones.
+fn add_hypervisor_leaves(cpuid: &mut CpuId, tsc_khz: Option<u32>) -> Result<(), Error> {
+    let Some(tsc_khz) = tsc_khz else {
+        return Ok(());
+    };
+    cpuid.retain(|e| e.function != HYPERVISOR && e.function != HYPERVISOR_TIMING);
+    let signature = |i: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|byte| KVM_SIGNATURE[4 * i + byte]);
+        u32::from_le_bytes([a, b, c, d])
+    };
+    let leaves = [
+        kvm_cpuid_entry2 {
+            function: HYPERVISOR,
+            eax: HYPERVISOR_TIMING,
+            ebx: signature(0),
+            ecx: signature(1),
+            edx: signature(2),
+            ..Default::default()
+        },
+        kvm_cpuid_entry2 {
+            function: HYPERVISOR_TIMING,
+            eax: tsc_khz,
+            ebx: APIC_BUS_KHZ,
+            ..Default::default()
+        },
+    ];
+    for leaf in leaves {
+        cpuid.push(leaf).map_err(|_| Error::Kvm {
+            call: "more CPUID entries",
+            source: kvm_ioctls::Error::new(nix::libc::E2BIG),
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KVM_FEATURES: u32 = 0x4000_0001;
+
+    #[test]
+    fn the_timing_leaf_is_announced_and_kvms_own_stays() {
+        let features = kvm_cpuid_entry2 {
+            function: KVM_FEATURES,
+            eax: 0xabc,
+            ..Default::default()
+        };
+        let mut cpuid = CpuId::from_entries(&[features]).unwrap();
+        add_hypervisor_leaves(&mut cpuid, Some(2_100_000)).unwrap();
+        let leaf = |function| {
+            *cpuid
+                .as_slice()
+                .iter()
+                .find(|e| e.function == function)
+                .unwrap()
+        };
+        assert_eq!(leaf(HYPERVISOR).eax, HYPERVISOR_TIMING);
+        assert_eq!(leaf(HYPERVISOR).ebx.to_le_bytes(), *b"KVMK");
+        assert_eq!(leaf(HYPERVISOR).edx.to_le_bytes(), *b"M\0\0\0");
+        assert_eq!(leaf(HYPERVISOR_TIMING).eax, 2_100_000);
+        assert_eq!(leaf(KVM_FEATURES).eax, 0xabc);
+    }
+
+    #[test]
+    fn the_processor_is_alone() {
+        let mut entry = kvm_cpuid_entry2 {
+            function: 1,
+            ebx: 0x0710_0800,
+            edx: EDX_HYPER_THREADING | 1,
+            ..Default::default()
+        };
+        adjust(&mut entry, true);
+        assert_eq!(entry.ebx, 0x0001_0800);
+        assert_eq!(entry.ecx, ECX_HYPERVISOR | ECX_TSC_DEADLINE);
+        assert_eq!(entry.edx, 1);
+    }
+}

@@ -1,0 +1,73 @@
+//! Ports by which guests say that they are done. Each family of guests has its own.
+
+use crate::vmm::exit::{Crash, GuestExit};
+
+/// QEMU's `isa-debug-exit` as Nanos (8 bits) and Unikraft (16 bits) expect it.
+pub const DEBUG_EXIT: u16 = 0x501;
+/// QEMU's `isa-debug-exit` at Hermit's choice of port.
+pub const HERMIT_EXIT: u16 = 0xf4;
+/// QEMU's `pvpanic` device.
+pub const PVPANIC: u16 = 0x505;
+/// ACPI's PM1a control register where QEMU and Firecracker's guests know it.
+pub const ACPI_PM1A: u16 = 0x604;
+
+const UNIKRAFT_OK: u16 = 41;
+const HERMIT_FAILED: u32 = 0;
+const HERMIT_OK: u32 = 1;
+const PVPANIC_PANICKED: u8 = 1 << 0;
+/// SLP_EN of PM1a_CNT (ACPI specification 6.5, section 4.8.3.2.1).
+const SLEEP_ENABLE: u16 = 1 << 13;
+
+/// What a write of `data` to `port` says about the guest's end, if anything.
+pub fn write(port: u16, data: &[u8]) -> Option<GuestExit> {
+    match (port, data) {
+        (DEBUG_EXIT, [code]) => Some(GuestExit::Code(*code)),
+        (DEBUG_EXIT, [low, high]) => Some(match u16::from_le_bytes([*low, *high]) {
+            UNIKRAFT_OK => GuestExit::PoweredOff,
+            _ => GuestExit::Crashed(Crash::GuestReported),
+        }),
+        (HERMIT_EXIT, [a, b, c, d]) => Some(match u32::from_le_bytes([*a, *b, *c, *d]) {
+            HERMIT_OK => GuestExit::Code(0),
+            HERMIT_FAILED => GuestExit::Code(1),
+            _ => GuestExit::Crashed(Crash::GuestReported),
+        }),
+        (PVPANIC, [events, ..]) if events & PVPANIC_PANICKED != 0 => {
+            Some(GuestExit::Crashed(Crash::GuestReported))
+        }
+        (ACPI_PM1A, [low, high]) if u16::from_le_bytes([*low, *high]) & SLEEP_ENABLE != 0 => {
+            Some(GuestExit::PoweredOff)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_accesses_mean_what_the_guests_mean_by_them() {
+        let crashed = Some(GuestExit::Crashed(Crash::GuestReported));
+        let table: &[(u16, &[u8], Option<GuestExit>)] = &[
+            (0x501, &[0], Some(GuestExit::Code(0))),
+            (0x501, &[7], Some(GuestExit::Code(7))),
+            (0x501, &[255], Some(GuestExit::Code(255))),
+            (0x501, &[41, 0], Some(GuestExit::PoweredOff)),
+            (0x501, &[42, 0], crashed.clone()),
+            // Solo5's walltime call where it is not a Solo5 guest: nothing.
+            (0x501, &[1, 0, 0, 0], None),
+            (0xf4, &[1, 0, 0, 0], Some(GuestExit::Code(0))),
+            (0xf4, &[0, 0, 0, 0], Some(GuestExit::Code(1))),
+            (0xf4, &[1], None),
+            (0x505, &[1], crashed),
+            (0x505, &[2], None),
+            (0x604, &[0x00, 0x20], Some(GuestExit::PoweredOff)),
+            (0x604, &[0x00, 0x34], Some(GuestExit::PoweredOff)),
+            (0x604, &[0x01, 0x00], None),
+            (0x80, &[1], None),
+        ];
+        for (port, data, exit) in table {
+            assert_eq!(write(*port, data), *exit, "port {port:#x}, {data:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The calling thread while the guest runs: input, signals, the guest's end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
+use vmm_sys_util::eventfd::EventFd;
+
+use super::console::Input;
+use super::devices::serial::{INPUT_CAPACITY, SerialPort};
+use super::exit::GuestExit;
+use super::vcpu_thread::VcpuThread;
+
+/// How often the vCPU is asked whether it halted for good.
+const HALT_CHECK: Duration = Duration::from_secs(1);
+
+/// What the event loop watches.
+pub struct EventLoop {
+    pub serial: SerialPort,
+    pub input: Input,
+    /// Signalled when the serial port has room for input again.
+    pub space: EventFd,
+    pub signals: SignalFd,
+    /// Signalled when the vCPU's thread has ended.
+    pub ended: EventFd,
+}
+
+/// What is ready after a wait.
+#[derive(Default)]
+struct Ready {
+    input: bool,
+    space: bool,
+    signal: bool,
+    ended: bool,
+}
+
+impl EventLoop {
+    /// Serves the guest until it ends or a signal ends it.
+    ///
+    /// # Errors
+    /// Those of poll(2); the guest still runs then.
+    pub fn run(&mut self, vcpu: &VcpuThread) -> io::Result<Option<GuestExit>> {
+        let mut last_check = Instant::now();
+        loop {
+            let ready = self.wait(HALT_CHECK.saturating_sub(last_check.elapsed()))?;
+            if ready.ended {
+                return Ok(None);
+            }
+            if ready.signal
+                && let Some(info) = self.signals.read_signal()?
+            {
+                // Signal numbers are small.
+                return Ok(Some(GuestExit::Signalled(info.ssi_signo as i32)));
+            }
+            if ready.space {
+                let _ = self.space.read();
+            }
+            if ready.input {
+                self.input.fill(INPUT_CAPACITY);
+            }
+            let serial = &self.serial;
+            self.input.offer(|bytes| serial.receive(bytes));
+            if last_check.elapsed() >= HALT_CHECK {
+                vcpu.kick();
+                last_check = Instant::now();
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Duration) -> io::Result<Ready> {
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let input: Option<BorrowedFd<'_>> = self.input.to_poll();
+        let mut fds = vec![
+            readable(borrow(&self.ended)),
+            readable(self.signals.as_fd()),
+            readable(borrow(&self.space)),
+        ];
+        fds.extend(input.map(readable));
+        // Rounded up, lest the last millisecond be spent in a busy loop.
+        let milliseconds = timeout.as_millis() as u16 + 1;
+        match poll(&mut fds, PollTimeout::from(milliseconds)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(Ready::default()),
+            Err(e) => return Err(e.into()),
+        }
+        let is_ready = |i: usize| fds.get(i).and_then(PollFd::any).unwrap_or(false);
+        Ok(Ready {
+            ended: is_ready(0),
+            signal: is_ready(1),
+            space: is_ready(2),
+            input: is_ready(3),
+        })
+    }
+}
+
+/// `EventFd` itself lends only the number of its descriptor.
+fn borrow(event: &EventFd) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor stays open for as long as `event` is borrowed.
+    unsafe { BorrowedFd::borrow_raw(event.as_raw_fd()) }
+}

@@ -1,0 +1,137 @@
+//! How a guest ended, and what exit status that is for its container.
+
+use std::fmt;
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestExit {
+    /// The guest named its exit code.
+    Code(u8),
+    /// The guest powered the machine off without naming a code.
+    PoweredOff,
+    /// The guest asked for a reset; a container is not started again, so it ends.
+    Reset,
+    /// The monitor was told to end the guest by the signal with this number.
+    Signalled(i32),
+    /// The guest, or its execution, failed.
+    Crashed(Crash),
+}
+
+/// What a crash looked like from outside. `rip` is the guest's instruction pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Crash {
+    /// An exception while an exception was being delivered, twice.
+    TripleFault { rip: u64 },
+    /// The guest stopped for good: `hlt` with interrupts off.
+    Halted { rip: u64 },
+    /// The guest said itself that it crashed.
+    GuestReported,
+    /// KVM cannot go on with this guest.
+    Emulation { rip: u64, reason: String },
+    /// The monitor itself failed.
+    Monitor { reason: String },
+}
+
+impl GuestExit {
+    /// The exit status of the container, 0 to 255.
+    ///
+    /// | end | status |
+    /// |---|---|
+    /// | the guest's code | that code |
+    /// | power off, reset | 0 |
+    /// | signal n | 128 + n |
+    /// | triple fault, halted for good | 139, as after SIGSEGV |
+    /// | crash that the guest reported | 134, as after SIGABRT |
+    /// | KVM or the monitor cannot go on | 132, as after SIGILL |
+    pub fn status(&self) -> u8 {
+        match self {
+            GuestExit::Code(code) => *code,
+            GuestExit::PoweredOff | GuestExit::Reset => 0,
+            // Signal numbers end at 64, so the sum always fits.
+            GuestExit::Signalled(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+            GuestExit::Crashed(crash) => crash.status(),
+        }
+    }
+}
+
+impl Crash {
+    fn status(&self) -> u8 {
+        match self {
+            Crash::TripleFault { .. } | Crash::Halted { .. } => 139,
+            Crash::GuestReported => 134,
+            Crash::Emulation { .. } | Crash::Monitor { .. } => 132,
+        }
+    }
+}
+
+impl fmt::Display for GuestExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GuestExit::Code(code) => write!(f, "the guest exited with code {code}"),
+            GuestExit::PoweredOff => write!(f, "the guest powered off"),
+            GuestExit::Reset => write!(f, "the guest asked for a reset"),
+            GuestExit::Signalled(signal) => write!(f, "the guest was ended by signal {signal}"),
+            GuestExit::Crashed(crash) => crash.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Crash::TripleFault { rip } => {
+                write!(f, "the guest crashed: triple fault (rip {rip:#x})")
+            }
+            Crash::Halted { rip } => {
+                write!(
+                    f,
+                    "the guest crashed: halted with interrupts off (rip {rip:#x})"
+                )
+            }
+            Crash::GuestReported => write!(f, "the guest crashed: it reported so itself"),
+            Crash::Emulation { rip, reason } => {
+                write!(
+                    f,
+                    "the guest cannot be run further: {reason} (rip {rip:#x})"
+                )
+            }
+            Crash::Monitor { reason } => write!(f, "the monitor failed: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_documented_status() {
+        let emulation = Crash::Emulation {
+            rip: 0,
+            reason: String::new(),
+        };
+        let table = [
+            (GuestExit::Code(7), 7),
+            (GuestExit::PoweredOff, 0),
+            (GuestExit::Reset, 0),
+            (GuestExit::Signalled(15), 143),
+            (GuestExit::Signalled(64), 192),
+            (GuestExit::Crashed(Crash::TripleFault { rip: 0 }), 139),
+            (GuestExit::Crashed(Crash::Halted { rip: 0 }), 139),
+            (GuestExit::Crashed(Crash::GuestReported), 134),
+            (GuestExit::Crashed(emulation), 132),
+        ];
+        for (exit, status) in table {
+            assert_eq!(exit.status(), status, "{exit}");
+        }
+    }
+
+    #[test]
+    fn a_crash_is_told_in_one_line_with_its_place() {
+        let exit = GuestExit::Crashed(Crash::TripleFault { rip: 0x10_0000 });
+        assert_eq!(
+            exit.to_string(),
+            "the guest crashed: triple fault (rip 0x100000)"
+        );
+    }
+}

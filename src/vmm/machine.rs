@@ -1,0 +1,141 @@
+//! A virtual machine, from open files to the guest's end.
+
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
+use kvm_ioctls::{Kvm, VmFd};
+use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::boot::layout::KVM_TSS;
+use super::boot::{self, EntryState};
+use super::config::{Files, MachineConfig};
+use super::console::{Console, Input, Output};
+use super::devices::bus::PortBus;
+use super::devices::serial::{COM1_IRQ, SerialPort};
+use super::error::Error;
+use super::event_loop::EventLoop;
+use super::exit::{Crash, GuestExit};
+use super::memory::{self, GuestMemory};
+use super::signals;
+use super::terminal::RawTerminal;
+use super::vcpu::Vcpu;
+use super::vcpu_thread::VcpuThread;
+
+/// The version of the KVM API since Linux 2.6.22 (Documentation/virt/kvm/api.rst).
+const KVM_API_VERSION: i32 = 12;
+
+/// A machine whose guest is ready for its first instruction.
+pub struct Machine {
+    vcpu: Vcpu,
+    serial: SerialPort,
+    space: EventFd,
+    ended: EventFd,
+    // Dropped last: the vCPU and the virtual machine use the memory.
+    _vm: VmFd,
+    _memory: GuestMemory,
+}
+
+impl Machine {
+    /// Makes the machine and loads the guest. Starts no thread and opens no path.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files or the sizes, and what KVM refuses.
+    pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
+        let size = memory::checked_size(config.memory)?;
+        // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
+        // is its only owner.
+        let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
+        let vm = create_vm(&kvm)?;
+        let memory = memory::allocate(size)?;
+        memory::register(&vm, &memory)?;
+        let initrd = files.initrd.as_ref();
+        let entry = boot::load(&memory, size, &files.kernel, initrd, &config.cmdline)?;
+        Machine::with_guest(&kvm, vm, memory, &entry)
+    }
+
+    fn with_guest(
+        kvm: &Kvm,
+        vm: VmFd,
+        memory: GuestMemory,
+        entry: &EntryState,
+    ) -> Result<Machine, Error> {
+        let irq = event()?;
+        let space = event()?;
+        vm.register_irqfd(&irq, COM1_IRQ)
+            .map_err(Error::kvm("KVM_IRQFD"))?;
+        let serial = SerialPort::new(irq, space.try_clone().map_err(Error::EventFd)?);
+        let vcpu = Vcpu::new(kvm, &vm, entry, PortBus::new(serial.clone()))?;
+        Ok(Machine {
+            vcpu,
+            serial,
+            space,
+            ended: event()?,
+            _vm: vm,
+            _memory: memory,
+        })
+    }
+
+    /// Runs the guest, with COM1 on this process's descriptors 0 and 1, until it ends or
+    /// a signal ends it.
+    ///
+    /// The calling thread serves events; a second one runs the vCPU and is gone when this
+    /// returns. The signals that end a process stay blocked in the calling thread.
+    pub fn run(self) -> GuestExit {
+        self.run_on(Console::stdio())
+    }
+
+    /// As [`Machine::run`], with COM1 on other files.
+    pub fn run_on(self, console: Console) -> GuestExit {
+        self.try_run(console).unwrap_or_else(|e| {
+            GuestExit::Crashed(Crash::Monitor {
+                reason: e.to_string(),
+            })
+        })
+    }
+
+    fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
+        let signals = signals::take_over()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let _terminal = console.input.as_ref().and_then(RawTerminal::enter);
+        self.vcpu.connect(Output::new(console.output, stop.clone()));
+        let mut events = EventLoop {
+            serial: self.serial,
+            input: Input::new(console.input),
+            space: self.space,
+            signals,
+            ended: self.ended.try_clone()?,
+        };
+        let vcpu = VcpuThread::start(self.vcpu, self.ended, stop)?;
+        let stopped = events.run(&vcpu);
+        let ended = vcpu.finish();
+        Ok(stopped?.unwrap_or(ended))
+    }
+}
+
+/// A virtual machine with interrupt controllers and timer, but neither memory nor vCPU.
+fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
+    let found = kvm.get_api_version();
+    if found != KVM_API_VERSION {
+        return Err(Error::KvmVersion { found });
+    }
+    let vm = kvm.create_vm().map_err(Error::kvm("KVM_CREATE_VM"))?;
+    vm.set_tss_address(KVM_TSS)
+        .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
+    vm.create_irq_chip()
+        .map_err(Error::kvm("KVM_CREATE_IRQCHIP"))?;
+    // With the speaker's port 0x61, by which guests calibrate clocks.
+    let pit = kvm_pit_config {
+        flags: KVM_PIT_SPEAKER_DUMMY,
+        ..Default::default()
+    };
+    vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
+    Ok(vm)
+}
+
+fn event() -> Result<EventFd, Error> {
+    EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::EventFd)
+}

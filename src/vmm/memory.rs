@@ -1,0 +1,211 @@
+//! Guest memory: one or two anonymous mappings around the hole below 4 GiB.
+
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::VmFd;
+use nix::libc;
+use vm_memory::{
+    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
+    MmapRegion,
+};
+
+use super::boot::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
+use super::error::Error;
+
+/// The least memory that a machine can have, in bytes: the first MiB, which holds
+/// the boot structures, and one more for a kernel.
+pub const MIN_MEMORY: u64 = 2 << 20;
+
+/// Guest memory as the whole monitor sees it.
+pub type GuestMemory = GuestMemoryMmap<()>;
+
+/// A range of guest-physical addresses that the guest may use as memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RamRange {
+    pub start: u64,
+    pub size: u64,
+}
+
+/// The first guest-physical address past the memory below the hole, of a machine
+/// with `memory` bytes.
+pub fn low_memory_end(memory: u64) -> u64 {
+    memory.min(HOLE_START)
+}
+
+/// Where `memory` bytes lie in the guest's physical address space.
+fn backed_ranges(memory: u64) -> Vec<RamRange> {
+    let low = low_memory_end(memory);
+    let mut ranges = vec![RamRange {
+        start: 0,
+        size: low,
+    }];
+    if memory > low {
+        ranges.push(RamRange {
+            start: HOLE_END,
+            size: memory - low,
+        });
+    }
+    ranges
+}
+
+/// The memory map to tell the guest: what of its memory it may use.
+///
+/// The range from the end of conventional memory to 1 MiB is left out rather than
+/// called reserved: Unikraft 0.16 adds its own reserved entry there and asserts that
+/// no two overlap.
+pub fn usable_ranges(memory: u64) -> Vec<RamRange> {
+    let mut ranges = vec![RamRange {
+        start: 0,
+        size: LOW_RAM_END,
+    }];
+    for range in backed_ranges(memory) {
+        let start = range.start.max(HIGH_RAM_START);
+        ranges.push(RamRange {
+            start,
+            size: range.start + range.size - start,
+        });
+    }
+    ranges
+}
+
+/// The bytes that a machine of `memory` bytes really has: whole pages.
+///
+/// # Errors
+/// [`Error::MemoryTooSmall`] below [`MIN_MEMORY`].
+pub fn checked_size(memory: u64) -> Result<u64, Error> {
+    if memory < MIN_MEMORY {
+        return Err(Error::MemoryTooSmall {
+            memory,
+            min: MIN_MEMORY,
+        });
+    }
+    Ok(memory & !(PAGE_SIZE - 1))
+}
+
+/// Maps `memory` bytes of guest memory. The host gives pages only when they are
+/// touched, and leaves them out of core dumps.
+pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
+    let failed = |fault: String| Error::MemoryMap { memory, fault };
+    // Past this KVM's slot size (2^31 - 1 pages) would be exceeded, and address
+    // arithmetic would be at risk.
+    if memory > 1 << 42 {
+        return Err(failed("more than 4 TiB".to_owned()));
+    }
+    let mut regions = Vec::new();
+    for range in backed_ranges(memory) {
+        let mapping = map_private(range.size).map_err(&failed)?;
+        let region = GuestRegionMmap::new(mapping, GuestAddress(range.start))
+            .ok_or_else(|| failed("it does not fit in the address space".to_owned()))?;
+        regions.push(region);
+    }
+    GuestMemory::from_regions(regions).map_err(|e| failed(e.to_string()))
+}
+
+fn map_private(size: u64) -> Result<MmapRegion, String> {
+    let size = usize::try_from(size).map_err(|e| e.to_string())?;
+    let mapping = MmapRegion::build(
+        None,
+        size,
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+    )
+    .map_err(|e| e.to_string())?;
+    // SAFETY: the range is the mapping just made, and MADV_DONTDUMP changes nothing
+    // but what a core dump holds. A refusal is harmless.
+    unsafe { libc::madvise(mapping.as_ptr().cast(), size, libc::MADV_DONTDUMP) };
+    Ok(mapping)
+}
+
+/// Makes `memory` the guest's physical memory. It must stay mapped for as long as
+/// `vm` or one of its vCPUs lives.
+pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
+    for (slot, region) in (0..).zip(memory.iter()) {
+        let slot = kvm_userspace_memory_region {
+            slot,
+            flags: 0,
+            guest_phys_addr: region.start_addr().0,
+            memory_size: region.len(),
+            userspace_addr: region.as_ptr() as u64,
+        };
+        // SAFETY: the range is a live mapping of exactly this size, which `Machine`
+        // keeps until the virtual machine and its vCPU are closed.
+        unsafe { vm.set_user_memory_region(slot) }
+            .map_err(Error::kvm("KVM_SET_USER_MEMORY_REGION"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn the_hole_below_4_gib_holds_no_memory() {
+        assert_eq!(
+            backed_ranges(5 * GIB),
+            [
+                RamRange {
+                    start: 0,
+                    size: 3 * GIB
+                },
+                RamRange {
+                    start: 4 * GIB,
+                    size: 2 * GIB
+                },
+            ]
+        );
+        assert_eq!(backed_ranges(3 * GIB).len(), 1);
+        assert_eq!(backed_ranges(3 * GIB + PAGE_SIZE)[1].size, PAGE_SIZE);
+    }
+
+    #[test]
+    fn usable_memory_leaves_out_the_legacy_area() {
+        assert_eq!(
+            usable_ranges(MIN_MEMORY),
+            [
+                RamRange {
+                    start: 0,
+                    size: 0x9_fc00
+                },
+                RamRange {
+                    start: 0x10_0000,
+                    size: 0x10_0000
+                },
+            ]
+        );
+        let high = usable_ranges(4 * GIB);
+        assert_eq!(
+            high[2],
+            RamRange {
+                start: 4 * GIB,
+                size: GIB
+            }
+        );
+    }
+
+    #[test]
+    fn sizes_are_whole_pages_and_not_too_small() {
+        assert_eq!(checked_size(MIN_MEMORY + 5000).unwrap(), MIN_MEMORY + 4096);
+        assert!(matches!(
+            checked_size(MIN_MEMORY - 1),
+            Err(Error::MemoryTooSmall { .. })
+        ));
+    }
+
+    #[test]
+    fn memory_beyond_every_machine_is_an_error() {
+        assert!(matches!(
+            allocate(!(PAGE_SIZE - 1)),
+            Err(Error::MemoryMap { .. })
+        ));
+    }
+
+    #[test]
+    fn allocated_memory_has_the_size_asked_for() {
+        let memory = allocate(4 * GIB).unwrap();
+        assert_eq!(memory.iter().map(|r| r.len()).sum::<u64>(), 4 * GIB);
+        assert!(!memory.address_in_range(GuestAddress(HOLE_START)));
+        assert!(memory.address_in_range(GuestAddress(HOLE_END)));
+    }
+}

@@ -1,0 +1,38 @@
+//! A terminal on the guest's input is put into raw mode while the guest runs: the guest
+//! sees every key at once, and Ctrl-C is the guest's.
+
+use std::fs::File;
+use std::io::IsTerminal;
+
+use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+
+/// Puts the terminal back as it was when dropped.
+#[derive(Debug)]
+pub struct RawTerminal {
+    terminal: File,
+    before: Termios,
+}
+
+impl RawTerminal {
+    /// Puts `input` into raw mode if it is a terminal. `None`: it is not, or it cannot be.
+    pub fn enter(input: &File) -> Option<RawTerminal> {
+        if !input.is_terminal() {
+            return None;
+        }
+        let terminal = input.try_clone().ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        // Output stays as it is: a guest may send bare line feeds.
+        let processed = before.output_flags & OutputFlags::OPOST;
+        raw.output_flags |= processed;
+        tcsetattr(&terminal, SetArg::TCSANOW, &raw).ok()?;
+        Some(RawTerminal { terminal, before })
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
+    }
+}

@@ -1,0 +1,238 @@
+//! The vCPU: its state at the kernel's first instruction, and its exits.
+
+use kvm_bindings::{
+    Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+
+use super::boot::layout::{GDT, IDT, PML4};
+use super::boot::tables::{self, segment};
+use super::boot::{EntryState, Mode};
+use super::console::Output;
+use super::cpuid;
+use super::devices::bus::PortBus;
+use super::error::Error;
+use super::exit::{Crash, GuestExit};
+
+/// Control registers and EFER (Intel SDM volume 3, section 2.5 and 2.2.1).
+const CR0_PROTECTED: u64 = 1 << 0;
+const CR0_EXTENSION_TYPE: u64 = 1 << 4;
+const CR0_PAGING: u64 = 1 << 31;
+const CR4_PHYSICAL_ADDRESS_EXTENSION: u64 = 1 << 5;
+const EFER_LONG_MODE: u64 = (1 << 8) | (1 << 10);
+
+/// RFLAGS: a bit that is always set, and the interrupt flag.
+const RFLAGS_FIXED: u64 = 1 << 1;
+const RFLAGS_INTERRUPTS: u64 = 1 << 9;
+
+/// MSRs as firmware leaves them (Linux's arch/x86/include/asm/msr-index.h): fast string
+/// operations on, and write-back caching by default.
+const IA32_MISC_ENABLE: u32 = 0x1a0;
+const MISC_ENABLE_FAST_STRING: u64 = 1;
+const IA32_MTRR_DEF_TYPE: u32 = 0x2ff;
+const MTRR_ENABLE_WRITE_BACK: u64 = (1 << 11) | 6;
+
+/// FPU and SSE control words after FNINIT and at reset.
+const FPU_CONTROL: u16 = 0x37f;
+const MXCSR: u32 = 0x1f80;
+
+/// The local APIC's local interrupt pins (SDM volume 3, section 11.5.1): LINT0 takes the
+/// 8259's interrupts, LINT1 NMIs.
+const LVT_LINT0: usize = 0x350;
+const LVT_LINT1: usize = 0x360;
+const DELIVER_EXTINT: u32 = 0x700;
+const DELIVER_NMI: u32 = 0x400;
+
+/// What KVM_GET_MP_STATE says of a vCPU that waits in `hlt`.
+const MP_STATE_HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
+
+/// One virtual processor with the ports that it reaches.
+pub struct Vcpu {
+    fd: VcpuFd,
+    bus: PortBus,
+}
+
+/// What came of one stay in the guest.
+pub enum Step {
+    /// Go on.
+    Continue,
+    /// A signal came: see whether to stop.
+    Kicked,
+    /// The guest ended.
+    Ended(GuestExit),
+}
+
+impl Vcpu {
+    /// A vCPU of `vm` that stands at the kernel's entry.
+    pub fn new(kvm: &Kvm, vm: &VmFd, entry: &EntryState, bus: PortBus) -> Result<Vcpu, Error> {
+        let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
+        let cpuid = cpuid::build(kvm, fd.get_tsc_khz().ok())?;
+        fd.set_cpuid2(&cpuid)
+            .map_err(Error::kvm("KVM_SET_CPUID2"))?;
+        set_msrs(&fd)?;
+        set_local_apic(&fd)?;
+        let fpu = kvm_fpu {
+            fcw: FPU_CONTROL,
+            mxcsr: MXCSR,
+            ..Default::default()
+        };
+        fd.set_fpu(&fpu).map_err(Error::kvm("KVM_SET_FPU"))?;
+        let reset = fd.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
+        fd.set_sregs(&special_registers(reset, entry.mode))
+            .map_err(Error::kvm("KVM_SET_SREGS"))?;
+        fd.set_regs(&registers(entry))
+            .map_err(Error::kvm("KVM_SET_REGS"))?;
+        Ok(Vcpu { fd, bus })
+    }
+
+    /// Sends what the guest sends to COM1 to `output`.
+    pub fn connect(&mut self, output: Output) {
+        self.bus.connect(output);
+    }
+
+    /// Runs the guest until it needs the monitor, and serves that need.
+    pub fn step(&mut self) -> Step {
+        let reason = match self.fd.run() {
+            Ok(VcpuExit::IoIn(port, data)) => {
+                self.bus.read(port, data);
+                return Step::Continue;
+            }
+            Ok(VcpuExit::IoOut(port, data)) => {
+                return self
+                    .bus
+                    .write(port, data)
+                    .map_or(Step::Continue, Step::Ended);
+            }
+            // There is no memory-mapped device: reads float, writes vanish.
+            Ok(VcpuExit::MmioRead(_, data)) => {
+                data.fill(0xff);
+                return Step::Continue;
+            }
+            Ok(VcpuExit::MmioWrite(..) | VcpuExit::IrqWindowOpen) => return Step::Continue,
+            Ok(VcpuExit::Intr) => return Step::Kicked,
+            Ok(VcpuExit::Shutdown) => return self.crashed(|rip| Crash::TripleFault { rip }),
+            // With KVM's interrupt controllers `hlt` does not come here.
+            Ok(VcpuExit::Hlt) => return self.crashed(|rip| Crash::Halted { rip }),
+            Ok(VcpuExit::InternalError) => self.internal_error(),
+            Ok(VcpuExit::FailEntry(reason, _)) => {
+                format!("the processor refuses to enter it, reason {reason:#x}")
+            }
+            Ok(other) => format!("unexpected exit {other:?}"),
+            Err(e) if e.errno() == nix::libc::EINTR => return Step::Kicked,
+            Err(e) if e.errno() == nix::libc::EAGAIN => return Step::Continue,
+            Err(e) => format!("KVM_RUN failed: {e}"),
+        };
+        self.crashed(|rip| Crash::Emulation { rip, reason })
+    }
+
+    /// Whether the guest waits in `hlt` with interrupts off, and so for ever: there is
+    /// no other processor, and nothing here sends NMIs.
+    pub fn halted_for_good(&self) -> Option<Crash> {
+        let state = self.fd.get_mp_state().ok()?;
+        let regs = self.fd.get_regs().ok()?;
+        let for_good = state.mp_state == MP_STATE_HALTED && regs.rflags & RFLAGS_INTERRUPTS == 0;
+        for_good.then_some(Crash::Halted { rip: regs.rip })
+    }
+
+    fn crashed(&self, crash: impl FnOnce(u64) -> Crash) -> Step {
+        // 0 where even that cannot be read: the crash itself is what matters.
+        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
+        Step::Ended(GuestExit::Crashed(crash(rip)))
+    }
+
+    fn internal_error(&mut self) -> String {
+        // SAFETY: KVM fills this member of the union when the exit reason is
+        // KVM_EXIT_INTERNAL_ERROR, which is the only case this is called in.
+        let suberror = unsafe { self.fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
+        match suberror {
+            1 => "KVM cannot emulate an instruction".to_owned(),
+            other => format!("KVM internal error, suberror {other}"),
+        }
+    }
+}
+
+fn registers(entry: &EntryState) -> kvm_regs {
+    kvm_regs {
+        rip: entry.rip,
+        rsp: entry.rsp,
+        // Linux's protocol does not ask for it; Firecracker's guests may know it.
+        rbp: if entry.mode == Mode::Long64 {
+            entry.rsp
+        } else {
+            0
+        },
+        rax: entry.rax,
+        rbx: entry.rbx,
+        rsi: entry.rsi,
+        rflags: RFLAGS_FIXED,
+        ..Default::default()
+    }
+}
+
+fn special_registers(reset: kvm_sregs, mode: Mode) -> kvm_sregs {
+    let (code, tss) = match mode {
+        Mode::Long64 => (tables::LONG_CODE, tables::LONG_TSS),
+        Mode::Protected32 => (tables::FLAT_CODE, tables::FLAT_TSS),
+    };
+    let data: kvm_segment = segment(tables::FLAT_DATA, tables::DATA);
+    let mut sregs = kvm_sregs {
+        cs: segment(code, tables::CODE),
+        ds: data,
+        es: data,
+        fs: data,
+        gs: data,
+        ss: data,
+        tr: segment(tss, tables::TSS),
+        cr0: CR0_PROTECTED | CR0_EXTENSION_TYPE,
+        cr3: 0,
+        cr4: 0,
+        efer: 0,
+        ..reset
+    };
+    sregs.gdt.base = GDT;
+    sregs.gdt.limit = tables::GDT_SIZE - 1;
+    sregs.idt.base = IDT;
+    sregs.idt.limit = 0;
+    if mode == Mode::Long64 {
+        sregs.cr0 |= CR0_PAGING;
+        sregs.cr3 = PML4;
+        sregs.cr4 = CR4_PHYSICAL_ADDRESS_EXTENSION;
+        sregs.efer = EFER_LONG_MODE;
+    }
+    sregs
+}
+
+fn set_msrs(fd: &VcpuFd) -> Result<(), Error> {
+    let entry = |index, data| kvm_msr_entry {
+        index,
+        data,
+        ..Default::default()
+    };
+    let entries = [
+        entry(IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRING),
+        entry(IA32_MTRR_DEF_TYPE, MTRR_ENABLE_WRITE_BACK),
+    ];
+    let refused = |source| Error::Kvm {
+        call: "KVM_SET_MSRS",
+        source,
+    };
+    let msrs = Msrs::from_entries(&entries)
+        .map_err(|_| refused(kvm_ioctls::Error::new(nix::libc::E2BIG)))?;
+    // KVM stops at the first that it does not take, and says how many it took.
+    match fd.set_msrs(&msrs).map_err(refused)? {
+        taken if taken == entries.len() => Ok(()),
+        _ => Err(refused(kvm_ioctls::Error::new(nix::libc::EINVAL))),
+    }
+}
+
+fn set_local_apic(fd: &VcpuFd) -> Result<(), Error> {
+    let mut apic = fd.get_lapic().map_err(Error::kvm("KVM_GET_LAPIC"))?;
+    write_apic(&mut apic, LVT_LINT0, DELIVER_EXTINT);
+    write_apic(&mut apic, LVT_LINT1, DELIVER_NMI);
+    fd.set_lapic(&apic).map_err(Error::kvm("KVM_SET_LAPIC"))
+}
+
+fn write_apic(apic: &mut kvm_lapic_state, register: usize, value: u32) {
+    let bytes = value.to_le_bytes().map(|byte| byte as _);
+    apic.regs[register..register + 4].copy_from_slice(&bytes);
+}

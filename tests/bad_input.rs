@@ -1,0 +1,212 @@
+//! Bad bundles: exit 1, one line on stderr, the same line in the log, and
+//! nothing left.
+
+mod harness;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use harness::bundle::Bundle;
+use harness::program::{Outcome, Program};
+
+/// Calls `create` on a bundle that must be refused, and checks all that holds
+/// for any refusal; `words` must be in the message.
+#[track_caller]
+fn refused(bundle: &Path, words: &[&str]) {
+    let program = Program::new();
+    let id = "runu-test-bad";
+    let pid_file = bundle.join("pid");
+    let args = [
+        "create",
+        "--pid-file",
+        pid_file.to_str().unwrap(),
+        "--bundle",
+    ];
+    let mut command = program.command(&args);
+    command.arg(bundle).arg(id);
+    check(&program, program.capture(&mut command), words);
+    assert!(!pid_file.exists(), "a pid file is left");
+}
+
+#[track_caller]
+fn check(program: &Program, outcome: Outcome, words: &[&str]) {
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert_eq!(outcome.stdout, "");
+    let lines: Vec<_> = outcome.stderr.lines().collect();
+    let [line] = lines[..] else {
+        panic!("not one line: {}", outcome.stderr)
+    };
+    for word in words {
+        assert!(line.contains(word), "{word:?} is not in {line:?}");
+    }
+    let log = program.log_lines();
+    let [entry] = &log[..] else {
+        panic!("not one line in the log: {log:?}")
+    };
+    assert_eq!(entry["msg"], line);
+    assert_eq!(entry["level"], "error");
+    assert!(
+        !program.store().exists(),
+        "state is left in {}",
+        program.store().display()
+    );
+    assert!(
+        !program.root().join("runu-test-bad").exists(),
+        "runc was given it"
+    );
+    for folder in [
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/memory",
+        "/sys/fs/cgroup/unified",
+    ] {
+        let cgroup = Path::new(folder).join("runu-test/runu-test-bad");
+        assert!(!cgroup.exists(), "{} is left", cgroup.display());
+    }
+}
+
+#[test]
+fn config_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.json");
+    refused(Path::new("/nowhere"), &["/nowhere", "No such file"]);
+    refused(folder.path(), &["has no config.json"]);
+    fs::write(&config, "{\"ociVersion\": ").unwrap();
+    refused(folder.path(), &["config.json", "line 1 column"]);
+    fs::write(&config, "[]").unwrap();
+    refused(folder.path(), &["config.json"]);
+    let spaces = " ".repeat(10 << 20);
+    fs::write(&config, format!("{{{spaces}}}")).unwrap();
+    refused(folder.path(), &["config.json", "10485762 bytes"]);
+    fs::write(&config, "{}").unwrap();
+    refused(folder.path(), &["names no root.path"]);
+    fs::remove_file(&config).unwrap();
+    fs::create_dir(&config).unwrap();
+    refused(folder.path(), &["config.json", "not a regular file"]);
+    fs::remove_dir(&config).unwrap();
+    nix::unistd::mkfifo(&config, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    refused(folder.path(), &["config.json", "not a regular file"]);
+}
+
+#[test]
+fn the_rootfs() {
+    let bundle = Bundle::fixture("ordinary");
+    fs::remove_dir_all(bundle.rootfs()).unwrap();
+    refused(bundle.path(), &["rootfs", "No such file"]);
+    fs::write(bundle.rootfs(), "").unwrap();
+    refused(bundle.path(), &["rootfs", "Not a directory"]);
+}
+
+#[test]
+fn kernels_and_annotations() {
+    // Each case's whole message is in its snapshot under `explain`; here it is the same
+    // message by the way that containerd sees it.
+    let cases: &[(&str, &[&str])] = &[
+        ("kernel-missing", &["kernel /k", "no such file"]),
+        ("kernel-empty", &["/unikraft/bin/kernel", "empty"]),
+        (
+            "kernel-is-a-directory",
+            &["/unikraft/bin/kernel", "directory"],
+        ),
+        (
+            "kernel-leads-out",
+            &["/unikraft/bin/kernel", "leads out of the rootfs"],
+        ),
+        ("kernel-truncated", &["/unikraft/bin/kernel", "truncated"]),
+        (
+            "kernel-of-another-machine",
+            &["/unikraft/bin/kernel", "AArch64"],
+        ),
+        (
+            "kernel-of-no-known-abi",
+            &["/unikraft/bin/kernel", "PVH", "Multiboot"],
+        ),
+        ("kernel-larger-than-memory", &["64 MiB", "memory"]),
+        ("mode-unknown", &["runu.dev/mode", "\"vm\""]),
+        ("mode-unikernel-without-kernel", &["no kernel"]),
+        ("memory-of-12", &["runu.dev/memory", "12 bytes"]),
+        ("memory-of-1e30", &["runu.dev/memory", "1e30"]),
+        ("memory-limit-too-small", &["memory limit"]),
+        ("contradiction", &["runu.dev/mode", "runu.dev/kernel"]),
+        ("annotation-unknown", &["runu.dev/kernal"]),
+    ];
+    for (case, words) in cases {
+        refused(Bundle::fixture(case).path(), words);
+    }
+}
+
+#[test]
+fn run_refuses_as_create_does() {
+    let program = Program::new();
+    let bundle = Bundle::fixture("kernel-missing");
+    let args = [
+        "run",
+        "--bundle",
+        bundle.path().to_str().unwrap(),
+        "runu-test-bad",
+    ];
+    check(&program, program.call(&args), &["kernel /k"]);
+}
+
+#[test]
+fn an_id_that_is_none() {
+    let bundle = Bundle::fixture("kernel-in-image");
+    for id in ["..", "a/b", "a b", "é"] {
+        let program = Program::new();
+        let args = ["create", "--bundle", bundle.path().to_str().unwrap(), id];
+        check(
+            &program,
+            program.call(&args),
+            &["invalid container ID format"],
+        );
+    }
+}
+
+#[test]
+fn no_runc_is_an_error_for_ordinary_containers_only() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&config, "runtimes = [\"/nowhere/runc\"]\n").unwrap();
+    let call = |case: &str| {
+        let program = Program::new();
+        let bundle = Bundle::fixture(case);
+        let mut command = program.command(&["create", "--bundle"]);
+        command
+            .arg(bundle.path())
+            .arg("runu-test-bad")
+            .env("RUNU_CONFIG", config.path());
+        let outcome = program.capture(&mut command);
+        (program, outcome)
+    };
+    let (program, outcome) = call("ordinary");
+    check(&program, outcome, &["/nowhere/runc", "install runc"]);
+    let (program, outcome) = call("kernel-missing");
+    check(&program, outcome, &["kernel /k"]);
+}
+
+#[test]
+fn no_kvm() {
+    if !nix::unistd::geteuid().is_root() && harness::skip("hiding /dev/kvm needs root") {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::fixture("kernel-in-image");
+    // In a mount namespace of its own, an empty /dev.
+    let create = program.command(&["create", "--bundle", bundle.path().to_str().unwrap(), "x"]);
+    let mut hidden = Command::new("unshare");
+    hidden.args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /dev && exec \"$@\"",
+        "sh",
+    ]);
+    hidden
+        .arg(create.get_program())
+        .args(create.get_args())
+        .stdin(std::process::Stdio::null());
+    check(
+        &program,
+        program.capture(&mut hidden),
+        &["/dev/kvm", "needs KVM"],
+    );
+}

@@ -1,0 +1,85 @@
+//! Decisions: `runu explain` over every case in `fixtures/bundles`.
+//!
+//! Each case is a config.json and a list of what its rootfs holds; its snapshot
+//! is what the program prints, for people and as JSON, with the exit code.
+
+mod harness;
+
+use harness::bundle::Bundle;
+use harness::program::Program;
+use serde_json::Value;
+
+#[test]
+fn every_bundle_is_decided_as_before() {
+    let cases = std::fs::read_dir(harness::repository().join("fixtures/bundles")).unwrap();
+    let mut cases: Vec<_> = cases
+        .map(|case| case.unwrap().file_name().into_string().unwrap())
+        .collect();
+    cases.sort();
+    assert!(cases.len() > 40, "the fixtures are not all there");
+    for case in cases {
+        insta::assert_snapshot!(case.as_str(), explain(&case));
+    }
+}
+
+/// The exit code and both forms of the answer.
+fn explain(case: &str) -> String {
+    let program = Program::new();
+    let bundle = Bundle::fixture(case);
+    let path = bundle.path().to_str().unwrap();
+    let text = program.call(&["explain", "--bundle", path]);
+    let json = program.call(&["explain", "--bundle", path, "--format", "json"]);
+    assert_eq!(text.code, json.code, "{case}");
+
+    let value: Value = serde_json::from_str(&json.stdout).expect("JSON on stdout");
+    let keys: Vec<_> = value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        keys,
+        ["decision", "facts", "plan", "reason", "rule"],
+        "{case}"
+    );
+    assert_eq!(json.code, i32::from(value["decision"] == "deny"), "{case}");
+    assert_eq!(
+        value["plan"].is_object(),
+        value["decision"] == "unikernel",
+        "{case}"
+    );
+    let said = format!(
+        "exit {}\n{}\n{}{}",
+        text.code, text.stdout, json.stdout, json.stderr
+    );
+    said.replace(path, "[bundle]")
+}
+
+#[test]
+fn a_bundle_that_cannot_be_read_is_an_error() {
+    let program = Program::new();
+    let outcome = program.call(&["explain", "--bundle", "/nowhere"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("/nowhere"), "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn the_order_of_keys_does_not_matter() {
+    let bundle = Bundle::fixture("kernel-annotation");
+    let program = Program::new();
+    let explain = || program.ok(&["explain", "--bundle", bundle.path().to_str().unwrap()]);
+    let before = explain();
+    let config = bundle.path().join("config.json");
+    let Value::Object(object) = bundle.config.clone() else {
+        panic!()
+    };
+    let reversed: Vec<String> = object
+        .iter()
+        .rev()
+        .map(|(key, value)| format!("{key:?}:{value}"))
+        .collect();
+    std::fs::write(config, format!("{{{}}}", reversed.join(","))).unwrap();
+    assert_eq!(explain(), before);
+}

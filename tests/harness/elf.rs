@@ -1,0 +1,123 @@
+//! Kernels of a few hundred bytes, good and bad, for decisions that start
+//! nothing. Layout: ELF header, program headers, then the segments' bytes
+//! (System V ABI, "Object Files").
+
+const MACHINE_X86_64: u16 = 62;
+const MACHINE_AARCH64: u16 = 183;
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+
+/// The start of the code, guest-physical.
+const BASE: u64 = 0x20_0000;
+
+/// The bytes of the kernel that a fixture names, such as `elf:pvh`.
+pub fn kernel(kind: &str) -> Vec<u8> {
+    match kind {
+        "linux64" => elf64(MACHINE_X86_64, None, 64, 64),
+        "pvh" => elf64(
+            MACHINE_X86_64,
+            Some(note(b"Xen\0", 18, &(BASE as u32).to_le_bytes())),
+            64,
+            64,
+        ),
+        "solo5" => elf64(
+            MACHINE_X86_64,
+            Some(note(b"Solo5\0", 0x3149_4241, &[0; 16])),
+            64,
+            64,
+        ),
+        "multiboot1" => multiboot1(),
+        "aarch64" => elf64(MACHINE_AARCH64, None, 64, 64),
+        "truncated" => {
+            let mut bytes = elf64(MACHINE_X86_64, None, 64, 64);
+            bytes.truncate(bytes.len() - 32);
+            bytes
+        }
+        // Its bss takes 1 GiB.
+        "huge" => elf64(MACHINE_X86_64, None, 64, 1 << 30),
+        "script" => b"#!/bin/sh\necho not a kernel\n".to_vec(),
+        "empty" => Vec::new(),
+        other => panic!("no kernel of the kind {other}"),
+    }
+}
+
+/// An ELF64 executable of one loaded segment and perhaps a note.
+fn elf64(machine: u16, note: Option<Vec<u8>>, file_size: u64, memory_size: u64) -> Vec<u8> {
+    let headers = 1 + u64::from(note.is_some() as u8);
+    let code_at = 64 + 56 * headers;
+    let mut out = header(machine, headers as u16);
+    program_header(&mut out, PT_LOAD, code_at, BASE, file_size, memory_size);
+    if let Some(note) = &note {
+        let size = note.len() as u64;
+        program_header(
+            &mut out,
+            PT_NOTE,
+            code_at + file_size,
+            BASE + file_size,
+            size,
+            size,
+        );
+    }
+    out.resize((code_at + file_size) as usize, 0xf4);
+    out.extend(note.unwrap_or_default());
+    out
+}
+
+/// A Multiboot1 kernel with address fields, flat (Multiboot 0.6.96, 3.1.1 to 3.1.3).
+fn multiboot1() -> Vec<u8> {
+    const MAGIC: u32 = 0x1bad_b002;
+    const ADDRESS_FIELDS: u32 = 1 << 16;
+    let base = BASE as u32;
+    let checksum = 0u32.wrapping_sub(MAGIC).wrapping_sub(ADDRESS_FIELDS);
+    // header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr.
+    let words = [
+        MAGIC,
+        ADDRESS_FIELDS,
+        checksum,
+        base,
+        base,
+        base + 64,
+        base + 64,
+        base + 32,
+    ];
+    let mut out: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    out.resize(64, 0xf4);
+    out
+}
+
+fn header(machine: u16, program_headers: u16) -> Vec<u8> {
+    let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+    out.resize(16, 0);
+    out.extend(2u16.to_le_bytes()); // ET_EXEC
+    out.extend(machine.to_le_bytes());
+    out.extend(1u32.to_le_bytes());
+    out.extend(BASE.to_le_bytes()); // entry
+    out.extend(64u64.to_le_bytes()); // program headers follow
+    out.extend(0u64.to_le_bytes());
+    out.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, program_headers, 64, 0, 0] {
+        out.extend(half.to_le_bytes());
+    }
+    out
+}
+
+fn program_header(out: &mut Vec<u8>, kind: u32, at: u64, address: u64, file: u64, memory: u64) {
+    out.extend(kind.to_le_bytes());
+    out.extend(5u32.to_le_bytes()); // readable, executable
+    for field in [at, address, address, file, memory, 4] {
+        out.extend(field.to_le_bytes());
+    }
+}
+
+/// A note: name and descriptor padded to four bytes.
+fn note(name: &[u8], kind: u32, descriptor: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend((name.len() as u32).to_le_bytes());
+    out.extend((descriptor.len() as u32).to_le_bytes());
+    out.extend(kind.to_le_bytes());
+    for part in [name, descriptor] {
+        out.extend(part);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+    out
+}

@@ -1,0 +1,146 @@
+//! The program, called as its callers call it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything that a test waits for may take. Slow machines boot guests
+/// in software.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program with a state root of its own.
+pub struct Program {
+    binary: PathBuf,
+    folder: TempDir,
+}
+
+/// What one call came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Program {
+    /// runu.
+    pub fn new() -> Self {
+        Self::of(super::runu())
+    }
+
+    /// Another runtime, to compare with.
+    pub fn of(binary: PathBuf) -> Self {
+        Self {
+            binary,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The caller's `--root`.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// runu's own folder for that root.
+    pub fn store(&self) -> PathBuf {
+        let root = self.root().to_str().unwrap().replace('/', "%2F");
+        Path::new("/run/runu").join(root)
+    }
+
+    /// The file given as `--log`.
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("log.json")
+    }
+
+    /// A call with the flags that containerd gives before the verb.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("--root")
+            .arg(self.root())
+            .arg("--log")
+            .arg(self.log());
+        command
+            .args(["--log-format", "json"])
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Calls it and waits. Output goes to files: a container that lives on holds
+    /// its stdio, and a pipe would be read for as long.
+    pub fn call<S: AsRef<OsStr>>(&self, args: &[S]) -> Outcome {
+        let mut command = self.command(args);
+        self.capture(&mut command)
+    }
+
+    /// Runs a prepared command as [`Program::call`] does.
+    pub fn capture(&self, command: &mut Command) -> Outcome {
+        let file = |name| self.folder.path().join(name);
+        let create = |name| fs::File::create(file(name)).unwrap();
+        let status = command
+            .stdout(create("stdout"))
+            .stderr(create("stderr"))
+            .status()
+            .unwrap();
+        let text = |name| String::from_utf8_lossy(&fs::read(file(name)).unwrap()).into_owned();
+        Outcome {
+            code: status.code().expect("it was ended by a signal"),
+            stdout: text("stdout"),
+            stderr: text("stderr"),
+        }
+    }
+
+    /// Calls it and fails the test if it fails.
+    #[track_caller]
+    pub fn ok<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
+        let outcome = self.call(args);
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        outcome.stdout
+    }
+
+    /// `state`, as JSON.
+    #[track_caller]
+    pub fn state(&self, id: &str) -> Value {
+        serde_json::from_str(&self.ok(&["state", id])).unwrap()
+    }
+
+    /// Waits until the container's status is this.
+    #[track_caller]
+    pub fn wait_status(&self, id: &str, status: &str) {
+        wait_for(&format!("{id} to be {status}"), || {
+            (self.state(id)["status"] == status).then_some(())
+        });
+    }
+
+    /// The lines of the error log, each one JSON.
+    pub fn log_lines(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+}
+
+/// Waits until `ready` gives something, and fails the test after [`PATIENCE`].
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The text of a finished command's output, both streams.
+pub fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}

@@ -1,0 +1,184 @@
+#!/bin/bash
+# Runs a script in a software-emulated machine that has a full KVM (AMD SVM with
+# nested paging), whatever the host has:
+#
+#   tests/machine.sh [--memory 2G] [--timeout 300] --script FILE [SRC[:DEST]]...
+#
+# Boots Debian's cloud kernel under QEMU's emulation, copies each SRC (a file or a
+# folder) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
+# named; one that ends in / is a folder to copy into. A program brings the libraries
+# that it is linked to. In there: root, 2 CPUs, /dev/kvm, cgroup v2 with its
+# controllers on, a tmpfs as root, the loopback interface, no other network.
+#
+# The script's output arrives on stdout, without carriage returns; its exit code is
+# ours. 125: the machine failed, and one line on stderr says how.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/runu-machine
+memory=2G
+timeout=300
+script=
+files=()
+
+fail() {
+    echo "machine: $*" >&2
+    exit 125
+}
+
+usage() {
+    sed -n '2,/^set/{s/^# \?//p}' "$0"
+}
+
+parse() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --memory | --timeout | --script)
+            [ $# -ge 2 ] || fail "$1 needs a value"
+            printf -v "${1#--}" %s "$2"
+            shift
+            ;;
+        -h | --help) usage; exit 0 ;;
+        -*) fail "unknown option $1; see --help" ;;
+        *) files+=("$1") ;;
+        esac
+        shift
+    done
+    [ -n "$script" ] || fail "no --script FILE; see --help"
+    [ -f "$script" ] || fail "the script $script is no file"
+}
+
+# need PROGRAM PACKAGE
+need() {
+    command -v "$1" >/dev/null || fail "$1 is missing: apt-get install $2"
+}
+
+check_tools() {
+    need qemu-system-x86_64 qemu-system-x86
+    need busybox busybox-static
+    need cpio cpio
+    ! ldd "$(command -v busybox)" >/dev/null 2>&1 ||
+        fail "$(command -v busybox) is linked dynamically: apt-get install busybox-static"
+}
+
+# Prints the folder with a kernel and KVM's modules; fetches them the first time.
+kernel() {
+    local newest
+    newest=$(find "$cache" -mindepth 1 -maxdepth 1 -name 'linux-image-*' 2>/dev/null | sort -V | tail -1)
+    [ -n "$newest" ] || newest=$(fetch_kernel)
+    echo "$newest"
+}
+
+# The package is unpacked, not installed; the folder appears whole or not at all.
+fetch_kernel() {
+    local package new=$work/kernel
+    need apt-get apt
+    need dpkg-deb dpkg
+    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+        sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+    [ -n "$package" ] ||
+        fail "apt knows no linux-image-cloud-amd64: apt-get update, with Debian among the sources"
+    echo "machine: fetching $package" >&2
+    mkdir -p "$new/package" "$cache"
+    (cd "$new" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) ||
+        fail "apt-get download $package failed; its index may be old: apt-get update"
+    dpkg-deb -x "$new"/*.deb "$new/package"
+
+    mv "$new"/package/boot/vmlinuz-* "$new/vmlinuz"
+    find "$new/package" \( -name irqbypass.ko\* -o -name kvm.ko\* -o -name kvm-amd.ko\* \) \
+        -exec mv -t "$new" {} +
+    find "$new" -maxdepth 1 -name '*.ko.xz' -exec unxz {} +
+    find "$new" -maxdepth 1 -name '*.ko.zst' -exec unzstd -q --rm {} +
+    [ -f "$new/kvm-amd.ko" ] || fail "$package holds no kvm-amd module"
+    rm -r "$new/package" "$new"/*.deb
+    # Whoever comes second finds the folder there, as good as its own.
+    mv -T "$new" "$cache/$package" 2>/dev/null || [ -d "$cache/$package" ] ||
+        fail "cannot write $cache/$package"
+    echo "$cache/$package"
+}
+
+# put SRC DEST: a file, symlinks followed, with its libraries; or a folder as it is.
+put() {
+    local source=$1 target=$root$2 library
+    [ -e "$source" ] || fail "$source does not exist"
+    [[ $target != */ ]] || target+=$(basename "$source")
+    mkdir -p "$(dirname "$target")"
+    if [ -d "$source" ]; then
+        cp -a "$source" "$target"
+        return
+    fi
+    cp -L "$source" "$target"
+    # ldd fails for scripts, data and static programs: nothing to bring.
+    { ldd "$source" 2>/dev/null || true; } | sed -n 's|^[^/]*\(/[^ ]*\) (0x.*|\1|p' | while read -r library; do
+        [ -e "$root$library" ] || put "$library" "$library"
+    done
+}
+
+# Debian's merged /usr, so that a library's path is valid whichever way it is spelt.
+make_root() {
+    local name file
+    mkdir -p "$root"/{dev,etc,mnt,proc,root,run,sys,tmp,usr/{bin,sbin,lib,lib64}}
+    for name in bin sbin lib lib64; do
+        ln -s "usr/$name" "$root/$name"
+    done
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+    echo 'root:x:0:' >"$root/etc/group"
+    put "$(command -v busybox)" /usr/bin/busybox
+    put "$here/machine/init" /init
+    put "$script" /script
+    for file in irqbypass kvm kvm-amd; do
+        put "$kernel/$file.ko" "/lib/modules/$file.ko"
+    done
+    for file in "${files[@]}"; do
+        case $file in
+        *:/*) put "${file%:*}" "${file##*:}" ;;
+        *:*) fail "$file: DEST must be absolute" ;;
+        *) put "$file" "/$(basename "$file")" ;;
+        esac
+    done
+}
+
+# The console is the first serial port; the script's exit code comes by the second,
+# where nothing that is printed can pass for it.
+boot() {
+    mkfifo "$work/console"
+    sed -u 's/\r//g' <"$work/console" &
+    local filter=$!
+    # The signal on our death, even by SIGKILL: no machine is left running.
+    setpriv --pdeathsig TERM timeout "$timeout" \
+        qemu-system-x86_64 -accel tcg,thread=multi -M q35 -cpu max,+svm -smp 2 -m "$memory" \
+        -display none -monitor none -nic none -no-reboot \
+        -serial stdio -serial "file:$work/exit" \
+        -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \
+        -append 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off' \
+        </dev/null >"$work/console" &
+    machine=$!
+    local status=0
+    wait "$machine" || status=$?
+    machine=
+    wait "$filter"
+    [ "$status" != 124 ] || fail "no end after $timeout s (--timeout)"
+    [ "$status" = 0 ] || fail "qemu-system-x86_64 failed with $status"
+}
+
+cleanup() {
+    [ -z "$machine" ] || kill "$machine" 2>/dev/null || true
+    rm -rf "$work"
+}
+
+parse "$@"
+check_tools
+machine=
+work=$(mktemp -d "${TMPDIR:-/tmp}/runu-machine.XXXXXX")
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+root=$work/root
+kernel=$(kernel)
+make_root
+(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
+boot
+code=$(tr -dc 0-9 <"$work/exit")
+[ -n "$code" ] || fail "the machine ended before the script did: a kernel panic or a reset, see its output"
+exit "$code"
