@@ -6,12 +6,10 @@
 
 mod harness;
 
-use std::path::{Path, PathBuf};
-
 use harness::containerd::{
     self, Container, ContainerSpec, ContainerState, Containerd, Pod, PodSandboxState, PodSpec,
 };
-use harness::images;
+use harness::images::{self, Guest};
 
 /// Says a line at the start and at each SIGUSR1, ends with 3 when it is asked to.
 const SIDECAR: &str = "trap 'echo asked to stop; exit 3' TERM
@@ -24,10 +22,10 @@ const MIB: i64 = 1 << 20;
 
 /// The guests that the tests run, as `fixtures/bin` names them.
 /// `sleep` says `tick N` once a second.
-const SLEEP: &str = "sleep-linux64";
-const SPIN: &str = "spin-linux64";
-const EXIT: &str = "exit-pvh";
-const HELLO: &str = "hello-multiboot1";
+const SLEEP: Guest = ("sleep", "linux64");
+const SPIN: Guest = ("spin", "linux64");
+const EXIT: Guest = ("exit", "pvh");
+const HELLO: Guest = ("hello", "multiboot1");
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -56,11 +54,10 @@ const ENDINGS: [Ending; 4] = [
 
 #[test]
 fn a_sidecar_and_a_unikernel_in_one_pod() -> Result {
-    if let Some(reason) = missing_for_unikernels() {
-        containerd::skip("a_sidecar_and_a_unikernel_in_one_pod", &reason);
+    if containerd::cannot_start() || harness::cannot_boot() {
         return Ok(());
     }
-    let mut containerd = Containerd::start(&runu())?;
+    let mut containerd = Containerd::start(&harness::runu())?;
     for guest in [SLEEP, EXIT] {
         containerd.import(&images::unikernel(guest)?)?;
     }
@@ -195,11 +192,10 @@ fn stopped(containerd: &Containerd, container: &Container, exit_code: i32) -> Re
 
 #[test]
 fn an_exit_while_containerd_is_down_arrives() -> Result {
-    if let Some(reason) = missing_for_unikernels() {
-        containerd::skip("an_exit_while_containerd_is_down_arrives", &reason);
+    if containerd::cannot_start() || harness::cannot_boot() {
         return Ok(());
     }
-    let mut containerd = Containerd::start(&runu())?;
+    let mut containerd = Containerd::start(&harness::runu())?;
     containerd.import(&images::unikernel(SLEEP)?)?;
     let before = containerd.census()?;
 
@@ -225,11 +221,10 @@ fn an_exit_while_containerd_is_down_arrives() -> Result {
 
 #[test]
 fn a_guests_lines_and_its_command_line() -> Result {
-    if let Some(reason) = missing_for_unikernels() {
-        containerd::skip("a_guests_lines_and_its_command_line", &reason);
+    if containerd::cannot_start() || harness::cannot_boot() {
         return Ok(());
     }
-    let containerd = Containerd::start(&runu())?;
+    let containerd = Containerd::start(&harness::runu())?;
     containerd.import(&images::unikernel(HELLO)?)?;
     let pod = containerd.run_pod(&PodSpec {
         name: "hello",
@@ -248,11 +243,10 @@ fn a_guests_lines_and_its_command_line() -> Result {
 /// container's name is for that one alone.
 #[test]
 fn annotations_pick_the_mode_of_one_container() -> Result {
-    if let Some(reason) = missing_for_unikernels() {
-        containerd::skip("annotations_pick_the_mode_of_one_container", &reason);
+    if containerd::cannot_start() || harness::cannot_boot() {
         return Ok(());
     }
-    let containerd = Containerd::start(&runu())?;
+    let containerd = Containerd::start(&harness::runu())?;
     containerd.import(&images::unikernel(SPIN)?)?;
     let before = containerd.census()?;
     let pod = containerd.run_pod(&PodSpec {
@@ -291,11 +285,10 @@ fn annotations_pick_the_mode_of_one_container() -> Result {
 /// The other tests' "nothing is left" is worth as much as this.
 #[test]
 fn the_census_sees_what_a_running_pod_has() -> Result {
-    if let Some(reason) = containerd::missing() {
-        containerd::skip("the_census_sees_what_a_running_pod_has", &reason);
+    if containerd::cannot_start() {
         return Ok(());
     }
-    let containerd = Containerd::start(&runu())?;
+    let containerd = Containerd::start(&harness::runu())?;
     let before = containerd.census()?;
     let pod = containerd.run_pod(&PodSpec {
         name: "counted",
@@ -321,11 +314,10 @@ fn the_census_sees_what_a_running_pod_has() -> Result {
 
 #[test]
 fn an_ordinary_pod_is_as_it_is_under_runc() -> Result {
-    if let Some(reason) = containerd::missing() {
-        containerd::skip("an_ordinary_pod_is_as_it_is_under_runc", &reason);
+    if containerd::cannot_start() {
         return Ok(());
     }
-    let mut containerd = Containerd::start(&runu())?;
+    let mut containerd = Containerd::start(&harness::runu())?;
     let before = containerd.census()?;
     for restart in [false, true] {
         let runc = ordinary_pod(&mut containerd, "runc", restart)?;
@@ -454,21 +446,13 @@ fn sidecar() -> ContainerSpec<'static> {
     }
 }
 
-fn unikernel<'a>(guest: &str, args: &'a [&'a str]) -> ContainerSpec<'a> {
+fn unikernel<'a>(guest: Guest, args: &'a [&'a str]) -> ContainerSpec<'a> {
     ContainerSpec {
         name: "unikernel",
         image: images::unikernel_name(guest),
         args,
         memory_limit: 64 * MIB,
         ..Default::default()
-    }
-}
-
-/// The binary under test.
-fn runu() -> PathBuf {
-    match std::env::var_os("RUNU_TEST_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env!("CARGO_BIN_EXE_runu")),
     }
 }
 
@@ -479,21 +463,4 @@ fn rounds() -> Result<usize> {
             .map_err(|e| format!("RUNU_SOAK={rounds}: {e}"))?),
         Err(_) => Ok(2),
     }
-}
-
-fn missing_for_unikernels() -> Option<String> {
-    if let Some(reason) = containerd::missing() {
-        return Some(reason);
-    }
-    if !Path::new("/dev/kvm").exists() {
-        return Some("/dev/kvm is missing".to_owned());
-    }
-    let absent = [SLEEP, SPIN, EXIT, HELLO]
-        .map(|guest| images::guests_dir().join(guest))
-        .into_iter()
-        .find(|file| !file.exists())?;
-    Some(format!(
-        "{} is missing: make -C fixtures/guests",
-        absent.display()
-    ))
 }

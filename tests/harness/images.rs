@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -17,17 +17,13 @@ pub const PAUSE: &str = "localhost/runu-test/pause:1";
 /// The ordinary image's name: busybox with all its applets.
 pub const BUSYBOX: &str = "localhost/runu-test/busybox:1";
 
-/// The name of the image of the project's own guest `guest` (`hello-pvh`, ...).
-pub fn unikernel_name(guest: &str) -> String {
-    format!("localhost/runu-test/{guest}:1")
-}
+/// One of the project's own guests and the ABI that it boots by, as
+/// `fixtures/guests` names them.
+pub type Guest = (&'static str, &'static str);
 
-/// The folder of the built guests: `RUNU_TEST_GUESTS`, or `fixtures/bin`.
-pub fn guests_dir() -> PathBuf {
-    match std::env::var_os("RUNU_TEST_GUESTS") {
-        Some(dir) => PathBuf::from(dir),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bin"),
-    }
+/// The name of a guest's image.
+pub fn unikernel_name((name, abi): Guest) -> String {
+    format!("localhost/runu-test/{name}-{abi}:1")
 }
 
 /// One thing in an image's root filesystem. Paths are relative to it.
@@ -86,17 +82,15 @@ pub fn busybox() -> io::Result<Image> {
     })
 }
 
-/// The image of the project's own guest `guest`: its ELF at
+/// A guest's image: its ELF at
 /// `/unikraft/bin/kernel`, which is what makes it a unikernel. The `Cmd` is
 /// there because CRI wants one.
-pub fn unikernel(guest: &str) -> io::Result<Image> {
-    let file = guests_dir().join(guest);
-    let bytes = fs::read(&file)
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
+pub fn unikernel(guest: Guest) -> io::Result<Image> {
+    let bytes = fs::read(super::guest(guest.0, guest.1))?;
     Ok(Image {
         name: unikernel_name(guest),
         entrypoint: Vec::new(),
-        cmd: vec![guest.to_owned()],
+        cmd: vec![guest.0.to_owned()],
         entries: vec![
             Entry::Dir("unikraft"),
             Entry::Dir("unikraft/bin"),
