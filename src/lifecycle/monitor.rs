@@ -67,7 +67,7 @@ impl Executor for Monitor {
             .machine
             .take()
             .ok_or_else(|| ExecutorError::Other("the machine was not made".to_owned()))?;
-        seal::seal(&machine.fds()).map_err(|e| ExecutorError::Other(e.to_string()))?;
+        seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {
             eprintln!("runu: {end}");

@@ -1,7 +1,7 @@
 //! A virtual machine, from open files to the guest's end.
 
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -34,6 +34,7 @@ pub struct Machine {
     serial: SerialPort,
     space: EventFd,
     ended: EventFd,
+    descriptors: Vec<RawFd>,
     // Dropped last: the vCPU and the virtual machine use the memory.
     _vm: VmFd,
     _memory: GuestMemory,
@@ -67,16 +68,28 @@ impl Machine {
         let space = event()?;
         vm.register_irqfd(&irq, COM1_IRQ)
             .map_err(Error::kvm("KVM_IRQFD"))?;
-        let serial = SerialPort::new(irq, space.try_clone().map_err(Error::EventFd)?);
+        let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
+        let ended = event()?;
+        let events = [&irq, &space, &space_of_serial, &ended].map(AsRawFd::as_raw_fd);
+        let serial = SerialPort::new(irq, space_of_serial);
         let vcpu = Vcpu::new(kvm, &vm, entry, PortBus::new(serial.clone()))?;
+        let mut descriptors = vec![vm.as_raw_fd(), vcpu.as_raw_fd()];
+        descriptors.extend(events);
         Ok(Machine {
             vcpu,
             serial,
             space,
-            ended: event()?,
+            ended,
+            descriptors,
             _vm: vm,
             _memory: memory,
         })
+    }
+
+    /// The file descriptors that the machine needs to run, beside 0, 1 and 2: all others
+    /// of the process may be closed.
+    pub fn descriptors(&self) -> &[RawFd] {
+        &self.descriptors
     }
 
     /// Runs the guest, with COM1 on this process's descriptors 0 and 1, until it ends or

@@ -1,5 +1,7 @@
 //! The vCPU: its state at the kernel's first instruction, and its exits.
 
+use std::os::fd::{AsRawFd, RawFd};
+
 use kvm_bindings::{
     Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
 };
@@ -60,6 +62,12 @@ pub enum Step {
     Kicked,
     /// The guest ended.
     Ended(GuestExit),
+}
+
+impl AsRawFd for Vcpu {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
 }
 
 impl Vcpu {

@@ -22,7 +22,7 @@ const BZIMAGE_MAGIC_OFFSET: usize = 0x202;
 const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 
 /// The way in which a kernel wants to be entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BootAbi {
     /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
