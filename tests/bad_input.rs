@@ -115,7 +115,7 @@ fn kernels_and_annotations() {
         ("kernel-truncated", &["/unikraft/bin/kernel", "truncated"]),
         (
             "kernel-of-another-machine",
-            &["/unikraft/bin/kernel", "AArch64"],
+            &["/unikraft/bin/kernel", "arm64"],
         ),
         (
             "kernel-of-no-known-abi",
