@@ -5,10 +5,13 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 pub mod bundle;
+pub mod containerd;
 pub mod elf;
 pub mod guard;
+pub mod images;
 pub mod program;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 /// The repository, or the folder that holds its `fixtures` where the tests run
@@ -42,7 +45,10 @@ pub fn guest(name: &str, abi: &str) -> PathBuf {
 pub fn skip(why: &str) -> bool {
     let all = std::env::var_os("RUNU_TEST_REQUIRE_ALL").is_some();
     assert!(!all, "cannot run here: {why}");
-    eprintln!("SKIPPED: {why}");
+    let test = std::thread::current().name().unwrap_or("").to_owned();
+    let line = format!("SKIPPED {test}: {why}\n");
+    // Not eprintln: the test runner hides what a passed test prints with it.
+    let _ = std::io::stderr().write_all(line.as_bytes());
     true
 }
 

@@ -1,0 +1,299 @@
+//! A private containerd on a node of its own, driven over CRI as a kubelet
+//! would drive it.
+//!
+//! [`Containerd::start`] takes the runtime to test and makes it the default;
+//! runc is there beside it as the runtime handler `runc`, to compare with.
+#![allow(unused_imports)] // Each test file uses its own part.
+
+mod api;
+mod census;
+mod cri;
+mod node;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+pub use api::{ContainerState, PodSandboxState};
+pub use census::Census;
+pub use cri::{Container, ContainerSpec, Pod, PodSpec};
+use node::Node;
+
+use super::images::{self, Image};
+
+/// Debian's busybox-static: the pause and the ordinary image are made from it.
+pub const BUSYBOX: &str = "/bin/busybox";
+/// Where Debian's containernetworking-plugins puts them.
+const CNI_BIN: &str = "/usr/lib/cni";
+
+/// Whether what a private containerd needs is missing, said aloud with the cure.
+pub fn cannot_start() -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        return super::skip("a private containerd needs root");
+    }
+    let programs = [
+        ("containerd", "containerd"),
+        ("ctr", "containerd"),
+        ("containerd-shim-runc-v2", "containerd"),
+        ("runc", "runc"),
+        ("ip", "iproute2"),
+        ("iptables", "iptables"),
+        ("nsenter", "util-linux"),
+        ("setpriv", "util-linux"),
+        ("unshare", "util-linux"),
+        (BUSYBOX, "busybox-static"),
+        ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+        ("/usr/lib/cni/host-local", "containernetworking-plugins"),
+        ("/usr/lib/cni/loopback", "containernetworking-plugins"),
+    ];
+    let missing = programs
+        .iter()
+        .find(|(program, _)| which::which(program).is_err());
+    missing.is_some_and(|(program, package)| {
+        super::skip(&format!("{program} is missing: apt-get install {package}"))
+    })
+}
+
+/// A running containerd. Dropping it ends it and all that it started; if the
+/// test has failed, its log is printed first.
+pub struct Containerd {
+    daemon: Child,
+    node: Node,
+    /// CRI's calls are made one at a time, on this thread.
+    executor: tokio::runtime::Runtime,
+}
+
+impl Containerd {
+    /// Starts containerd with `runtime_binary` as the `BinaryName` of its
+    /// default runtime, and the pause and busybox images in it. Returns when
+    /// CRI says that runtime and network are ready.
+    pub fn start(runtime_binary: &Path) -> io::Result<Containerd> {
+        let node = Node::new()?;
+        fs::create_dir(node.dir().join("cni"))?;
+        fs::write(node.dir().join("cni/10-runu.conf"), cni_config(&node))?;
+        fs::write(
+            node.dir().join("config.toml"),
+            config(&node, runtime_binary),
+        )?;
+        let containerd = Containerd {
+            daemon: spawn(&node)?,
+            node,
+            executor: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+        };
+        containerd.wait_ready()?;
+        containerd.import(&images::pause()?)?;
+        containerd.import(&images::busybox()?)?;
+        Ok(containerd)
+    }
+
+    /// Ends containerd with SIGKILL, as a crash would; shims and containers
+    /// stay. [`Containerd::restart`] must follow.
+    pub fn kill(&mut self) -> io::Result<()> {
+        // The child is nsenter; containerd is the child of that.
+        let pid = Node::entered(&self.daemon)?;
+        kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?;
+        self.daemon.wait()?;
+        Ok(())
+    }
+
+    /// Starts containerd again after [`Containerd::kill`]. Returns when it is ready.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.daemon = spawn(&self.node)?;
+        self.wait_ready()
+    }
+
+    /// [`Containerd::kill`] and [`Containerd::restart`].
+    pub fn kill_and_restart(&mut self) -> io::Result<()> {
+        self.kill()?;
+        self.restart()
+    }
+
+    /// Brings an image in. Returns when CRI knows it too.
+    pub fn import(&self, image: &Image) -> io::Result<()> {
+        let archive = self.node.dir().join("image.tar");
+        image.write(&archive)?;
+        let output = self
+            .node
+            .command("ctr")
+            .arg("--address")
+            .arg(self.socket())
+            .args(["--namespace", "k8s.io", "image", "import"])
+            .arg(&archive)
+            .output()?;
+        fs::remove_file(&archive)?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(io::Error::other(format!("ctr image import: {error}")));
+        }
+        // CRI learns of it by an event.
+        poll(Duration::from_secs(10), || {
+            self.has_image(&image.name).then_some(())
+        })
+        .ok_or_else(|| io::Error::other(format!("CRI does not see the image {}", image.name)))
+    }
+
+    /// Counts all that a runtime could leave behind on this node.
+    pub fn census(&self) -> io::Result<Census> {
+        self.node.census()
+    }
+
+    /// Waits until all is as it was `before`: shims take a moment to go.
+    /// Panics with the difference if that does not happen.
+    pub fn assert_nothing_left_since(&self, before: &Census) {
+        let mut difference = Vec::new();
+        let same = poll(Duration::from_secs(10), || {
+            difference = self.census().expect("a census").since(before);
+            difference.is_empty().then_some(())
+        });
+        assert!(same.is_some(), "left behind:\n{}", difference.join("\n"));
+    }
+
+    /// Sends `signal` to a process of the node, by the node's own pid for it.
+    pub fn signal(&self, pid: i64, signal: &str) -> io::Result<()> {
+        let status = self
+            .node
+            .command(BUSYBOX)
+            .args(["kill", "-s", signal, &pid.to_string()])
+            .status()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "kill -s {signal} {pid}: {status}"
+            ))),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.node.dir().join("containerd.sock")
+    }
+
+    fn wait_ready(&self) -> io::Result<()> {
+        poll(Duration::from_secs(30), || self.is_ready().then_some(()))
+            .ok_or_else(|| io::Error::other(format!("containerd is not ready:\n{}", self.log())))
+    }
+
+    /// The last part of containerd's own log.
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.node.dir().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the end of containerd's log\n{}\n---", self.log());
+        }
+        // The node's end would end it too, but nsenter is ours to wait for.
+        if self.kill().is_err() {
+            let _ = self.daemon.kill();
+            let _ = self.daemon.wait();
+        }
+    }
+}
+
+fn spawn(node: &Node) -> io::Result<Child> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(node.dir().join("log"))?;
+    node.command("containerd")
+        .arg("--config")
+        .arg(node.dir().join("config.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+}
+
+/// containerd's configuration, version 2 (containerd-config.toml(5), and
+/// docs/cri/config.md of containerd 1.6).
+fn config(node: &Node, runtime_binary: &Path) -> String {
+    let dir = node.dir().display();
+    let runtime = |name: &str, binary: &Path| {
+        format!(
+            r#"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
+runtime_type = "io.containerd.runc.v2"
+# `*` does not cross a slash.
+pod_annotations = ["runu.dev/*"]
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
+BinaryName = "{}"
+"#,
+            binary.display()
+        )
+    };
+    format!(
+        r#"version = 2
+root = "{dir}/root"
+state = "{dir}/state"
+# Not needed, and each with something of its own: /opt/containerd, devices, a network.
+disabled_plugins = [
+  "io.containerd.internal.v1.opt",
+  "io.containerd.internal.v1.tracing",
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.tracing.processor.v1.otlp",
+]
+[grpc]
+address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+stream_server_address = "127.0.0.1"
+stream_server_port = "0"
+disable_apparmor = true
+# A root without CAP_SYS_RESOURCE cannot lower it.
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{CNI_BIN}"
+conf_dir = "{dir}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "runu"
+{runu}{runc}"#,
+        socket = node.dir().join("containerd.sock").display(),
+        pause = images::PAUSE,
+        runu = runtime("runu", runtime_binary),
+        runc = runtime("runc", &which::which("runc").unwrap_or("runc".into())),
+    )
+}
+
+/// CNI's bridge plugin with addresses from a file (cni.dev, "bridge" and "host-local").
+fn cni_config(node: &Node) -> String {
+    serde_json::json!({
+        "cniVersion": "0.4.0",
+        "name": "runu",
+        "type": "bridge",
+        "bridge": node::BRIDGE,
+        "isGateway": true,
+        "ipam": {
+            "type": "host-local",
+            "subnet": node::SUBNET,
+            "dataDir": node.dir().join("leases"),
+        },
+    })
+    .to_string()
+}
+
+/// Asks until there is an answer, for `limit` at most.
+pub fn poll<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() > end {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,150 @@
+//! A node of its own for one containerd: fresh pid, mount and network
+//! namespaces, an own `/run`, one bridge.
+//!
+//! Whatever runs in it ends with its first process, and that one ends with the
+//! test's thread, so that nothing survives a test however the test ends.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::census::Census;
+
+/// The node's bridge; pods get their addresses from [`SUBNET`].
+pub const BRIDGE: &str = "runu0";
+/// Exists in the node's network namespace only.
+pub const SUBNET: &str = "10.88.77.0/24";
+
+/// What the node's first process does: an own /run (runc's, runu's and
+/// containerd's state, names of network namespaces), the network, then sleep.
+/// It ignores SIGCHLD so that the kernel reaps the orphans, as an init would.
+const INIT: &str = r#"
+mkdir -p /var/lib/cni
+mount -t tmpfs tmpfs /var/lib/cni
+mount -t tmpfs -o mode=755 tmpfs /run
+ip link set lo up
+ip link add "$1" type bridge
+ip link set "$1" up
+echo ready
+exec env --ignore-signal=CHLD sleep infinity >/dev/null
+"#;
+
+pub struct Node {
+    /// `unshare`, which waits for the first process and would kill it with itself.
+    unshare: Child,
+    /// The first process's pid, as seen from outside.
+    init: u32,
+    /// A cgroup for the node's pods, in every hierarchy, from its root.
+    cgroup: String,
+    dir: TempDir,
+}
+
+impl Node {
+    /// Makes the node. Needs root.
+    pub fn new() -> io::Result<Node> {
+        // Short: a unix socket's path has 108 bytes.
+        let dir = tempfile::Builder::new()
+            .prefix("runu-cri.")
+            .tempdir_in("/tmp")?;
+        let name = dir.path().file_name().expect("a temporary folder's name");
+        let cgroup = format!("/{}", name.to_string_lossy());
+
+        let mut unshare = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .args(["unshare", "--mount", "--net", "--pid", "--mount-proc"])
+            .args(["--fork", "--kill-child=KILL"])
+            .args(["sh", "-ec", INIT, "sh", BRIDGE])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let stdout = unshare.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line != "ready\n" {
+            unshare.wait()?;
+            return Err(io::Error::other(
+                "unshare: could not make a node's namespaces",
+            ));
+        }
+        let init = only_child(unshare.id())?;
+        Ok(Node {
+            unshare,
+            init,
+            cgroup,
+            dir,
+        })
+    }
+
+    /// A folder for the node's files; gone with the node.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The pods' parent cgroup.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// A command that will run inside the node.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.init.to_string()])
+            .args(["--mount", "--net", "--pid", "--"])
+            .arg(program);
+        command
+    }
+
+    /// The host's pid of the process that `nsenter` (a child made with
+    /// [`Node::command`]) runs in the node: it forks to enter a pid namespace.
+    pub fn entered(nsenter: &Child) -> io::Result<u32> {
+        only_child(nsenter.id())
+    }
+
+    /// A path of the node (`/run/...`) as a path that can be opened from outside.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.init))
+    }
+
+    /// Counts all that a runtime could leave behind.
+    pub fn census(&self) -> io::Result<Census> {
+        Census::take(self)
+    }
+
+    /// The first process's pid, as seen from outside.
+    pub fn init(&self) -> u32 {
+        self.init
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Ends `unshare`, its child (--kill-child), and with that one all
+        // processes of the pid namespace; their namespaces and mounts follow.
+        let _ = self.unshare.kill();
+        let _ = self.unshare.wait();
+        wait_gone(self.init);
+        for cgroup in super::census::cgroups_under(&self.cgroup).iter().rev() {
+            let _ = fs::remove_dir(cgroup);
+        }
+    }
+}
+
+/// A process whose namespace's init is killed is gone only when all the
+/// others are: then the cgroups are empty.
+fn wait_gone(pid: u32) {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    super::poll(std::time::Duration::from_secs(10), || {
+        (!proc.exists()).then_some(())
+    });
+}
+
+fn only_child(pid: u32) -> io::Result<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    children
+        .trim()
+        .parse()
+        .map_err(|_| io::Error::other(format!("process {pid}: not one child: {children:?}")))
+}
