@@ -51,7 +51,8 @@ fn one_line(text: &str) -> String {
         .filter(|part| !part.is_empty());
     let mut line = words.collect::<Vec<_>>().join("; ");
     if line.len() > MOST {
-        line.truncate(line.floor_char_boundary(MOST));
+        let end = (0..=MOST).rev().find(|&at| line.is_char_boundary(at));
+        line.truncate(end.unwrap_or(0));
         line.push('…');
     }
     line

@@ -39,9 +39,7 @@ pub struct Process {
 
 /// `linux`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Linux {
-    pub cgroups_path: Option<PathBuf>,
     pub resources: Option<Resources>,
 }
 

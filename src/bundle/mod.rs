@@ -23,6 +23,8 @@ pub struct Bundle {
     /// The bundle's folder, absolute and without symlinks.
     pub path: PathBuf,
     pub config: Config,
+    /// The text of config.json.
+    pub text: Vec<u8>,
 }
 
 /// Why a bundle cannot be read.
@@ -68,6 +70,7 @@ impl Bundle {
         Ok(Self {
             path: folder,
             config,
+            text,
         })
     }
 

@@ -1,11 +1,12 @@
 //! `create`: from a plan to a monitor that waits for `start`.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{PipeReader, Read};
 use std::path::{Path, PathBuf};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::fcntl::{FcntlArg, OFlag};
 use nix::unistd::Pid;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -14,7 +15,7 @@ use super::error::chain;
 use super::monitor::Monitor;
 use super::process::Process;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, cgroup};
+use super::{Error, Unikernel, cgroup, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::facts;
@@ -44,24 +45,46 @@ pub fn create(request: Request) -> Result<Unikernel, Error> {
     if root.join(id).exists() {
         return Err(Error::Exists { id: id.clone() });
     }
-    let entry = Store::of(request.globals.root.as_deref()).claim(id)?;
-    let mut record = record(&request);
-    let made = entry
-        .save(&record)
-        .and_then(|()| build(&request, &entry, kvm))
-        .and_then(|pid| {
-            record.process = Process::of(pid);
-            entry.save(&record)?;
-            write_pid_file(request.args.pid_file.as_deref(), pid)
-        });
-    match made {
-        Ok(()) => Ok(Unikernel { entry, record }),
-        Err(error) => {
+    let store = Store::of(request.globals.root.as_deref());
+    let entry = store.claim(id)?;
+    make(&request, &entry, kvm)
+        .map(|record| Unikernel {
+            entry: store.entry(id),
+            record,
+        })
+        .inspect_err(|_| {
             // The first error is the one to tell.
-            let _ = cgroup::remove(&record);
             let _ = entry.remove();
-            Err(error)
-        }
+        })
+}
+
+/// Makes the container of a claimed ID; takes its cgroup away again if it fails.
+fn make(request: &Request, entry: &Entry, kvm: File) -> Result<Record, Error> {
+    let cgroups_path = snapshot::write(
+        request.bundle,
+        &entry.bundle_folder(),
+        &default_cgroup(request),
+    )?;
+    let mut record = record(request, cgroups_path);
+    // Before there is a process, so that `delete` finds one whose `create` was killed.
+    entry.save(&record)?;
+    let made = build(request, entry, kvm).and_then(|pid| {
+        record.process = Process::of(pid);
+        entry.save(&record)?;
+        write_pid_file(request.args.pid_file.as_deref(), pid)
+    });
+    if made.is_err() {
+        let _ = cgroup::remove(&record);
+    }
+    made.map(|()| record)
+}
+
+/// The cgroup of a container whose configuration names none, as runc's.
+fn default_cgroup(request: &Request) -> String {
+    let id = &request.args.id;
+    match request.globals.systemd_cgroup {
+        true => format!("system.slice:runu:{id}"),
+        false => format!("/{id}"),
     }
 }
 
@@ -79,9 +102,8 @@ fn runc_root() -> PathBuf {
     }
 }
 
-fn record(request: &Request) -> Record {
+fn record(request: &Request, cgroups_path: PathBuf) -> Record {
     let config = &request.bundle.config;
-    let cgroups_path = config.linux.as_ref().and_then(|l| l.cgroups_path.clone());
     Record {
         version: Record::VERSION,
         oci_version: config.oci_version.clone(),
@@ -92,7 +114,7 @@ fn record(request: &Request) -> Record {
         created: OffsetDateTime::now_utc()
             .format(&Rfc3339)
             .unwrap_or_default(),
-        cgroups_path: libcontainer::utils::get_cgroup_path(&cgroups_path, &request.args.id),
+        cgroups_path,
         systemd_cgroup: request.globals.systemd_cgroup,
         rule: request.rule.clone(),
         plan: request.plan.clone(),
@@ -106,15 +128,15 @@ fn build(request: &Request, entry: &Entry, kvm: File) -> Result<Pid, Error> {
         id: entry.id.clone(),
         why,
     };
-    let (mut fault, fault_writer) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
+    let (fault, fault_writer) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
     let monitor = Monitor::new(machine(&request.plan), files(request, kvm)?, fault_writer);
     let built = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
         .with_executor(monitor)
-        .with_root_path(&entry.folder)
+        .with_root_path(entry.container_root())
         .map(|builder| {
             builder
                 .with_console_socket(request.args.console_socket.as_ref())
-                .as_init(&request.bundle.path)
+                .as_init(entry.bundle_folder())
                 .with_systemd(request.globals.systemd_cgroup)
                 .with_no_pivot(request.args.no_pivot)
                 .with_detach(request.args.run.as_ref().is_none_or(|run| run.detach))
@@ -126,12 +148,21 @@ fn build(request: &Request, entry: &Entry, kvm: File) -> Result<Pid, Error> {
             pid.ok_or_else(|| failed("its process is gone".to_owned()))
         }
         Err(error) => {
-            let mut why = String::new();
-            // The builder has dropped its end of the pipe, and so has a dead monitor.
-            let _ = fault.read_to_string(&mut why);
-            Err(failed(if why.is_empty() { chain(&error) } else { why }))
+            let why = monitors_fault(fault).unwrap_or_else(|| chain(&error));
+            Err(failed(why))
         }
     }
+}
+
+/// What the monitor said before it gave up. Does not wait: what it said is in the
+/// pipe before libcontainer knows of the error, and a monitor that said nothing may
+/// still hold the other end.
+fn monitors_fault(mut pipe: PipeReader) -> Option<String> {
+    let flags = OFlag::O_NONBLOCK;
+    nix::fcntl::fcntl(&pipe, FcntlArg::F_SETFL(flags)).ok()?;
+    let mut text = vec![0; 4096];
+    let count = pipe.read(&mut text).ok().filter(|&count| count > 0)?;
+    Some(String::from_utf8_lossy(&text[..count]).into_owned())
 }
 
 fn machine(plan: &Plan) -> MachineConfig {

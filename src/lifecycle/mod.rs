@@ -13,6 +13,7 @@ mod process;
 mod ps;
 mod run;
 mod seal;
+mod snapshot;
 mod start;
 mod state;
 mod store;

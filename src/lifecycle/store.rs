@@ -1,8 +1,9 @@
 //! runu's own containers on disk, apart from runc's.
 //!
-//! `/run/runu/<caller's root>/<id>/` holds `record.json` (what runu knows) and
-//! a folder `<id>` that is libcontainer's. Making the container's folder is
-//! what claims the ID: mkdir(2) lets one caller win.
+//! `/run/runu/<caller's root>/<id>/` holds `record.json` (what runu knows),
+//! `bundle/config.json` (what the container was built from) and `container/`
+//! (libcontainer's root). Making the folder is what claims the ID: mkdir(2) lets
+//! one caller win.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -131,9 +132,19 @@ impl Store {
 }
 
 impl Entry {
+    /// What libcontainer has for its root: it makes a folder by the ID in it.
+    pub fn container_root(&self) -> PathBuf {
+        self.folder.join("container")
+    }
+
     /// libcontainer's folder for this container.
     pub fn container_folder(&self) -> PathBuf {
-        self.folder.join(&self.id)
+        self.container_root().join(&self.id)
+    }
+
+    /// The folder of the config.json that the container is built from.
+    pub fn bundle_folder(&self) -> PathBuf {
+        self.folder.join("bundle")
     }
 
     /// Writes the record: to a temporary file, then renamed.

@@ -97,7 +97,6 @@ fn an_exit_while_containerd_is_down_arrives() -> Result {
 
 /// `shareProcessNamespace: true` in a pod's spec.
 #[test]
-#[ignore = "libcontainer 0.7 on cgroup v1 looks its pid of the inner namespace up in the outer /proc"]
 fn a_pod_with_one_pid_namespace() -> Result {
     if containerd::cannot_start() || harness::cannot_boot() {
         return Ok(());
