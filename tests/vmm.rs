@@ -8,12 +8,14 @@ use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use runu::vmm::{BootAbi, Console, Crash, Files, GuestExit, KernelImage, Machine, MachineConfig};
+use runu::vmm::{
+    BootAbi, Console, Crash, Files, GuestExit, KernelImage, MIN_MEMORY, Machine, MachineConfig,
+};
 use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
 const ABIS: [BootAbi; 3] = [BootAbi::Linux64, BootAbi::Pvh, BootAbi::Multiboot1];
 const LOAD_ADDRESS: u32 = 0x10_0000;
-const MEMORY: u64 = 4 << 20;
+const MEMORY: u64 = MIN_MEMORY;
 
 /// Prints the command line, then exits with 7.
 const PRINT_CMDLINE: &[u8] = &[

@@ -49,9 +49,7 @@ impl Machine {
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let vm = create_vm(&kvm)?;
-        let memory = memory::allocate(size)?;
-        memory::register(&vm, &memory)?;
+        let (vm, memory) = create_vm(&kvm, size)?;
         let initrd = files.initrd.as_ref();
         let entry = boot::load(&memory, size, &files.kernel, initrd, &config.cmdline)?;
         Machine::with_guest(&kvm, vm, memory, &entry)
@@ -116,13 +114,20 @@ impl Machine {
     }
 }
 
-/// A virtual machine with interrupt controllers and timer, but neither memory nor vCPU.
-fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
+/// A virtual machine with `size` bytes of memory, interrupt controllers and timer, but no
+/// vCPU yet.
+///
+/// The memory comes first: KVM waits for all readers of its tables before it takes a
+/// memory slot, which is at once over in a new machine, but takes milliseconds once the
+/// interrupt controllers have changed those tables as well.
+fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     let found = kvm.get_api_version();
     if found != KVM_API_VERSION {
         return Err(Error::KvmVersion { found });
     }
     let vm = kvm.create_vm().map_err(Error::kvm("KVM_CREATE_VM"))?;
+    let memory = memory::allocate(size)?;
+    memory::register(&vm, &memory)?;
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip()
@@ -133,7 +138,7 @@ fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
         ..Default::default()
     };
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
-    Ok(vm)
+    Ok((vm, memory))
 }
 
 fn event() -> Result<EventFd, Error> {

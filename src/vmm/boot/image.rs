@@ -242,3 +242,6 @@ pub(super) fn read_at(
         })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;
