@@ -107,7 +107,9 @@ fn ends_without_a_code_are_told_apart() {
         (HALT, GuestExit::Crashed(Crash::Halted { rip: 0x10_0002 })),
         (
             TRIPLE_FAULT,
-            GuestExit::Crashed(Crash::TripleFault { rip: 0x10_0000 }),
+            GuestExit::Crashed(Crash::TripleFault {
+                rip: Some(0x10_0000),
+            }),
         ),
         (RESET, GuestExit::Reset),
     ] {

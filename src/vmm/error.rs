@@ -78,6 +78,9 @@ pub enum Error {
     #[error("{memory} bytes of memory are too few for a machine, it needs at least {min}")]
     MemoryTooSmall { memory: u64, min: u64 },
 
+    #[error("{memory} bytes of memory are too many for a machine, it can have {max}")]
+    MemoryTooLarge { memory: u64, max: u64 },
+
     #[error("{memory} bytes of guest memory cannot be mapped: {fault}")]
     MemoryMap { memory: u64, fault: String },
 

@@ -17,7 +17,7 @@ use super::console::{Console, Input, Output};
 use super::devices::bus::PortBus;
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::error::Error;
-use super::event_loop::EventLoop;
+use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::memory::{self, GuestMemory};
 use super::signals;
@@ -108,9 +108,17 @@ impl Machine {
             ended: self.ended.try_clone()?,
         };
         let vcpu = VcpuThread::start(self.vcpu, self.ended, stop)?;
-        let stopped = events.run(&vcpu);
-        let ended = vcpu.finish();
-        Ok(stopped?.unwrap_or(ended))
+        match events.run(&vcpu) {
+            Ok(EndedBy::Guest) => Ok(vcpu.join()),
+            Ok(EndedBy::Signal(signal)) => {
+                vcpu.stop();
+                Ok(GuestExit::Signalled(signal))
+            }
+            Err(e) => {
+                vcpu.stop();
+                Err(e)
+            }
+        }
     }
 }
 
