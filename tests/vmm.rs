@@ -134,7 +134,7 @@ fn a_signal_ends_a_spinning_guest_at_once() {
     let (_, exit) = guest.finish();
     assert_eq!(exit, GuestExit::Signalled(SIGRTMIN() + 3));
     assert!(
-        sent.elapsed() < Duration::from_millis(500),
+        sent.elapsed() < Duration::from_secs(2),
         "{:?}",
         sent.elapsed()
     );

@@ -162,12 +162,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
     kvm_regs {
         rip: entry.rip,
         rsp: entry.rsp,
-        // Linux's protocol does not ask for it; Firecracker's guests may know it.
-        rbp: if entry.mode == Mode::Long64 {
-            entry.rsp
-        } else {
-            0
-        },
+        rbp: entry.rsp,
         rax: entry.rax,
         rbx: entry.rbx,
         rsi: entry.rsi,

@@ -62,7 +62,7 @@ struct Placed {
 ///
 /// # Errors
 /// [`KernelError::TooLarge`], [`KernelError::BadSegment`] for a kernel that lies in the
-/// hole below 4 GiB, [`Error::MemoryTooSmall`].
+/// hole below 4 GiB, [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
 pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
     let memory = checked_size(memory)?;
     for segment in &image.segments {

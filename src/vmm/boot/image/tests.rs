@@ -171,6 +171,12 @@ fn an_entry_outside_the_kernel_is_refused() {
     }
     let pvh = ElfFile::kernel().with_note(b"Xen", 18, &[0xff; 8]);
     assert!(fault_of(&pvh).contains("not a 32-bit address"));
+    let high = ElfFile {
+        entry: 1 << 32,
+        program_headers: vec![load(1 << 32, 0x100, 0x100)],
+        ..ElfFile::kernel()
+    };
+    assert!(fault_of(&high).contains("past the first 4 GiB"));
     let short = ElfFile::kernel().with_note(b"Xen", 18, &[1, 2]);
     assert!(fault_of(&short).contains("not a 32-bit address"));
 }
@@ -192,6 +198,16 @@ fn huge_headers_and_notes_are_not_read() {
     file.set_len(1 << 41).unwrap();
     let fault = KernelImage::probe(&file).unwrap_err().to_string();
     assert!(fault.contains("larger than 64 KiB"), "{fault}");
+}
+
+/// The format knows 4 and 8; linkers write all kinds of numbers.
+#[test]
+fn notes_are_read_whatever_alignment_their_segment_claims() {
+    for align in [0, 1, 4, 16, 0x1000, u64::MAX] {
+        let mut elf = ElfFile::kernel().with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
+        elf.program_headers[1].align = align;
+        assert_eq!(probe(&elf).unwrap().abi, BootAbi::Pvh, "alignment {align}");
+    }
 }
 
 #[test]
