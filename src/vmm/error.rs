@@ -41,12 +41,12 @@ pub enum KernelError {
         fault: &'static str,
     },
 
-    #[error("the kernel's entry point {entry:#x} lies in none of its segments")]
-    BadEntry { entry: u64 },
+    #[error("the kernel's entry point {entry:#x} lies {fault}")]
+    BadEntry { entry: u64, fault: &'static str },
 
     #[error(
-        "the kernel and its initrd need {needs} bytes of memory, the machine has {memory}: \
-         give it more memory"
+        "the kernel, with its initrd if it has one, needs {needs} bytes of memory, the machine \
+         has {memory}: give it more"
     )]
     TooLarge { needs: u64, memory: u64 },
 
@@ -63,20 +63,23 @@ pub enum Error {
     #[error("the initrd is not a regular file")]
     InitrdNotAFile,
 
-    #[error("the initrd is an empty file")]
+    #[error("the initrd is an empty file: name another one, or none")]
     InitrdEmpty,
 
     #[error("the initrd cannot be read: {0}")]
     InitrdIo(#[source] io::Error),
 
-    #[error("the kernel's command line is {len} bytes long, at most {max} fit")]
+    #[error("the kernel's command line is {len} bytes long, at most {max} fit: shorten it")]
     CmdlineTooLong { len: usize, max: usize },
 
     #[error("the kernel's command line contains a zero byte")]
     CmdlineNul,
 
-    #[error("{memory} bytes of memory are too few for a machine, it needs at least {min}")]
+    #[error("{memory} bytes of memory are too few for a machine: give it {min} or more")]
     MemoryTooSmall { memory: u64, min: u64 },
+
+    #[error("{memory} bytes of memory are too many for a machine: give it {max} or fewer")]
+    MemoryTooLarge { memory: u64, max: u64 },
 
     #[error("{memory} bytes of guest memory cannot be mapped: {fault}")]
     MemoryMap { memory: u64, fault: String },

@@ -11,7 +11,6 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::console::Input;
 use super::devices::serial::{INPUT_CAPACITY, SerialPort};
-use super::exit::GuestExit;
 use super::vcpu_thread::VcpuThread;
 
 /// How often the vCPU is asked whether it halted for good.
@@ -28,6 +27,15 @@ pub struct EventLoop {
     pub ended: EventFd,
 }
 
+/// Why there is nothing more to serve.
+#[derive(Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The vCPU's thread has ended by itself.
+    Guest,
+    /// A signal with this number came; the guest still runs.
+    Signal(i32),
+}
+
 /// What is ready after a wait.
 #[derive(Default)]
 struct Ready {
@@ -38,22 +46,22 @@ struct Ready {
 }
 
 impl EventLoop {
-    /// Serves the guest until it ends or a signal ends it.
+    /// Serves the guest until it ends or a signal comes that shall end it.
     ///
     /// # Errors
     /// Those of poll(2); the guest still runs then.
-    pub fn run(&mut self, vcpu: &VcpuThread) -> io::Result<Option<GuestExit>> {
+    pub fn run(&mut self, vcpu: &VcpuThread) -> io::Result<EndedBy> {
         let mut last_check = Instant::now();
         loop {
             let ready = self.wait(HALT_CHECK.saturating_sub(last_check.elapsed()))?;
             if ready.ended {
-                return Ok(None);
+                return Ok(EndedBy::Guest);
             }
             if ready.signal
                 && let Some(info) = self.signals.read_signal()?
             {
                 // Signal numbers are small.
-                return Ok(Some(GuestExit::Signalled(info.ssi_signo as i32)));
+                return Ok(EndedBy::Signal(info.ssi_signo as i32));
             }
             if ready.space {
                 let _ = self.space.read();

@@ -20,8 +20,9 @@ pub enum GuestExit {
 /// What a crash looked like from outside. `rip` is the guest's instruction pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Crash {
-    /// An exception while an exception was being delivered, twice.
-    TripleFault { rip: u64 },
+    /// An exception while an exception was being delivered, twice. AMD's processors
+    /// forget where.
+    TripleFault { rip: Option<u64> },
     /// The guest stopped for good: `hlt` with interrupts off.
     Halted { rip: u64 },
     /// The guest said itself that it crashed.
@@ -79,9 +80,10 @@ impl fmt::Display for GuestExit {
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Crash::TripleFault { rip } => {
+            Crash::TripleFault { rip: Some(rip) } => {
                 write!(f, "the guest crashed: triple fault (rip {rip:#x})")
             }
+            Crash::TripleFault { rip: None } => write!(f, "the guest crashed: triple fault"),
             Crash::Halted { rip } => {
                 write!(
                     f,
@@ -116,7 +118,7 @@ mod tests {
             (GuestExit::Reset, 0),
             (GuestExit::Signalled(15), 143),
             (GuestExit::Signalled(64), 192),
-            (GuestExit::Crashed(Crash::TripleFault { rip: 0 }), 139),
+            (GuestExit::Crashed(Crash::TripleFault { rip: None }), 139),
             (GuestExit::Crashed(Crash::Halted { rip: 0 }), 139),
             (GuestExit::Crashed(Crash::GuestReported), 134),
             (GuestExit::Crashed(emulation), 132),
@@ -128,7 +130,9 @@ mod tests {
 
     #[test]
     fn a_crash_is_told_in_one_line_with_its_place() {
-        let exit = GuestExit::Crashed(Crash::TripleFault { rip: 0x10_0000 });
+        let exit = GuestExit::Crashed(Crash::TripleFault {
+            rip: Some(0x10_0000),
+        });
         assert_eq!(
             exit.to_string(),
             "the guest crashed: triple fault (rip 0x100000)"

@@ -17,7 +17,7 @@ use super::console::{Console, Input, Output};
 use super::devices::bus::PortBus;
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::error::Error;
-use super::event_loop::EventLoop;
+use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::memory::{self, GuestMemory};
 use super::signals;
@@ -50,9 +50,7 @@ impl Machine {
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let vm = create_vm(&kvm)?;
-        let memory = memory::allocate(size)?;
-        memory::register(&vm, &memory)?;
+        let (vm, memory) = create_vm(&kvm, size)?;
         let initrd = files.initrd.as_ref();
         let entry = boot::load(&memory, size, &files.kernel, initrd, &config.cmdline)?;
         Machine::with_guest(&kvm, vm, memory, &entry)
@@ -123,19 +121,34 @@ impl Machine {
             ended: self.ended.try_clone()?,
         };
         let vcpu = VcpuThread::start(self.vcpu, self.ended, stop)?;
-        let stopped = events.run(&vcpu);
-        let ended = vcpu.finish();
-        Ok(stopped?.unwrap_or(ended))
+        match events.run(&vcpu) {
+            Ok(EndedBy::Guest) => Ok(vcpu.join()),
+            Ok(EndedBy::Signal(signal)) => {
+                vcpu.stop();
+                Ok(GuestExit::Signalled(signal))
+            }
+            Err(e) => {
+                vcpu.stop();
+                Err(e)
+            }
+        }
     }
 }
 
-/// A virtual machine with interrupt controllers and timer, but neither memory nor vCPU.
-fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
+/// A virtual machine with `size` bytes of memory, interrupt controllers and timer, but no
+/// vCPU yet.
+///
+/// The memory comes first: KVM waits for all readers of its tables before it takes a
+/// memory slot, which is at once over in a new machine, but takes milliseconds once the
+/// interrupt controllers have changed those tables as well.
+fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     let found = kvm.get_api_version();
     if found != KVM_API_VERSION {
         return Err(Error::KvmVersion { found });
     }
     let vm = kvm.create_vm().map_err(Error::kvm("KVM_CREATE_VM"))?;
+    let memory = memory::allocate(size)?;
+    memory::register(&vm, &memory)?;
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip()
@@ -146,7 +159,7 @@ fn create_vm(kvm: &Kvm) -> Result<VmFd, Error> {
         ..Default::default()
     };
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
-    Ok(vm)
+    Ok((vm, memory))
 }
 
 fn event() -> Result<EventFd, Error> {

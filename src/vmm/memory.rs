@@ -15,6 +15,10 @@ use super::error::Error;
 /// the boot structures, and one more for a kernel.
 pub const MIN_MEMORY: u64 = 2 << 20;
 
+/// The most, in bytes: less than a memory slot of KVM takes (2^31 - 1 pages), and nowhere
+/// near the end of the address space.
+pub const MAX_MEMORY: u64 = 1 << 42;
+
 /// Guest memory as the whole monitor sees it.
 pub type GuestMemory = GuestMemoryMmap<()>;
 
@@ -70,7 +74,8 @@ pub fn usable_ranges(memory: u64) -> Vec<RamRange> {
 /// The bytes that a machine of `memory` bytes really has: whole pages.
 ///
 /// # Errors
-/// [`Error::MemoryTooSmall`] below [`MIN_MEMORY`].
+/// [`Error::MemoryTooSmall`] below [`MIN_MEMORY`], [`Error::MemoryTooLarge`] above
+/// [`MAX_MEMORY`].
 pub fn checked_size(memory: u64) -> Result<u64, Error> {
     if memory < MIN_MEMORY {
         return Err(Error::MemoryTooSmall {
@@ -78,18 +83,19 @@ pub fn checked_size(memory: u64) -> Result<u64, Error> {
             min: MIN_MEMORY,
         });
     }
+    if memory > MAX_MEMORY {
+        return Err(Error::MemoryTooLarge {
+            memory,
+            max: MAX_MEMORY,
+        });
+    }
     Ok(memory & !(PAGE_SIZE - 1))
 }
 
-/// Maps `memory` bytes of guest memory. The host gives pages only when they are
+/// Maps `memory` bytes of guest memory, a size that [`checked_size`] gave. The host gives pages only when they are
 /// touched, and leaves them out of core dumps.
 pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
     let failed = |fault: String| Error::MemoryMap { memory, fault };
-    // Past this KVM's slot size (2^31 - 1 pages) would be exceeded, and address
-    // arithmetic would be at risk.
-    if memory > 1 << 42 {
-        return Err(failed("more than 4 TiB".to_owned()));
-    }
     let mut regions = Vec::new();
     for range in backed_ranges(memory) {
         let mapping = map_private(range.size).map_err(&failed)?;
@@ -191,14 +197,12 @@ mod tests {
             checked_size(MIN_MEMORY - 1),
             Err(Error::MemoryTooSmall { .. })
         ));
-    }
-
-    #[test]
-    fn memory_beyond_every_machine_is_an_error() {
-        assert!(matches!(
-            allocate(!(PAGE_SIZE - 1)),
-            Err(Error::MemoryMap { .. })
-        ));
+        for memory in [MAX_MEMORY + 1, u64::MAX] {
+            assert!(matches!(
+                checked_size(memory),
+                Err(Error::MemoryTooLarge { .. })
+            ));
+        }
     }
 
     #[test]

@@ -27,4 +27,4 @@ pub use console::Console;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
-pub use memory::MIN_MEMORY;
+pub use memory::{MAX_MEMORY, MIN_MEMORY};

@@ -36,3 +36,35 @@ impl Drop for RawTerminal {
         let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::pty::openpty;
+    use nix::sys::termios::{InputFlags, LocalFlags};
+
+    #[test]
+    fn a_terminal_is_raw_for_a_while_and_then_as_before() {
+        let pty = openpty(None, None).unwrap();
+        let input = File::from(pty.slave);
+        let before = tcgetattr(&input).unwrap();
+        let raw = RawTerminal::enter(&input).expect("a pty is a terminal");
+        let during = tcgetattr(&input).unwrap();
+        assert!(
+            !during
+                .local_flags
+                .intersects(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG)
+        );
+        assert!(!during.input_flags.contains(InputFlags::ICRNL));
+        assert_eq!(during.output_flags, before.output_flags);
+        drop(raw);
+        let after = tcgetattr(&input).unwrap();
+        assert_eq!(after.local_flags, before.local_flags);
+        assert_eq!(after.input_flags, before.input_flags);
+    }
+
+    #[test]
+    fn what_is_no_terminal_is_left_alone() {
+        assert!(RawTerminal::enter(&tempfile::tempfile().unwrap()).is_none());
+    }
+}

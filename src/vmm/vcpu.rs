@@ -27,6 +27,9 @@ const EFER_LONG_MODE: u64 = (1 << 8) | (1 << 10);
 const RFLAGS_FIXED: u64 = 1 << 1;
 const RFLAGS_INTERRUPTS: u64 = 1 << 9;
 
+/// Where a processor starts after a reset, which KVM makes of a triple fault on AMD's.
+const RESET_RIP: u64 = 0xfff0;
+
 /// MSRs as firmware leaves them (Linux's arch/x86/include/asm/msr-index.h): fast string
 /// operations on, and write-back caching by default.
 const IA32_MISC_ENABLE: u32 = 0x1a0;
@@ -118,7 +121,11 @@ impl Vcpu {
             }
             Ok(VcpuExit::MmioWrite(..) | VcpuExit::IrqWindowOpen) => return Step::Continue,
             Ok(VcpuExit::Intr) => return Step::Kicked,
-            Ok(VcpuExit::Shutdown) => return self.crashed(|rip| Crash::TripleFault { rip }),
+            Ok(VcpuExit::Shutdown) => {
+                return self.crashed(|rip| Crash::TripleFault {
+                    rip: (rip != RESET_RIP).then_some(rip),
+                });
+            }
             // With KVM's interrupt controllers `hlt` does not come here.
             Ok(VcpuExit::Hlt) => return self.crashed(|rip| Crash::Halted { rip }),
             Ok(VcpuExit::InternalError) => self.internal_error(),
@@ -163,12 +170,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
     kvm_regs {
         rip: entry.rip,
         rsp: entry.rsp,
-        // Linux's protocol does not ask for it; Firecracker's guests may know it.
-        rbp: if entry.mode == Mode::Long64 {
-            entry.rsp
-        } else {
-            0
-        },
+        rbp: entry.rsp,
         rax: entry.rax,
         rbx: entry.rbx,
         rsi: entry.rsi,

@@ -42,14 +42,20 @@ impl VcpuThread {
         let _ = self.thread.kill(signals::kick());
     }
 
-    /// Ends the guest, if it has not ended yet, and the thread.
-    pub fn finish(self) -> GuestExit {
+    /// Ends the guest, if it has not ended yet, and waits for the thread.
+    pub fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         // A kick that comes just before the vCPU enters the guest is lost, so it is repeated.
         while !self.thread.is_finished() {
             self.kick();
             std::thread::sleep(KICK_AGAIN);
         }
+        // How it ended no longer matters.
+        let _ = self.thread.join();
+    }
+
+    /// Waits for the guest to end by itself.
+    pub fn join(self) -> GuestExit {
         self.thread.join().unwrap_or_else(|_| {
             GuestExit::Crashed(Crash::Monitor {
                 reason: "the vCPU's thread panicked".to_owned(),
@@ -58,8 +64,9 @@ impl VcpuThread {
     }
 }
 
+/// Runs the guest until it ends (how) or `stop` is set (`PoweredOff`, which nobody reads).
 fn run(mut vcpu: Vcpu, stop: &AtomicBool) -> GuestExit {
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         match vcpu.step() {
             Step::Continue => {}
             Step::Kicked => {
@@ -69,11 +76,8 @@ fn run(mut vcpu: Vcpu, stop: &AtomicBool) -> GuestExit {
             }
             Step::Ended(exit) => return exit,
         }
-        if stop.load(Ordering::Relaxed) {
-            // Whoever stops the guest knows why, and says that instead.
-            return GuestExit::PoweredOff;
-        }
     }
+    GuestExit::PoweredOff
 }
 
 struct SignalOnDrop(EventFd);

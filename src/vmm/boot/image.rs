@@ -163,9 +163,17 @@ impl KernelImage {
                 }
             }
         }
+        let bad_entry = |fault| KernelError::BadEntry {
+            entry: self.entry,
+            fault,
+        };
+        // Two of the ABIs enter in 32-bit mode, the third over page tables for 4 GiB.
+        if self.entry > u64::from(u32::MAX) {
+            return Err(bad_entry("past the first 4 GiB"));
+        }
         let contains_entry = |s: &Segment| (s.gpa..s.memory_end()).contains(&self.entry);
         if !self.segments.iter().any(contains_entry) {
-            return Err(KernelError::BadEntry { entry: self.entry });
+            return Err(bad_entry("in none of its segments"));
         }
         Ok(())
     }
@@ -242,3 +250,6 @@ pub(super) fn read_at(
         })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

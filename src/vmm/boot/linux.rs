@@ -58,3 +58,31 @@ fn zero_page(boot: &BootData) -> boot_params {
     }
     params
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmm::boot::Placed;
+
+    #[test]
+    fn the_zero_page_tells_memory_initrd_and_command_line() {
+        let params = zero_page(&BootData {
+            memory: 5 << 30,
+            cmdline_size: 42,
+            initrd: Some(Placed {
+                gpa: 0xbfff_f000,
+                size: 0x123,
+            }),
+        });
+        // The structure is packed: its fields are copied before they are compared.
+        assert_eq!({ params.hdr.boot_flag }, 0xaa55);
+        assert_eq!(&{ params.hdr.header }.to_le_bytes(), b"HdrS");
+        assert_eq!({ params.hdr.cmd_line_ptr }, 0x2_0000);
+        assert_eq!({ params.hdr.cmdline_size }, 42);
+        assert_eq!({ params.hdr.ramdisk_image }, 0xbfff_f000);
+        assert_eq!({ params.hdr.ramdisk_size }, 0x123);
+        assert_eq!(params.e820_entries, 3);
+        let high = params.e820_table[2];
+        assert_eq!(({ high.addr }, { high.size }), (4 << 30, 2 << 30));
+    }
+}

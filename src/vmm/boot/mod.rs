@@ -8,6 +8,8 @@ mod multiboot;
 mod notes;
 mod pvh;
 pub mod tables;
+#[cfg(test)]
+mod testing;
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -60,7 +62,7 @@ struct Placed {
 ///
 /// # Errors
 /// [`KernelError::TooLarge`], [`KernelError::BadSegment`] for a kernel that lies in the
-/// hole below 4 GiB, [`Error::MemoryTooSmall`].
+/// hole below 4 GiB, [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
 pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
     let memory = checked_size(memory)?;
     for segment in &image.segments {
@@ -192,4 +194,113 @@ fn read_into(
     memory
         .read_exact_volatile_from(GuestAddress(gpa), &mut file, size)
         .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{CONTENT, ElfFile, file, load as segment};
+    use super::*;
+    use crate::vmm::memory;
+
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+
+    fn image(elf: &ElfFile) -> KernelImage {
+        KernelImage::probe(&elf.file()).unwrap()
+    }
+
+    fn placed(size: u64, memory: u64) -> u64 {
+        place_initrd(&image(&ElfFile::kernel()), size, memory)
+            .unwrap()
+            .gpa
+    }
+
+    #[test]
+    fn the_initrd_lies_as_high_as_possible_below_the_hole() {
+        assert_eq!(placed(1, 4 * MIB), 4 * MIB - PAGE_SIZE);
+        assert_eq!(placed(PAGE_SIZE + 1, 4 * MIB), 4 * MIB - 2 * PAGE_SIZE);
+        assert_eq!(placed(MIB, 8 * GIB), 3 * GIB - MIB);
+    }
+
+    #[test]
+    fn what_does_not_fit_says_how_much_it_needs() {
+        let kernel = image(&ElfFile::kernel());
+        let too_large = |initrd, memory| match check_fits(&kernel, initrd, memory) {
+            Err(Error::Kernel(KernelError::TooLarge { needs, .. })) => Some(needs),
+            Ok(()) => None,
+            Err(other) => panic!("{other}"),
+        };
+        // The kernel ends in the first page past 1 MiB.
+        let room = MIB - PAGE_SIZE;
+        assert_eq!(too_large(room, 2 * MIB), None);
+        assert_eq!(too_large(room + 1, 2 * MIB), Some(2 * MIB + PAGE_SIZE));
+        assert_eq!(too_large(u64::MAX, 2 * MIB), Some(!(PAGE_SIZE - 1)));
+        let mut elf = ElfFile::kernel();
+        elf.program_headers[0].memory_size = 2 * MIB;
+        let large = image(&elf);
+        assert!(check_fits(&large, 0, 3 * MIB).is_ok());
+        assert!(check_fits(&large, 0, 3 * MIB - 1).is_err());
+    }
+
+    #[test]
+    fn a_kernel_in_the_hole_or_past_all_memory_is_refused() {
+        let mut elf = ElfFile::kernel();
+        elf.program_headers.push(segment(3 * GIB, 1, 1));
+        let fault = check_fits(&image(&elf), 0, 8 * GIB).unwrap_err();
+        assert!(fault.to_string().contains("hole"), "{fault}");
+        elf.program_headers[1].address = 4 * GIB;
+        assert!(check_fits(&image(&elf), 0, 8 * GIB).is_ok());
+        assert!(check_fits(&image(&elf), 0, 2 * GIB).is_err());
+        assert!(matches!(
+            check_fits(&image(&elf), 0, MIB),
+            Err(Error::MemoryTooSmall { .. })
+        ));
+    }
+
+    #[test]
+    fn kernel_initrd_and_command_line_arrive_in_memory() {
+        let mut elf = ElfFile::kernel();
+        elf.content[..4].copy_from_slice(b"code");
+        let size = 4 * MIB;
+        let memory = memory::allocate(size).unwrap();
+        let initrd = file(b"initrd");
+        let entry = load(&memory, size, &elf.file(), Some(&initrd), "a  b -- ").unwrap();
+        assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
+        let bytes = |gpa, len| {
+            let mut bytes = vec![0xaa; len];
+            memory.read_slice(&mut bytes, GuestAddress(gpa)).unwrap();
+            bytes
+        };
+        assert_eq!(bytes(MIB, 4), b"code");
+        assert_eq!(bytes(MIB + 0x100, 0x100), [0; 0x100], "zeroed memory");
+        assert_eq!(bytes(size - PAGE_SIZE, 7), b"initrd\0");
+        assert_eq!(bytes(CMDLINE, 9), b"a  b -- \0", "byte for byte");
+        assert!(
+            elf.bytes().len() as u64 > CONTENT + 0x200,
+            "the file went on"
+        );
+    }
+
+    #[test]
+    fn command_lines_and_initrds_are_checked() {
+        let memory = memory::allocate(4 * MIB).unwrap();
+        let load = |initrd: Option<&File>, cmdline: &str| {
+            load(&memory, 4 * MIB, &ElfFile::kernel().file(), initrd, cmdline)
+        };
+        assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
+        assert!(matches!(
+            load(None, &"x".repeat(CMDLINE_MAX)),
+            Err(Error::CmdlineTooLong { .. })
+        ));
+        assert!(matches!(load(None, "a\0b"), Err(Error::CmdlineNul)));
+        assert!(matches!(
+            load(Some(&file(b"")), ""),
+            Err(Error::InitrdEmpty)
+        ));
+        let folder = File::open("/").unwrap();
+        assert!(matches!(
+            load(Some(&folder), ""),
+            Err(Error::InitrdNotAFile)
+        ));
+    }
 }

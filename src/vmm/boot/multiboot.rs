@@ -185,3 +185,119 @@ fn bad_header(fault: &str) -> KernelError {
         fault: fault.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::image::{BootAbi, KernelImage};
+    use super::super::testing::{ElfFile, file, multiboot_header};
+    use super::*;
+
+    const ADDRESS_FLAG: u32 = 1 << 16;
+
+    /// A flat file: 0x40 bytes, the header, 0x40 bytes, to be loaded at 1 MiB.
+    fn flat(load: u32, load_end: u32, bss_end: u32) -> Vec<u8> {
+        let mut bytes = vec![0x90; 0x40];
+        let addresses = [0x10_0040, load, load_end, bss_end, 0x10_0004];
+        bytes.extend(multiboot_header(ADDRESS_FLAG, addresses));
+        bytes.resize(0xa0, 0x90);
+        bytes
+    }
+
+    fn probe(bytes: &[u8]) -> Result<KernelImage, KernelError> {
+        KernelImage::probe(&file(bytes))
+    }
+
+    #[test]
+    fn a_flat_file_is_placed_by_its_address_fields() {
+        let image = probe(&flat(0x10_0000, 0, 0)).unwrap();
+        assert_eq!((image.abi, image.entry), (BootAbi::Multiboot1, 0x10_0004));
+        let whole = Segment {
+            gpa: 0x10_0000,
+            offset: 0,
+            file_size: 0xa0,
+            memory_size: 0xa0,
+        };
+        assert_eq!(image.segments, [whole]);
+        let image = probe(&flat(0x10_0000, 0x10_0080, 0x10_1000)).unwrap();
+        let part = Segment {
+            file_size: 0x80,
+            memory_size: 0x1000,
+            ..whole
+        };
+        assert_eq!(image.segments, [part]);
+        let image = probe(&flat(0x10_0010, 0, 0)).unwrap_err();
+        assert!(matches!(image, KernelError::BadEntry { .. }), "{image}");
+    }
+
+    #[test]
+    fn address_fields_that_contradict_themselves_are_refused() {
+        for (load, load_end, fault) in [
+            (0x10_0080, 0, "past its own address"),
+            (0x0f_0000, 0, "before the file's beginning"),
+            (0x10_0000, 0x0f_0000, "end lies before its beginning"),
+            (0x10_0000, u32::MAX, "truncated"),
+        ] {
+            let found = probe(&flat(load, load_end, 0)).unwrap_err().to_string();
+            assert!(found.contains(fault), "{found}");
+        }
+    }
+
+    #[test]
+    fn an_elf_file_with_a_header_is_loaded_by_its_segments() {
+        for mut elf in [ElfFile::kernel32(), ElfFile::kernel()] {
+            let header = multiboot_header(3, [0; 5]);
+            elf.content[..header.len()].copy_from_slice(&header);
+            let image = KernelImage::probe(&elf.file()).unwrap();
+            assert_eq!((image.abi, image.entry), (BootAbi::Multiboot1, 0x10_0000));
+            assert_eq!(image.memory_end(), 0x10_0200);
+        }
+    }
+
+    #[test]
+    fn headers_that_are_none_or_demand_too_much_are_not_obeyed() {
+        let mut broken = flat(0x10_0000, 0, 0);
+        broken[0x48] ^= 1;
+        assert_eq!(Header::find(&broken), None, "the checksum is wrong");
+        let mut shifted = vec![0; 2];
+        shifted.extend(flat(0x10_0000, 0, 0));
+        assert_eq!(Header::find(&shifted), None, "not on a multiple of 4");
+        let cut = &flat(0x10_0000, 0, 0)[..0x58];
+        assert_eq!(Header::find(cut), None, "the address fields are cut off");
+        let mut elf = ElfFile::kernel32();
+        let video = multiboot_header(1 << 2, [0; 5]);
+        elf.content[..video.len()].copy_from_slice(&video);
+        let fault = KernelImage::probe(&elf.file()).unwrap_err().to_string();
+        assert!(fault.contains("demands a video mode"), "{fault}");
+        let mut none = vec![0; 0x40];
+        none.extend(multiboot_header(0, [0; 5]));
+        let fault = probe(&none).unwrap_err().to_string();
+        assert!(fault.contains("no address fields"), "{fault}");
+    }
+
+    #[test]
+    fn the_information_names_the_map_the_module_and_the_command_line() {
+        let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
+        let boot = BootData {
+            memory: 4 << 20,
+            cmdline_size: 1,
+            initrd: Some(super::super::Placed {
+                gpa: 0x3f_0000,
+                size: 0x123,
+            }),
+        };
+        let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
+        assert_eq!((entry.rax, entry.rbx), (0x2bad_b002, BOOT_INFO));
+        let word = |gpa: u64| memory.read_obj::<u32>(GuestAddress(gpa)).unwrap();
+        assert_eq!(word(BOOT_INFO), 0b10_0100_1101);
+        assert_eq!((word(BOOT_INFO + 4), word(BOOT_INFO + 8)), (639, 3072));
+        assert_eq!(u64::from(word(BOOT_INFO + 16)), CMDLINE);
+        assert_eq!(word(BOOT_INFO + 20), 1);
+        let module = u64::from(word(BOOT_INFO + 24));
+        assert_eq!((word(module), word(module + 4)), (0x3f_0000, 0x3f_0123));
+        assert_eq!(word(BOOT_INFO + 44), 48, "two entries");
+        let second = u64::from(word(BOOT_INFO + 48)) + 24;
+        assert_eq!(word(second), 20);
+        assert_eq!(word(second + 4), 0x10_0000, "starts exactly at 1 MiB");
+        assert_eq!(word(second + 12), 0x30_0000);
+    }
+}

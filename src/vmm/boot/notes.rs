@@ -37,8 +37,11 @@ impl KernelNote {
     }
 }
 
-/// The deciding note among `data`, the content of one note segment with alignment
-/// `align`. Notes of other kinds are passed over; what follows a broken note is not read.
+/// The deciding note among `data`, the content of one note segment, whose parts are
+/// aligned to 8 bytes if `align` is 8 and to 4 else. Notes of other kinds are passed over.
+///
+/// # Errors
+/// A note that runs over the segment's end, or names an impossible entry point.
 pub fn find<Elf>(data: &[u8], align: Elf::Word) -> Result<Option<KernelNote>, KernelError>
 where
     Elf: FileHeader<Endian = LittleEndian>,
@@ -46,6 +49,11 @@ where
     let bad = |e: object::Error| KernelError::BadHeader {
         part: "notes",
         fault: e.to_string(),
+    };
+    // The iterator takes 0 for 4, and refuses what is neither 4 nor 8.
+    let align = match align.into() {
+        8 => align,
+        _ => Elf::Word::default(),
     };
     let mut notes = NoteIterator::<Elf>::new(LittleEndian, align, data).map_err(bad)?;
     let mut found = None;

@@ -63,3 +63,37 @@ fn write<T: ByteValued>(memory: &GuestMemory, gpa: u64, value: T) -> Result<(), 
         .write_obj(value, GuestAddress(gpa))
         .map_err(Error::guest_memory(gpa))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmm::boot::Placed;
+
+    #[test]
+    fn the_start_information_names_the_map_the_module_and_the_command_line() {
+        let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
+        let boot = BootData {
+            memory: 4 << 20,
+            cmdline_size: 1,
+            initrd: Some(Placed {
+                gpa: 0x3f_0000,
+                size: 0x123,
+            }),
+        };
+        let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
+        assert_eq!((entry.mode, entry.rbx), (Mode::Protected32, BOOT_INFO));
+        let info: hvm_start_info = memory.read_obj(GuestAddress(entry.rbx)).unwrap();
+        assert_eq!((info.magic, info.version), (0x336e_c578, 1));
+        assert_eq!((info.cmdline_paddr, info.rsdp_paddr), (CMDLINE, 0));
+        assert_eq!((info.nr_modules, info.memmap_entries), (1, 2));
+        let module: hvm_modlist_entry = memory.read_obj(GuestAddress(info.modlist_paddr)).unwrap();
+        assert_eq!((module.paddr, module.size), (0x3f_0000, 0x123));
+        let high: hvm_memmap_table_entry = memory
+            .read_obj(GuestAddress(info.memmap_paddr + 24))
+            .unwrap();
+        assert_eq!(
+            (high.addr, high.size, high.type_),
+            (0x10_0000, 0x30_0000, 1)
+        );
+    }
+}

@@ -3,8 +3,9 @@
 use time::OffsetDateTime;
 
 use super::cmos::{self, Cmos};
+use super::debug_exit;
+use super::i8042::{self, I8042};
 use super::serial::{COM1, COM1_LAST, SerialPort};
-use super::{debug_exit, i8042};
 use crate::vmm::console::Output;
 use crate::vmm::exit::GuestExit;
 
@@ -16,6 +17,7 @@ const FLOATING: u8 = 0xff;
 pub struct PortBus {
     serial: SerialPort,
     cmos: Cmos,
+    i8042: I8042,
     output: Output,
     /// Bytes sent by one access, kept to spare an allocation for each.
     sent: Vec<u8>,
@@ -27,6 +29,7 @@ impl PortBus {
         PortBus {
             serial,
             cmos: Cmos::default(),
+            i8042: I8042::new(),
             output: Output::default(),
             sent: Vec::new(),
         }
@@ -44,7 +47,8 @@ impl PortBus {
             *byte = match port {
                 COM1..=COM1_LAST => self.serial.read((port - COM1) as u8),
                 cmos::DATA => self.cmos.read(OffsetDateTime::now_utc()),
-                i8042::COMMAND => i8042::STATUS_IDLE,
+                i8042::COMMAND => self.i8042.status(),
+                i8042::DATA => self.i8042.data(),
                 _ => FLOATING,
             };
         }
@@ -77,5 +81,69 @@ impl PortBus {
         if !self.sent.is_empty() {
             self.output.write(&self.sent);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc::EFD_NONBLOCK;
+    use vmm_sys_util::eventfd::EventFd;
+
+    fn bus() -> PortBus {
+        let event = || EventFd::new(EFD_NONBLOCK).unwrap();
+        PortBus::new(SerialPort::new(event(), event()))
+    }
+
+    #[test]
+    fn absent_devices_read_all_ones_and_ignore_writes() {
+        for port in [0xcfc, 0x2f8, 0x501, 0x0, 0xffff] {
+            let mut data = [0; 4];
+            bus().read(port, &mut data);
+            assert_eq!(data, [0xff; 4], "port {port:#x}");
+        }
+        assert_eq!(bus().write(0xcf8, &[0, 0, 0, 0x80]), None);
+        assert_eq!(bus().write(0xffff, &[1]), None);
+    }
+
+    #[test]
+    fn devices_answer_at_their_ports() {
+        let mut bus = bus();
+        let mut byte = [0];
+        bus.read(COM1 + 5, &mut byte);
+        assert_eq!(byte, [0x60], "ready to send");
+        bus.write(cmos::INDEX, &[0x0d]);
+        bus.read(cmos::DATA, &mut byte);
+        assert_eq!(byte, [0x80]);
+        assert_eq!(bus.write(0x64, &[0xfe]), Some(GuestExit::Reset));
+        assert_eq!(bus.write(0x501, &[3]), Some(GuestExit::Code(3)));
+    }
+
+    #[test]
+    fn no_port_takes_harm_from_any_width_or_value() {
+        let mut bus = bus();
+        for port in 0..=u16::MAX {
+            for len in [0, 1, 2, 3, 4, 100] {
+                for value in [0x00, 0x13, 0xff] {
+                    bus.write(port, &vec![value; len]);
+                    bus.read(port, &mut vec![value; len]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_of_bytes_leaves_in_order() {
+        use std::io::Read;
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let output = std::fs::File::from(std::os::fd::OwnedFd::from(writer));
+        let mut bus = bus();
+        bus.connect(Output::new(Some(output), Default::default()));
+        bus.write(COM1, b"hello, ");
+        bus.write(COM1, b"world");
+        drop(bus);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello, world");
     }
 }

@@ -1,0 +1,170 @@
+//! Kernel files made in memory for tests.
+
+use std::fs::File;
+use std::io::Write;
+
+/// A small ELF file, whose every number a test can spoil.
+#[derive(Debug, Clone)]
+pub struct ElfFile {
+    pub class64: bool,
+    pub machine: u16,
+    pub entry: u64,
+    pub program_headers: Vec<ProgramHeader>,
+    /// What follows the headers, from offset 0x1000 on.
+    pub content: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ProgramHeader {
+    pub kind: u32,
+    pub offset: u64,
+    pub address: u64,
+    pub file_size: u64,
+    pub memory_size: u64,
+    pub align: u64,
+}
+
+pub const LOAD: u32 = 1;
+pub const INTERP: u32 = 3;
+pub const NOTE: u32 = 4;
+pub const CONTENT: u64 = 0x1000;
+
+impl ElfFile {
+    /// A kernel without a note: one segment of 0x100 bytes from the file and as many
+    /// zeroed ones, at 1 MiB.
+    pub fn kernel() -> ElfFile {
+        ElfFile {
+            class64: true,
+            machine: 62,
+            entry: 0x10_0000,
+            program_headers: vec![load(0x10_0000, 0x100, 0x200)],
+            content: vec![0x90; 0x1000],
+        }
+    }
+
+    /// The same as a 32-bit file.
+    pub fn kernel32() -> ElfFile {
+        ElfFile {
+            class64: false,
+            machine: 3,
+            ..ElfFile::kernel()
+        }
+    }
+
+    /// Adds a note segment with one note.
+    pub fn with_note(mut self, name: &[u8], kind: u32, desc: &[u8]) -> ElfFile {
+        let note = note(name, kind, desc);
+        self.program_headers.push(ProgramHeader {
+            kind: NOTE,
+            offset: CONTENT + self.content.len() as u64,
+            address: 0,
+            file_size: note.len() as u64,
+            memory_size: note.len() as u64,
+            align: 4,
+        });
+        self.content.extend(note);
+        self
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut elf = b"\x7fELF".to_vec();
+        elf.extend([if self.class64 { 2 } else { 1 }, 1, 1]);
+        elf.extend([0; 9]);
+        elf.extend(2u16.to_le_bytes());
+        elf.extend(self.machine.to_le_bytes());
+        elf.extend(1u32.to_le_bytes());
+        let header_size = if self.class64 { 64 } else { 52 };
+        for field in [self.entry, header_size, 0] {
+            self.word(&mut elf, field);
+        }
+        elf.extend([0; 4]);
+        let entry_size = if self.class64 { 56u16 } else { 32 };
+        let count = self.program_headers.len() as u16;
+        for field in [header_size as u16, entry_size, count, 0, 0, 0] {
+            elf.extend(field.to_le_bytes());
+        }
+        for header in &self.program_headers {
+            self.program_header(&mut elf, header);
+        }
+        elf.resize(CONTENT as usize, 0);
+        elf.extend(&self.content);
+        elf
+    }
+
+    pub fn file(&self) -> File {
+        file(&self.bytes())
+    }
+
+    fn program_header(&self, elf: &mut Vec<u8>, header: &ProgramHeader) {
+        const READ_EXECUTE: u32 = 5;
+        elf.extend(header.kind.to_le_bytes());
+        if self.class64 {
+            elf.extend(READ_EXECUTE.to_le_bytes());
+        }
+        let ProgramHeader {
+            offset,
+            address,
+            file_size,
+            memory_size,
+            ..
+        } = *header;
+        for field in [offset, address, address, file_size, memory_size] {
+            self.word(elf, field);
+        }
+        if !self.class64 {
+            elf.extend(READ_EXECUTE.to_le_bytes());
+        }
+        self.word(elf, header.align);
+    }
+
+    fn word(&self, elf: &mut Vec<u8>, value: u64) {
+        if self.class64 {
+            elf.extend(value.to_le_bytes());
+        } else {
+            elf.extend((value as u32).to_le_bytes());
+        }
+    }
+}
+
+/// A loadable segment of the content's first bytes.
+pub fn load(address: u64, file_size: u64, memory_size: u64) -> ProgramHeader {
+    ProgramHeader {
+        kind: LOAD,
+        offset: CONTENT,
+        address,
+        file_size,
+        memory_size,
+        align: 0x1000,
+    }
+}
+
+fn note(name: &[u8], kind: u32, desc: &[u8]) -> Vec<u8> {
+    let mut note = Vec::new();
+    for field in [name.len() as u32 + 1, desc.len() as u32, kind] {
+        note.extend(field.to_le_bytes());
+    }
+    note.extend(name);
+    note.push(0);
+    note.resize(note.len().next_multiple_of(4), 0);
+    note.extend(desc);
+    note.resize(note.len().next_multiple_of(4), 0);
+    note
+}
+
+/// A Multiboot header with these flags, and the five address fields.
+pub fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
+    const MAGIC: u32 = 0x1bad_b002;
+    let checksum = 0u32.wrapping_sub(MAGIC).wrapping_sub(flags);
+    [MAGIC, flags, checksum]
+        .into_iter()
+        .chain(addresses)
+        .flat_map(u32::to_le_bytes)
+        .collect()
+}
+
+/// A file with this content.
+pub fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
