@@ -4,7 +4,6 @@ mod harness;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
@@ -95,7 +94,7 @@ fn from_create_to_delete() {
     assert!(
         cgroup
             .lines()
-            .any(|line| line.ends_with(":/runu-test/life")),
+            .any(|line| line.ends_with(":/runu-test-life")),
         "{cgroup}"
     );
     assert_eq!(container.stdout(), "");
@@ -173,13 +172,8 @@ fn assert_nothing_left(program: &Program, id: &str) {
     );
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&format!("/{id}")), "{mounts}");
-    let hierarchies = fs::read_dir("/sys/fs/cgroup")
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    for folder in hierarchies.chain([Path::new("/sys/fs/cgroup").to_owned()]) {
-        let cgroup = folder.join("runu-test").join(id);
-        assert!(!cgroup.exists(), "{} is left", cgroup.display());
-    }
+    let cgroups = harness::cgroups(&format!("runu-test-{id}"));
+    assert!(cgroups.is_empty(), "{cgroups:?} are left");
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Bundle {
     /// mounts of `runc spec`.
     pub fn runnable(id: &str, args: &[&str]) -> Self {
         let mut bundle = Self::empty(runnable_config(args));
-        bundle.config["linux"]["cgroupsPath"] = format!("/runu-test/{id}").into();
+        bundle.config["linux"]["cgroupsPath"] = format!("/runu-test-{id}").into();
         bundle.save();
         bundle
     }

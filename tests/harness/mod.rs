@@ -40,6 +40,17 @@ pub fn guest(name: &str, abi: &str) -> PathBuf {
     path
 }
 
+/// The cgroups of this name, at the top of any hierarchy.
+pub fn cgroups(name: &str) -> Vec<PathBuf> {
+    let top = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(&top).into_iter().flatten();
+    let folders = hierarchies.map(|entry| entry.unwrap().path()).chain([top]);
+    folders
+        .map(|folder| folder.join(name))
+        .filter(|cgroup| cgroup.exists())
+        .collect()
+}
+
 /// Says why a test cannot run here and gives true; where all must run
 /// (`RUNU_TEST_REQUIRE_ALL`), fails it instead.
 pub fn skip(why: &str) -> bool {
