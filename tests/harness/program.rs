@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::bundle::Bundle;
+
 /// How long anything that a test waits for may take. Slow machines boot guests
 /// in software.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,6 +118,19 @@ impl Program {
         wait_for(&format!("{id} to be {status}"), || {
             (self.state(id)["status"] == status).then_some(())
         });
+    }
+
+    /// That a deleted container has left nothing on the host: state, mount, cgroup.
+    #[track_caller]
+    pub fn assert_nothing_left(&self, id: &str, bundle: &Bundle) {
+        assert!(!self.store().exists(), "{} is left", self.store().display());
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(
+            !mounts.contains(bundle.path().to_str().unwrap()),
+            "{mounts}"
+        );
+        let cgroups = super::cgroups(&format!("runu-test-{id}"));
+        assert!(cgroups.is_empty(), "{cgroups:?} are left");
     }
 
     /// The lines of the error log, each one JSON.

@@ -1,0 +1,59 @@
+//! `run`: create, start, wait and delete in one call.
+
+mod harness;
+
+use std::fs::{self, File};
+
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::program::{Program, wait_for};
+
+#[test]
+fn run_in_the_foreground_gives_the_status_and_cleans_up() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("fore", "exit", "linux64", &["exit", "exit=9"]);
+    let run = program.call(&["run", "--bundle", bundle.path().to_str().unwrap(), "fore"]);
+    assert_eq!(run.code, 9, "{}", run.stderr);
+    program.assert_nothing_left("fore", &bundle);
+
+    let bundle = Bundle::unikernel("detached", "sleep", "pvh", &["sleep"]);
+    let container = Container::new(&program, "detached", &bundle);
+    let path = bundle.path().to_str().unwrap();
+    program.ok(&["run", "-d", "--bundle", path, "detached"]);
+    program.wait_status("detached", "running");
+    drop(container);
+    program.assert_nothing_left("detached", &bundle);
+}
+
+#[test]
+fn run_hands_signals_on() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("signalled", "spin", "pvh", &["spin"]);
+    let output = bundle.path().join("output");
+    let mut run = program
+        .command(&[
+            "run",
+            "--bundle",
+            bundle.path().to_str().unwrap(),
+            "signalled",
+        ])
+        .stdout(File::create(&output).unwrap())
+        .spawn()
+        .unwrap();
+    wait_for("the guest", || {
+        fs::read_to_string(&output)
+            .unwrap()
+            .contains("spin")
+            .then_some(())
+    });
+    let pid = nix::unistd::Pid::from_raw(run.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    program.assert_nothing_left("signalled", &bundle);
+}
