@@ -1,0 +1,41 @@
+#!/bin/bash
+# Runs the tests that boot guests, and those that call runc, in the software-emulated
+# machine: a full KVM and cgroup v2, whatever the host has.
+#
+#   tests/machine/tests.sh RUNU [TEST]...
+#
+# RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
+# Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
+# and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+runu=${1:?usage: tests/machine/tests.sh RUNU [TEST]...}
+shift
+tests=("$@")
+[ ${#tests[@]} -gt 0 ] || tests=(vmm lifecycle confinement console bad_input delegate)
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/runu-tests.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# cargo names each test's program on stderr: "Executable tests/NAME.rs (PATH)".
+cargo test --no-run "${tests[@]/#/--test=}" 2>&1 | tee "$work/cargo" >&2
+mkdir -p "$work/tests"
+for name in "${tests[@]}"; do
+    program=$(sed -n "s|.*Executable tests/$name\(/main\)\?\.rs (\(.*\))|\2|p" "$work/cargo")
+    cp "$program" "$work/tests/$name"
+done
+
+cat >"$work/script" <<'EOF'
+export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
+failed=0
+for test in /tests/*; do
+    echo "$test, in the emulated machine:"
+    # One at a time: two guests at once only slow each other down in here.
+    (cd /repository && $test --test-threads=1) 2>&1 || failed=1
+done
+exit $failed
+EOF
+tests/machine.sh --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
+    "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
+    fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles
