@@ -13,6 +13,7 @@ demo: tools build guests ## an ordinary container and a unikernel through one bi
 
 test: tools check build guests ## everything; see docs/testing.md
 	cargo test
+	tests/machine/tests.sh $(RELEASE)
 
 soak: tools build guests ## the containerd scenario twenty times in a row
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 cargo test --test containerd -- --nocapture

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager, FreezerState};
+use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager};
 use nix::unistd::Pid;
 
 use super::process::Process;
@@ -25,17 +25,6 @@ pub fn remove(record: &Record) -> Result<(), String> {
     manager
         .remove()
         .map_err(|e| format!("cgroup {}: {e}", record.cgroups_path.display()))
-}
-
-/// Lets a frozen container run on: a frozen process does not die of SIGKILL
-/// under cgroups v1.
-///
-/// # Errors
-/// The cgroup manager's, as a text.
-pub fn thaw(record: &Record) -> Result<(), String> {
-    manager(record)?
-        .freeze(FreezerState::Thawed)
-        .map_err(|e| e.to_string())
 }
 
 fn manager(record: &Record) -> Result<AnyCgroupManager, String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::state::Status;
 use super::store::{Record, Store};
-use super::{Error, Unikernel, cgroup};
+use super::{Error, Unikernel, cgroup, freezer};
 
 /// How long a killed monitor may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,20 +27,20 @@ pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
             status,
         });
     }
-    end(&unikernel, status)?;
+    end(&unikernel)?;
     remove_container(&unikernel)?;
     unikernel.entry.remove()
 }
 
 /// Ends the monitor.
-fn end(unikernel: &Unikernel, status: Status) -> Result<(), Error> {
+fn end(unikernel: &Unikernel) -> Result<(), Error> {
     let Some(process) = unikernel.process() else {
         return Ok(());
     };
-    if status == Status::Paused {
-        // Best effort: the end of the process below is what counts.
+    if freezer::is_frozen(process) {
+        // Under cgroups v1 a frozen process does not die; whether it dies below counts.
         let _ = process.signal(nix::libc::SIGKILL);
-        let _ = cgroup::thaw(&unikernel.record);
+        let _ = freezer::thaw(process);
     }
     if process.end(PATIENCE) {
         return Ok(());

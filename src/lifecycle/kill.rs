@@ -6,8 +6,7 @@ use nix::errno::Errno;
 use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
 
-use super::state::Status;
-use super::{Error, Unikernel, cgroup};
+use super::{Error, Unikernel, freezer};
 
 /// The highest signal number, with the real-time ones (signal(7)).
 const LAST_SIGNAL: i32 = 64;
@@ -26,7 +25,7 @@ pub fn kill(unikernel: &Unikernel, signal: &str, all: bool) -> Result<(), Error>
     let Some(process) = unikernel.process() else {
         return if all { Ok(()) } else { Err(not_running()) };
     };
-    let was_paused = unikernel.status() == Status::Paused;
+    let was_paused = freezer::is_frozen(process);
     match process.signal(number) {
         Ok(()) => {}
         Err(Errno::ESRCH) if all => {}
@@ -39,11 +38,8 @@ pub fn kill(unikernel: &Unikernel, signal: &str, all: bool) -> Result<(), Error>
         }
     }
     if was_paused && number == SIGKILL {
-        cgroup::thaw(&unikernel.record).map_err(|why| Error::Verb {
-            verb: "thaw",
-            id: unikernel.id().to_owned(),
-            why,
-        })?;
+        // Under cgroups v1 a frozen process does not die; that it is gone is no error.
+        let _ = freezer::thaw(process);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod cgroup;
 mod create;
 mod delete;
 mod error;
+mod freezer;
 mod kill;
 mod list;
 mod monitor;

@@ -1,42 +1,49 @@
 //! `pause` and `resume`: the monitor's cgroup is frozen and thawed.
 
+use std::io;
+
+use super::process::Process;
 use super::state::Status;
-use super::{Error, Unikernel};
+use super::{Error, Unikernel, freezer};
 
 /// Freezes a running unikernel.
 ///
 /// # Errors
-/// When it does not run.
+/// When it does not run, or its cgroup cannot be frozen.
 pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
-    if unikernel.status() != Status::Running {
-        return Err(Error::NotRunning { id });
+    match (unikernel.status(), unikernel.process()) {
+        (Status::Running, Some(process)) => {
+            apply("pause", id, process, freezer::freeze).inspect_err(|_| {
+                // Not half paused.
+                let _ = freezer::thaw(process);
+            })
+        }
+        _ => Err(Error::NotRunning { id }),
     }
-    let paused = unikernel
-        .container()
-        .and_then(|mut container| container.pause().map_err(|e| super::error::chain(&e)));
-    paused.map_err(|why| Error::Verb {
-        verb: "pause",
-        id,
-        why,
-    })
 }
 
 /// Thaws a paused unikernel.
 ///
 /// # Errors
-/// When it is not paused.
+/// When it is not paused, or its cgroup cannot be thawed.
 pub fn resume(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
-    if unikernel.status() != Status::Paused {
-        return Err(Error::NotPaused { id });
+    match (unikernel.status(), unikernel.process()) {
+        (Status::Paused, Some(process)) => apply("resume", id, process, freezer::thaw),
+        _ => Err(Error::NotPaused { id }),
     }
-    let resumed = unikernel
-        .container()
-        .and_then(|mut container| container.resume().map_err(|e| super::error::chain(&e)));
-    resumed.map_err(|why| Error::Verb {
-        verb: "resume",
+}
+
+fn apply(
+    verb: &'static str,
+    id: String,
+    process: Process,
+    change: fn(Process) -> io::Result<()>,
+) -> Result<(), Error> {
+    change(process).map_err(|e| Error::Verb {
+        verb,
         id,
-        why,
+        why: e.to_string(),
     })
 }

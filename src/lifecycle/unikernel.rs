@@ -4,7 +4,7 @@ use libcontainer::container::{Container, ContainerStatus};
 
 use super::state::Status;
 use super::store::{Entry, Record, Store};
-use super::{Error, process::Process};
+use super::{Error, freezer, process::Process};
 
 /// A unikernel that was created.
 pub struct Unikernel {
@@ -40,9 +40,9 @@ impl Unikernel {
         match (self.record.process, self.process()) {
             (None, _) => Status::Creating,
             (Some(_), None) => Status::Stopped,
+            (Some(_), Some(process)) if freezer::is_frozen(process) => Status::Paused,
             (Some(_), Some(_)) => match self.container().map(|c| c.status()) {
                 Ok(ContainerStatus::Created) => Status::Created,
-                Ok(ContainerStatus::Paused) => Status::Paused,
                 _ => Status::Running,
             },
         }

@@ -1,0 +1,95 @@
+//! The freezer of a monitor's cgroup, v1 or v2, which also tells whether it is
+//! paused.
+//!
+//! Not libcontainer's: that waits until the whole cgroup is frozen, which never
+//! comes where KVM has put a kernel thread of its own into it (Linux 6.1 under
+//! cgroups v2: `kvm-nx-lpage-recovery`). The monitor's threads do stop.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::process::Process;
+
+/// How long a freezer may take to report that all is frozen, before its word is
+/// done without.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// One cgroup's freezer: its files, and the words that they hold.
+///
+/// Source: Linux, Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, and
+/// cgroup-v2.rst, "cgroup.freeze", "cgroup.events".
+struct Freezer {
+    control: PathBuf,
+    freeze: &'static str,
+    thaw: &'static str,
+    /// The file that says when all is frozen, and the line it then has.
+    report: (PathBuf, &'static str),
+}
+
+/// Stops the process, with all its cgroup.
+///
+/// # Errors
+/// Those of reading /proc and writing the freezer's file.
+pub fn freeze(process: Process) -> io::Result<()> {
+    let freezer = Freezer::of(process)?;
+    fs::write(&freezer.control, freezer.freeze)?;
+    let deadline = Instant::now() + PATIENCE;
+    let (report, frozen) = &freezer.report;
+    while Instant::now() < deadline {
+        if fs::read_to_string(report)?
+            .lines()
+            .any(|line| line == *frozen)
+        {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Lets it go on.
+///
+/// # Errors
+/// As [`freeze`].
+pub fn thaw(process: Process) -> io::Result<()> {
+    let freezer = Freezer::of(process)?;
+    fs::write(&freezer.control, freezer.thaw)
+}
+
+/// Whether it was told to stop. False where there is no freezer to ask.
+pub fn is_frozen(process: Process) -> bool {
+    let state = Freezer::of(process)
+        .and_then(|freezer| fs::read_to_string(freezer.control))
+        .unwrap_or_default();
+    matches!(state.trim(), "1" | "FREEZING" | "FROZEN")
+}
+
+impl Freezer {
+    /// The freezer of the process's cgroup: of the v1 hierarchy where there is one.
+    fn of(process: Process) -> io::Result<Self> {
+        let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid))?;
+        let path = |marker: &str| {
+            let line = cgroups.lines().find_map(|line| line.split_once(marker));
+            line.map(|(_, path)| path.trim_start_matches('/').to_owned())
+        };
+        let top = Path::new("/sys/fs/cgroup");
+        if let Some(path) = path(":freezer:") {
+            let state = top.join("freezer").join(path).join("freezer.state");
+            return Ok(Self {
+                control: state.clone(),
+                freeze: "FROZEN",
+                thaw: "THAWED",
+                report: (state, "FROZEN"),
+            });
+        }
+        let folder = top.join(path("0::").unwrap_or_default());
+        Ok(Self {
+            control: folder.join("cgroup.freeze"),
+            freeze: "1",
+            thaw: "0",
+            report: (folder.join("cgroup.events"), "frozen 1"),
+        })
+    }
+}
