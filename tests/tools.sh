@@ -19,6 +19,7 @@ for pair in cc:gcc runc:runc busybox:busybox-static containerd:containerd \
 	ps:procps xz:xz-utils; do
 	have "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
+[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 [ -x /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins"
 if [ -n "$missing" ]; then
 	say "installing$missing"
