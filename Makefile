@@ -12,7 +12,7 @@ demo: tools build guests ## an ordinary container and a unikernel through one bi
 	@./tests/demo.sh $(RELEASE)
 
 test: tools check build guests ## everything; see docs/testing.md
-	cargo test
+	cargo test --no-fail-fast
 	tests/machine/tests.sh $(RELEASE)
 
 soak: tools build guests ## the containerd scenario twenty times in a row

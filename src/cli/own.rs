@@ -40,9 +40,9 @@ pub enum ExplainFormat {
 #[derive(Parser)]
 #[command(
     name = "runu",
-    version,
     after_help = "Every verb and flag of runc's is accepted as runc accepts it: create, run, start, state,\n\
-                  kill, delete, exec, list, ps, pause, resume and the rest; see `runc --help`."
+                  kill, delete, exec, list, ps, pause, resume and the rest, --version among them; see\n\
+                  `runc --help`."
 )]
 struct Cli {
     #[command(subcommand)]

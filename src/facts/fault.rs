@@ -28,7 +28,7 @@ pub enum Fault {
         why: QuantityError,
     },
     #[error(
-        "no kernel: set annotation runu.dev/kernel, or put one at /unikraft/bin/kernel in the image"
+        "no kernel: set annotation runu.dev/kernel, put one at /unikraft/bin/kernel in the image, or say runu.dev/mode.<container>: container for a sidecar"
     )]
     NoKernel,
     #[error("kernel {}: {why}", path.display())]
