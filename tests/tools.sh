@@ -15,7 +15,7 @@ fi
 # program:package
 missing=
 for pair in cc:gcc runc:runc busybox:busybox-static containerd:containerd \
-	qemu-system-x86_64:qemu-system-x86 cpio:cpio ip:iproute2 unshare:util-linux \
+	qemu-system-x86_64:qemu-system-x86 cpio:cpio ip:iproute2 iptables:iptables unshare:util-linux \
 	ps:procps xz:xz-utils; do
 	have "${pair%%:*}" || missing="$missing ${pair##*:}"
 done
