@@ -8,7 +8,7 @@
 //!                                              ├─ unikernel ─► lifecycle ─► vmm
 //!                                              └─ deny ──────► one clear error
 //! a verb with an ID ─► is the ID in runu's own store? ─► lifecycle : runc
-//! any other verb    ─► runc; `list` merges both
+//! any other verb    ─► runc; `list` and `features` merge both
 //! ```
 //!
 //! | module | what it knows |
@@ -21,6 +21,7 @@
 //! | [`plan`] | facts turned into a machine's description |
 //! | [`guest`] | what a guest wants on its command line |
 //! | [`explain`] | a decision for people and for programs |
+//! | [`features`] | what the runtime says of itself: the delegate's and its own |
 //! | [`runc`] | the delegate: found, guarded against, executed |
 //! | [`lifecycle`] | a unikernel from `create` to `delete`, and the store |
 //! | [`vmm`] | the KVM monitor; it knows nothing of containers |
@@ -32,6 +33,7 @@ pub mod config;
 pub mod exit;
 pub mod explain;
 pub mod facts;
+pub mod features;
 pub mod guest;
 pub mod lifecycle;
 pub mod plan;
@@ -77,6 +79,10 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
             lifecycle::answer(&store(), id, verb)
         }
         Command::List { format, quiet } => list(call, &store(), *format, *quiet),
+        // A broken configuration must not keep a caller from starting.
+        Command::Features => {
+            features::print(&Config::load().unwrap_or_default()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Own(own::Command::Explain(args)) => explain::explain(args),
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plan", &["facts", "guest", "vmm"]),
     ("policy", &["facts", "plan"]),
     ("runc", &["config"]),
+    ("features", &["config", "facts", "runc"]),
     ("explain", &["bundle", "cli", "facts", "plan", "policy"]),
     ("lifecycle", &["bundle", "cli", "facts", "plan", "vmm"]),
 ];

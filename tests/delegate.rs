@@ -101,7 +101,6 @@ fn every_other_verb_reaches_runc_as_it_was_written() {
         &["checkpoint", "id"],
         &["restore", "id"],
         &["spec"],
-        &["features"],
         &["frobnicate", "--all", ""],
         &["create"],
     ];

@@ -43,6 +43,8 @@ pub enum Command {
     OnContainer { id: String, verb: Verb },
     /// `list`: runc's and runu's containers together.
     List { format: Format, quiet: bool },
+    /// `features`: runc's and runu's together.
+    Features,
     /// A verb of runu's own.
     Own(own::Command),
     /// `--version`.
@@ -134,6 +136,9 @@ fn command(global: &Parsed) -> Command {
     let verb = verb.to_string_lossy();
     if own::is_own(&verb) {
         return Command::Own(own::parse(&global.positionals));
+    }
+    if verb == "features" && args.is_empty() {
+        return Command::Features;
     }
     let Some(level) = grammar::level(&verb) else {
         return Command::Delegate;
@@ -256,7 +261,7 @@ mod tests {
     fn what_is_not_understood_is_runcs() {
         for line in [
             "runu spec",
-            "runu features",
+            "runu features x",
             "runu create",
             "runu frobnicate c",
         ] {

@@ -10,7 +10,7 @@ use std::fs::File;
 
 use serde::Serialize;
 
-pub use annotations::{Annotations, Mode, ModeChoice};
+pub use annotations::{Annotations, Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use container::{Container, Kind};
 pub use fault::Fault;
 pub use kernel::{Initrd, Kernel, KernelSource, State};
