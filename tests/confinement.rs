@@ -73,6 +73,11 @@ fn no_capability_no_new_privileges_and_few_descriptors() {
             .to_str()
             .unwrap()
             .replace(bundle.path().to_str().unwrap(), "");
+        // Where the tests run in a chroot, the container's stdin is known by its host's name.
+        let target = match target.ends_with("/dev/null") {
+            true => "/dev/null".to_owned(),
+            false => target,
+        };
         let kind = target.split(':').next().unwrap().to_owned();
         let kind = if kind == "anon_inode" { target } else { kind };
         *kinds.entry(kind).or_insert(0) += 1;
