@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use runu::vmm::{
     BootAbi, Console, Crash, Files, GuestExit, KernelImage, MIN_MEMORY, Machine, MachineConfig,
 };
-use vmm_sys_util::signal::{Killable, SIGRTMIN};
+use vmm_sys_util::signal::{Killable, SIGRTMAX, SIGRTMIN, block_signal};
 
 const ABIS: [BootAbi; 3] = [BootAbi::Linux64, BootAbi::Pvh, BootAbi::Multiboot1];
 const LOAD_ADDRESS: u32 = 0x10_0000;
@@ -143,6 +143,22 @@ fn a_signal_ends_a_spinning_guest_at_once() {
         "{:?}",
         sent.elapsed()
     );
+}
+
+/// A signal mask outlives execve: whoever calls may have blocked the very signal by which
+/// the vCPU is made to stop.
+#[test]
+fn a_guest_can_be_ended_whatever_signals_the_caller_blocked() {
+    let blocked = std::thread::spawn(|| {
+        block_signal(SIGRTMAX()).unwrap();
+        Guest::start(kernel(BootAbi::Pvh, DOT_AND_SPIN), "")
+    });
+    let Some(mut guest) = blocked.join().unwrap() else {
+        return;
+    };
+    guest.output.read_exact(&mut [0]).unwrap();
+    guest.machine.kill(SIGRTMIN() + 3).unwrap();
+    assert_eq!(guest.finish().1, GuestExit::Signalled(SIGRTMIN() + 3));
 }
 
 #[test]
