@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
 use kvm_ioctls::{Kvm, VmFd};
-use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK};
+use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::layout::KVM_TSS;
@@ -35,9 +35,8 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
-    // Dropped last: the vCPU and the virtual machine use the memory.
+    /// Kept open: with it goes the interrupt line of COM1.
     _vm: VmFd,
-    _memory: GuestMemory,
 }
 
 impl Machine {
@@ -70,7 +69,7 @@ impl Machine {
         let ended = event()?;
         let events = [&irq, &space, &space_of_serial, &ended].map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(irq, space_of_serial);
-        let vcpu = Vcpu::new(kvm, &vm, entry, PortBus::new(serial.clone()))?;
+        let vcpu = Vcpu::new(kvm, &vm, memory, entry, PortBus::new(serial.clone()))?;
         let mut descriptors = vec![vm.as_raw_fd(), vcpu.as_raw_fd()];
         descriptors.extend(events);
         Ok(Machine {
@@ -80,7 +79,6 @@ impl Machine {
             ended,
             descriptors,
             _vm: vm,
-            _memory: memory,
         })
     }
 
@@ -146,7 +144,7 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     if found != KVM_API_VERSION {
         return Err(Error::KvmVersion { found });
     }
-    let vm = kvm.create_vm().map_err(Error::kvm("KVM_CREATE_VM"))?;
+    let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
     let memory = memory::allocate(size)?;
     memory::register(&vm, &memory)?;
     vm.set_tss_address(KVM_TSS)
@@ -160,6 +158,19 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     };
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
     Ok((vm, memory))
+}
+
+/// KVM_CREATE_VM gives up when a signal is pending, even one that does nothing here
+/// (`mm_take_all_locks` in Linux's mm/mmap.c).
+fn retry_on_eintr<T>(
+    call: impl Fn() -> Result<T, kvm_ioctls::Error>,
+) -> Result<T, kvm_ioctls::Error> {
+    loop {
+        match call() {
+            Err(e) if e.errno() == EINTR => {}
+            result => return result,
+        }
+    }
 }
 
 fn event() -> Result<EventFd, Error> {
