@@ -140,9 +140,10 @@ impl Machine {
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
 fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
-    let found = kvm.get_api_version();
-    if found != KVM_API_VERSION {
-        return Err(Error::KvmVersion { found });
+    match kvm.get_api_version() {
+        KVM_API_VERSION => {}
+        ..0 => return Err(Error::NotKvm),
+        found => return Err(Error::KvmVersion { found }),
     }
     let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
     let memory = memory::allocate(size)?;
