@@ -16,9 +16,11 @@ mod multiboot;
 mod notes;
 mod place;
 mod pvh;
+#[cfg(test)]
+mod spoilt;
 pub mod tables;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
