@@ -5,7 +5,10 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
+use kvm_bindings::{
+    KVM_CAP_PMU_CAPABILITY, KVM_PIT_SPEAKER_DUMMY, KVM_PMU_CAP_DISABLE, kvm_enable_cap,
+    kvm_pit_config,
+};
 use kvm_ioctls::{Kvm, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
@@ -148,6 +151,7 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
     let memory = memory::allocate(size)?;
     memory::register(&vm, &memory)?;
+    hide_performance_counters(&vm);
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip()
@@ -159,6 +163,17 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     };
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
     Ok((vm, memory))
+}
+
+/// AMD's first four counters work whatever CPUID says: they are turned off in KVM as well.
+/// Before Linux 5.18 that cannot be done, and those few stay.
+fn hide_performance_counters(vm: &VmFd) {
+    let mut cap = kvm_enable_cap {
+        cap: KVM_CAP_PMU_CAPABILITY,
+        ..Default::default()
+    };
+    cap.args[0] = KVM_PMU_CAP_DISABLE.into();
+    let _ = vm.enable_cap(&cap);
 }
 
 /// KVM_CREATE_VM gives up when a signal is pending, even one that does nothing here

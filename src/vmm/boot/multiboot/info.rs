@@ -28,6 +28,9 @@ const MAP_ENTRY_SIZE: u32 = 20;
 const MAP_TYPE_RAM: u32 = 1;
 
 /// Writes the information structure and what it points to, and says how to enter.
+///
+/// # Errors
+/// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
 pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
     let map = memory_map(boot.memory);
     // Addresses below 4 GiB, all of them.
