@@ -127,7 +127,7 @@ fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
 /// Memory past a segment's file part is zero already: the mapping is fresh, and no
 /// segment overlaps another. Writing zeros would only make the host back the pages.
 fn load_kernel(memory: &GuestMemory, file: &File, image: &KernelImage) -> Result<(), Error> {
-    for segment in &image.segments {
+    for segment in image.segments.iter().filter(|s| s.file_size > 0) {
         read_into(memory, segment.gpa, file, segment.offset, segment.file_size)
             .map_err(KernelError::Io)?;
     }

@@ -159,6 +159,19 @@ fn segments_with_impossible_numbers_are_refused() {
     assert!(fault_of(&with_segment(far)).contains("past every file's end"));
 }
 
+/// As linkers write them when a kernel's zeroed memory is a segment of its own.
+#[test]
+fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
+    let mut zeros = load(0x20_0000, 0, 0x1000);
+    for offset in [0x7000, u64::MAX] {
+        zeros.offset = offset;
+        let elf = with_segment(zeros);
+        assert_eq!(probe(&elf).unwrap().memory_end(), 0x20_1000);
+        let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
+        crate::vmm::boot::load(&memory, 4 << 20, &elf.file(), None, "").unwrap();
+    }
+}
+
 #[test]
 fn an_entry_outside_the_kernel_is_refused() {
     for entry in [0, 0xf_ffff, 0x10_0200, u64::MAX] {
