@@ -47,6 +47,9 @@ impl Output {
     pub fn write(&mut self, mut bytes: &[u8]) {
         while let (Some(file), false) = (&mut self.file, bytes.is_empty()) {
             match file.write(bytes) {
+                // No file should take nothing and call that success; one that does would be
+                // tried for ever.
+                Ok(0) => self.file = None,
                 Ok(written) => bytes = &bytes[written.min(bytes.len())..],
                 // The signal that interrupts says either "stop" or nothing.
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {

@@ -1,6 +1,6 @@
 //! What can be wrong with a kernel file, and what can fail while a machine is made.
 
-use std::io;
+use std::{fmt, io};
 
 /// A fault of a kernel file. The messages do not name the path: the caller, who
 /// knows it, puts it in front.
@@ -44,12 +44,6 @@ pub enum KernelError {
     #[error("the kernel's entry point {entry:#x} lies {fault}")]
     BadEntry { entry: u64, fault: &'static str },
 
-    #[error(
-        "the kernel, with its initrd if it has one, needs {needs} bytes of memory, the machine \
-         has {memory}: give it more"
-    )]
-    TooLarge { needs: u64, memory: u64 },
-
     #[error("the kernel cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -59,6 +53,24 @@ pub enum KernelError {
 pub enum Error {
     #[error(transparent)]
     Kernel(#[from] KernelError),
+
+    /// `what` is the sentence's subject: the kernel, or it and its initrd. Bytes.
+    #[error(
+        "{what} {} of memory, the machine has {}: give it more memory",
+        Size::at_least(*needs), Size(*memory)
+    )]
+    KernelTooLarge {
+        what: &'static str,
+        needs: u64,
+        memory: u64,
+    },
+
+    /// Bytes.
+    #[error(
+        "the initrd has {}, at most {} fit below 3 GiB beside this kernel: make it smaller",
+        Size::at_least(*size), Size(*max)
+    )]
+    InitrdTooLarge { size: u64, max: u64 },
 
     #[error("the initrd is not a regular file")]
     InitrdNotAFile,
@@ -75,13 +87,13 @@ pub enum Error {
     #[error("the kernel's command line contains a zero byte")]
     CmdlineNul,
 
-    #[error("{memory} bytes of memory are too few for a machine: give it {min} or more")]
+    #[error("{} of memory are too few for a machine: give it {} or more", Size(*memory), Size(*min))]
     MemoryTooSmall { memory: u64, min: u64 },
 
-    #[error("{memory} bytes of memory are too many for a machine: give it {max} or fewer")]
+    #[error("{} of memory are too many for a machine: give it {} or less", Size(*memory), Size(*max))]
     MemoryTooLarge { memory: u64, max: u64 },
 
-    #[error("{memory} bytes of guest memory cannot be mapped: {fault}")]
+    #[error("{} of guest memory cannot be mapped: {fault}", Size(*memory))]
     MemoryMap { memory: u64, fault: String },
 
     #[error("guest memory cannot be written at {gpa:#x}: {source}")]
@@ -89,6 +101,9 @@ pub enum Error {
         gpa: u64,
         source: vm_memory::GuestMemoryError,
     },
+
+    #[error("/dev/kvm does not answer as KVM does: is it another device, made by hand?")]
+    NotKvm,
 
     #[error("/dev/kvm speaks version {found} of the KVM API, this monitor speaks version 12")]
     KvmVersion { found: i32 },
@@ -112,5 +127,51 @@ impl Error {
     /// For `map_err`: names the guest-physical address that could not be written.
     pub(super) fn guest_memory(gpa: u64) -> impl Fn(vm_memory::GuestMemoryError) -> Error {
         move |source| Error::GuestMemory { gpa, source }
+    }
+}
+
+/// An amount of memory in bytes, told in the unit that a person would use. What is no round
+/// number is rounded down.
+struct Size(u64);
+
+impl Size {
+    /// The next whole MiB, for what must be had in full.
+    fn at_least(bytes: u64) -> Size {
+        Size(bytes.checked_next_multiple_of(MIB).unwrap_or(bytes))
+    }
+}
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..MIB => write!(f, "{bytes} bytes"),
+            bytes if bytes.is_multiple_of(GIB) => write!(f, "{} GiB", bytes / GIB),
+            bytes => write!(f, "{} MiB", bytes / MIB),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_in_round_numbers() {
+        for (bytes, text) in [
+            (12, "12 bytes"),
+            (MIB, "1 MiB"),
+            (64 * MIB + 4096, "64 MiB"),
+            (3 * GIB, "3 GiB"),
+            (3 * GIB + MIB, "3073 MiB"),
+            (u64::MAX, "17592186044415 MiB"),
+        ] {
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+        assert_eq!(Size::at_least(64 * MIB + 1).to_string(), "65 MiB");
+        assert_eq!(Size::at_least(64 * MIB).to_string(), "64 MiB");
+        assert_eq!(Size::at_least(u64::MAX).to_string(), "17592186044415 MiB");
     }
 }

@@ -5,9 +5,12 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
+use kvm_bindings::{
+    KVM_CAP_PMU_CAPABILITY, KVM_PIT_SPEAKER_DUMMY, KVM_PMU_CAP_DISABLE, kvm_enable_cap,
+    kvm_pit_config,
+};
 use kvm_ioctls::{Kvm, VmFd};
-use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK};
+use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::layout::KVM_TSS;
@@ -35,9 +38,8 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
-    // Dropped last: the vCPU and the virtual machine use the memory.
+    /// Kept open: with it goes the interrupt line of COM1.
     _vm: VmFd,
-    _memory: GuestMemory,
 }
 
 impl Machine {
@@ -70,7 +72,7 @@ impl Machine {
         let ended = event()?;
         let events = [&irq, &space, &space_of_serial, &ended].map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(irq, space_of_serial);
-        let vcpu = Vcpu::new(kvm, &vm, entry, PortBus::new(serial.clone()))?;
+        let vcpu = Vcpu::new(kvm, &vm, memory, entry, PortBus::new(serial.clone()))?;
         let mut descriptors = vec![vm.as_raw_fd(), vcpu.as_raw_fd()];
         descriptors.extend(events);
         Ok(Machine {
@@ -80,7 +82,6 @@ impl Machine {
             ended,
             descriptors,
             _vm: vm,
-            _memory: memory,
         })
     }
 
@@ -142,13 +143,15 @@ impl Machine {
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
 fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
-    let found = kvm.get_api_version();
-    if found != KVM_API_VERSION {
-        return Err(Error::KvmVersion { found });
+    match kvm.get_api_version() {
+        KVM_API_VERSION => {}
+        ..0 => return Err(Error::NotKvm),
+        found => return Err(Error::KvmVersion { found }),
     }
-    let vm = kvm.create_vm().map_err(Error::kvm("KVM_CREATE_VM"))?;
+    let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
     let memory = memory::allocate(size)?;
     memory::register(&vm, &memory)?;
+    hide_performance_counters(&vm);
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
     vm.create_irq_chip()
@@ -160,6 +163,30 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     };
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
     Ok((vm, memory))
+}
+
+/// AMD's first four counters work whatever CPUID says: they are turned off in KVM as well.
+/// Before Linux 5.18 that cannot be done, and those few stay.
+fn hide_performance_counters(vm: &VmFd) {
+    let mut cap = kvm_enable_cap {
+        cap: KVM_CAP_PMU_CAPABILITY,
+        ..Default::default()
+    };
+    cap.args[0] = KVM_PMU_CAP_DISABLE.into();
+    let _ = vm.enable_cap(&cap);
+}
+
+/// KVM_CREATE_VM gives up when a signal is pending, even one that does nothing here
+/// (`mm_take_all_locks` in Linux's mm/mmap.c).
+fn retry_on_eintr<T>(
+    call: impl Fn() -> Result<T, kvm_ioctls::Error>,
+) -> Result<T, kvm_ioctls::Error> {
+    loop {
+        match call() {
+            Err(e) if e.errno() == EINTR => {}
+            result => return result,
+        }
+    }
 }
 
 fn event() -> Result<EventFd, Error> {

@@ -92,8 +92,11 @@ pub fn checked_size(memory: u64) -> Result<u64, Error> {
     Ok(memory & !(PAGE_SIZE - 1))
 }
 
-/// Maps `memory` bytes of guest memory, a size that [`checked_size`] gave. The host gives pages only when they are
-/// touched, and leaves them out of core dumps.
+/// Maps `memory` bytes of guest memory, a size that [`checked_size`] gave. The host gives
+/// pages only when they are touched, and leaves them out of core dumps.
+///
+/// # Errors
+/// [`Error::MemoryMap`] where the host has no room for the mapping.
 pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
     let failed = |fault: String| Error::MemoryMap { memory, fault };
     let mut regions = Vec::new();
@@ -121,8 +124,8 @@ fn map_private(size: u64) -> Result<MmapRegion, String> {
     Ok(mapping)
 }
 
-/// Makes `memory` the guest's physical memory. It must stay mapped for as long as
-/// `vm` or one of its vCPUs lives.
+/// Makes `memory` the guest's physical memory. The [`Vcpu`](super::vcpu::Vcpu) keeps it mapped:
+/// nothing else runs the guest.
 pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
     for (slot, region) in (0..).zip(memory.iter()) {
         let slot = kvm_userspace_memory_region {
@@ -132,8 +135,8 @@ pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
             memory_size: region.len(),
             userspace_addr: region.as_ptr() as u64,
         };
-        // SAFETY: the range is a live mapping of exactly this size, which `Machine`
-        // keeps until the virtual machine and its vCPU are closed.
+        // SAFETY: the range is a live mapping of exactly this size. KVM touches it only for
+        // the vCPU, which holds the memory until it is closed itself.
         unsafe { vm.set_user_memory_region(slot) }
             .map_err(Error::kvm("KVM_SET_USER_MEMORY_REGION"))?;
     }

@@ -4,6 +4,21 @@
 //! a [`MachineConfig`]; [`Machine::new`] makes the machine ready without starting
 //! a thread or opening a path, and [`Machine::run`] runs the guest with its
 //! serial port on this process's stdin and stdout until it ends.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `config` | what the caller decides and hands in |
+//! | `machine` | the machine, from open files to the guest's end |
+//! | `memory` | guest memory and its map |
+//! | `boot` | kernel files, and how each boot ABI is entered |
+//! | `vcpu`, `vcpu_thread` | the virtual processor, its exits, its thread; `cpuid` is what it claims to be |
+//! | `event_loop` | the calling thread: input, `signals`, the guest's end |
+//! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
+//! | `console`, `terminal` | the files at COM1's other end |
+//! | `exit`, `error` | how a guest ended; why there is no machine |
+//!
+//! What a guest or a kernel file says is never trusted: it can end its own machine, in any
+//! other way it reaches nothing. Guest memory is touched through `vm-memory` only.
 
 mod boot;
 mod config;

@@ -5,7 +5,9 @@ use std::io;
 use nix::libc::{self, c_int, c_void, siginfo_t};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use vmm_sys_util::signal::{SIGRTMAX, SIGRTMIN, create_sigset, register_signal_handler};
+use vmm_sys_util::signal::{
+    SIGRTMAX, SIGRTMIN, create_sigset, register_signal_handler, unblock_signal,
+};
 
 /// Standard signals that by default end a process from outside (signal(7)); those that
 /// report a fault of the process itself keep doing so.
@@ -33,6 +35,9 @@ pub fn kick() -> c_int {
 
 /// From here on, in this thread and those that it starts, the ending signals are no
 /// longer delivered but read from the descriptor returned. SIGPIPE is ignored.
+///
+/// # Errors
+/// Those of sigaction(2), pthread_sigmask(3) and signalfd(2).
 pub fn take_over() -> io::Result<SignalFd> {
     let real_time = SIGRTMIN()..kick();
     let numbers: Vec<c_int> = ENDING.into_iter().chain(real_time).collect();
@@ -43,6 +48,9 @@ pub fn take_over() -> io::Result<SignalFd> {
     // SAFETY: ignoring a signal installs no handler.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
     register_signal_handler(kick(), interrupt)?;
+    // The signal mask is inherited by execve: whoever started this program may have blocked
+    // the kick, and a vCPU that cannot be kicked cannot be stopped.
+    unblock_signal(kick()).map_err(|e| io::Error::other(format!("signal {}: {e:?}", kick())))?;
     Ok(SignalFd::with_flags(
         &set,
         SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,

@@ -1,10 +1,9 @@
-//! A terminal on the guest's input is put into raw mode while the guest runs: the guest
-//! sees every key at once, and Ctrl-C is the guest's.
+//! The container's own terminal on the guest's input is put into raw mode while the guest
+//! runs: the guest sees every key at once, and Ctrl-C is the guest's.
 
 use std::fs::File;
-use std::io::IsTerminal;
 
-use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcgetsid, tcsetattr};
 
 /// Puts the terminal back as it was when dropped.
 #[derive(Debug)]
@@ -14,12 +13,20 @@ pub struct RawTerminal {
 }
 
 impl RawTerminal {
-    /// Puts `input` into raw mode if it is a terminal. `None`: it is not, or it cannot be.
+    /// Puts `input` into raw mode if it is this process's controlling terminal. `None`: it is
+    /// not, or it cannot be.
+    ///
+    /// A terminal that is merely inherited is some shell's. It stays as it is: its Ctrl-C still
+    /// ends what runs in its foreground, a detached guest does not disturb it, and a guest that
+    /// is killed does not leave it raw.
     pub fn enter(input: &File) -> Option<RawTerminal> {
-        if !input.is_terminal() {
-            return None;
-        }
-        let terminal = input.try_clone().ok()?;
+        // ENOTTY for what is no terminal, and for another session's (tty_ioctl(2), TIOCGSID).
+        tcgetsid(input).ok()?;
+        RawTerminal::make_raw(input)
+    }
+
+    fn make_raw(terminal: &File) -> Option<RawTerminal> {
+        let terminal = terminal.try_clone().ok()?;
         let before = tcgetattr(&terminal).ok()?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
@@ -48,7 +55,7 @@ mod tests {
         let pty = openpty(None, None).unwrap();
         let input = File::from(pty.slave);
         let before = tcgetattr(&input).unwrap();
-        let raw = RawTerminal::enter(&input).expect("a pty is a terminal");
+        let raw = RawTerminal::make_raw(&input).expect("a pty is a terminal");
         let during = tcgetattr(&input).unwrap();
         assert!(
             !during
@@ -64,7 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_terminal_is_left_alone() {
+    fn what_is_no_terminal_or_another_sessions_is_left_alone() {
         assert!(RawTerminal::enter(&tempfile::tempfile().unwrap()).is_none());
+        let pty = openpty(None, None).unwrap();
+        let input = File::from(pty.slave);
+        let before = tcgetattr(&input).unwrap();
+        assert!(RawTerminal::enter(&input).is_none());
+        assert_eq!(tcgetattr(&input).unwrap(), before);
     }
 }

@@ -15,6 +15,7 @@ use super::cpuid;
 use super::devices::bus::PortBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
+use super::memory::GuestMemory;
 
 /// Control registers and EFER (Intel SDM volume 3, section 2.5 and 2.2.1).
 const CR0_PROTECTED: u64 = 1 << 0;
@@ -55,6 +56,8 @@ const MP_STATE_HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
 pub struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
+    /// Dropped after `fd`: while the vCPU can run, its memory stays mapped.
+    _memory: GuestMemory,
 }
 
 /// What came of one stay in the guest.
@@ -74,8 +77,17 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU of `vm` that stands at the kernel's entry.
-    pub fn new(kvm: &Kvm, vm: &VmFd, entry: &EntryState, bus: PortBus) -> Result<Vcpu, Error> {
+    /// A vCPU of `vm`, whose memory is `memory`, that stands at the kernel's entry.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`] with the call that KVM refused.
+    pub fn new(
+        kvm: &Kvm,
+        vm: &VmFd,
+        memory: GuestMemory,
+        entry: &EntryState,
+        bus: PortBus,
+    ) -> Result<Vcpu, Error> {
         let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
         let cpuid = cpuid::build(kvm, fd.get_tsc_khz().ok())?;
         fd.set_cpuid2(&cpuid)
@@ -93,7 +105,11 @@ impl Vcpu {
             .map_err(Error::kvm("KVM_SET_SREGS"))?;
         fd.set_regs(&registers(entry))
             .map_err(Error::kvm("KVM_SET_REGS"))?;
-        Ok(Vcpu { fd, bus })
+        Ok(Vcpu {
+            fd,
+            bus,
+            _memory: memory,
+        })
     }
 
     /// Sends what the guest sends to COM1 to `output`.

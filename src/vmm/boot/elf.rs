@@ -130,6 +130,9 @@ impl Reader<'_> {
                 continue;
             }
             let (offset, len) = header.file_range(LittleEndian);
+            if len == 0 {
+                continue;
+            }
             budget = budget
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;

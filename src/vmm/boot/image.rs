@@ -48,7 +48,7 @@ impl fmt::Display for BootAbi {
 pub struct Segment {
     /// Guest-physical address of the first byte.
     pub gpa: u64,
-    /// Offset of the first byte in the file.
+    /// Offset of the first byte in the file; without a meaning where `file_size` is 0.
     pub offset: u64,
     /// Bytes that come from the file.
     pub file_size: u64,
@@ -83,6 +83,8 @@ impl Segment {
             return Err(self.fault("overlaps the boot structures below 0x21000"));
         }
         match self.offset.checked_add(self.file_size) {
+            // Linkers let the offset of what is not in the file lie anywhere.
+            _ if self.file_size == 0 => Ok(()),
             None => Err(self.fault("lies past every file's end")),
             Some(needs) if needs > file_size => Err(KernelError::Truncated {
                 part: "segments",

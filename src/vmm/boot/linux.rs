@@ -18,6 +18,9 @@ const KERNEL_ALIGNMENT: u32 = 0x100_0000;
 const E820_RAM: u32 = 1;
 
 /// Writes the zero page, page tables and descriptor table, and says how to enter.
+///
+/// # Errors
+/// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
 pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
     memory
         .write_obj(zero_page(boot), GuestAddress(ZERO_PAGE))

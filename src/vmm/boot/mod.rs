@@ -1,4 +1,12 @@
 //! From a kernel file to a guest that is ready for its first instruction.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
+//! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
+//! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
+//! | [`tables`] | descriptor and page tables |
+//! | [`layout`] | where things lie in guest memory |
 
 mod elf;
 pub mod image;
@@ -6,20 +14,25 @@ pub mod layout;
 mod linux;
 mod multiboot;
 mod notes;
+mod place;
 mod pvh;
+#[cfg(test)]
+mod spoilt;
 pub mod tables;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
 use super::error::{Error, KernelError};
-use super::memory::{GuestMemory, checked_size, low_memory_end};
+use super::memory::GuestMemory;
 use image::{BootAbi, KernelImage};
-use layout::{CMDLINE, CMDLINE_MAX, HOLE_END, HOLE_START, PAGE_SIZE};
+use layout::{CMDLINE, CMDLINE_MAX};
+pub use place::check_fits;
+use place::place_initrd;
 
 /// How the processor stands at the kernel's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,59 +70,14 @@ struct Placed {
     size: u64,
 }
 
-/// Checks that the kernel and an initrd of `initrd_size` bytes (0: none) fit into a
-/// machine with `memory` bytes.
+/// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
+/// entry.
+///
+/// The files may have changed since somebody looked at them, and may change now: what is
+/// loaded is checked again, and what changes meanwhile can only make the guest another one.
 ///
 /// # Errors
-/// [`KernelError::TooLarge`], [`KernelError::BadSegment`] for a kernel that lies in the
-/// hole below 4 GiB, [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
-pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
-    let memory = checked_size(memory)?;
-    for segment in &image.segments {
-        if segment.memory_end() > HOLE_START && segment.gpa < HOLE_END {
-            return Err(Error::Kernel(KernelError::BadSegment {
-                gpa: segment.gpa,
-                size: segment.memory_size,
-                fault: "lies in the hole between 3 and 4 GiB",
-            }));
-        }
-    }
-    place_initrd(image, initrd_size, memory).map(|_| ())
-}
-
-/// As high as possible below the hole, on a page of its own, past the kernel.
-fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
-    let too_large = |needs| Error::Kernel(KernelError::TooLarge { needs, memory });
-    let backed_end = match memory {
-        0..=HOLE_START => memory,
-        more => more - HOLE_START + HOLE_END,
-    };
-    if image.memory_end() > backed_end {
-        return Err(too_large(image.memory_end()));
-    }
-    let below_hole = image
-        .segments
-        .iter()
-        .map(|segment| segment.memory_end())
-        .filter(|end| *end <= HOLE_START)
-        .max()
-        .unwrap_or(layout::BOOT_AREA_END);
-    let needs = below_hole
-        .next_multiple_of(PAGE_SIZE)
-        .saturating_add(size)
-        .saturating_add(PAGE_SIZE - 1)
-        & !(PAGE_SIZE - 1);
-    let top = low_memory_end(memory);
-    if size > 0 && needs > top {
-        return Err(too_large(needs));
-    }
-    Ok(Placed {
-        gpa: (top - size) & !(PAGE_SIZE - 1),
-        size,
-    })
-}
-
-/// Loads everything into `memory`, which has `size` bytes, and prepares the entry.
+/// What [`KernelImage::probe`] and [`check_fits`] find, a bad command line, an unreadable file.
 pub fn load(
     memory: &GuestMemory,
     size: u64,
@@ -118,16 +86,15 @@ pub fn load(
     cmdline: &str,
 ) -> Result<EntryState, Error> {
     let image = KernelImage::probe(kernel)?;
-    let initrd_size = initrd.map(initrd_size).transpose()?;
-    check_fits(&image, initrd_size.unwrap_or(0), size)?;
+    let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
+    let place = place_initrd(&image, initrd_size, size)?;
     write_cmdline(memory, cmdline)?;
     load_kernel(memory, kernel, &image)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
         initrd: initrd
-            .zip(initrd_size)
-            .map(|(file, bytes)| load_initrd(memory, file, place_initrd(&image, bytes, size)?))
+            .map(|file| load_initrd(memory, file, place))
             .transpose()?,
     };
     match image.abi {
@@ -160,7 +127,7 @@ fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
 /// Memory past a segment's file part is zero already: the mapping is fresh, and no
 /// segment overlaps another. Writing zeros would only make the host back the pages.
 fn load_kernel(memory: &GuestMemory, file: &File, image: &KernelImage) -> Result<(), Error> {
-    for segment in &image.segments {
+    for segment in image.segments.iter().filter(|s| s.file_size > 0) {
         read_into(memory, segment.gpa, file, segment.offset, segment.file_size)
             .map_err(KernelError::Io)?;
     }
@@ -191,71 +158,27 @@ fn read_into(
 ) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
     let size = usize::try_from(size).map_err(io::Error::other)?;
-    memory
-        .read_exact_volatile_from(GuestAddress(gpa), &mut file, size)
-        .map_err(io::Error::other)
+    let mut place = memory
+        .get_slice(GuestAddress(gpa), size)
+        .map_err(io::Error::other)?;
+    // Guest memory's own `read_exact_volatile_from` reads once, and one read gives 2 GiB at most.
+    file.read_exact_volatile(&mut place).map_err(|e| match e {
+        VolatileMemoryError::IOError(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::other("it became shorter while it was read")
+        }
+        VolatileMemoryError::IOError(e) => e,
+        other => io::Error::other(other),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{CONTENT, ElfFile, file, load as segment};
+    use super::layout::PAGE_SIZE;
+    use super::testing::{CONTENT, ElfFile, file};
     use super::*;
     use crate::vmm::memory;
 
     const MIB: u64 = 1 << 20;
-    const GIB: u64 = 1 << 30;
-
-    fn image(elf: &ElfFile) -> KernelImage {
-        KernelImage::probe(&elf.file()).unwrap()
-    }
-
-    fn placed(size: u64, memory: u64) -> u64 {
-        place_initrd(&image(&ElfFile::kernel()), size, memory)
-            .unwrap()
-            .gpa
-    }
-
-    #[test]
-    fn the_initrd_lies_as_high_as_possible_below_the_hole() {
-        assert_eq!(placed(1, 4 * MIB), 4 * MIB - PAGE_SIZE);
-        assert_eq!(placed(PAGE_SIZE + 1, 4 * MIB), 4 * MIB - 2 * PAGE_SIZE);
-        assert_eq!(placed(MIB, 8 * GIB), 3 * GIB - MIB);
-    }
-
-    #[test]
-    fn what_does_not_fit_says_how_much_it_needs() {
-        let kernel = image(&ElfFile::kernel());
-        let too_large = |initrd, memory| match check_fits(&kernel, initrd, memory) {
-            Err(Error::Kernel(KernelError::TooLarge { needs, .. })) => Some(needs),
-            Ok(()) => None,
-            Err(other) => panic!("{other}"),
-        };
-        // The kernel ends in the first page past 1 MiB.
-        let room = MIB - PAGE_SIZE;
-        assert_eq!(too_large(room, 2 * MIB), None);
-        assert_eq!(too_large(room + 1, 2 * MIB), Some(2 * MIB + PAGE_SIZE));
-        assert_eq!(too_large(u64::MAX, 2 * MIB), Some(!(PAGE_SIZE - 1)));
-        let mut elf = ElfFile::kernel();
-        elf.program_headers[0].memory_size = 2 * MIB;
-        let large = image(&elf);
-        assert!(check_fits(&large, 0, 3 * MIB).is_ok());
-        assert!(check_fits(&large, 0, 3 * MIB - 1).is_err());
-    }
-
-    #[test]
-    fn a_kernel_in_the_hole_or_past_all_memory_is_refused() {
-        let mut elf = ElfFile::kernel();
-        elf.program_headers.push(segment(3 * GIB, 1, 1));
-        let fault = check_fits(&image(&elf), 0, 8 * GIB).unwrap_err();
-        assert!(fault.to_string().contains("hole"), "{fault}");
-        elf.program_headers[1].address = 4 * GIB;
-        assert!(check_fits(&image(&elf), 0, 8 * GIB).is_ok());
-        assert!(check_fits(&image(&elf), 0, 2 * GIB).is_err());
-        assert!(matches!(
-            check_fits(&image(&elf), 0, MIB),
-            Err(Error::MemoryTooSmall { .. })
-        ));
-    }
 
     #[test]
     fn kernel_initrd_and_command_line_arrive_in_memory() {
@@ -302,5 +225,24 @@ mod tests {
             load(Some(&folder), ""),
             Err(Error::InitrdNotAFile)
         ));
+    }
+
+    #[test]
+    fn files_that_become_shorter_meanwhile_are_errors() {
+        let memory = memory::allocate(4 * MIB).unwrap();
+        let kernel = ElfFile::kernel().file();
+        let image = KernelImage::probe(&kernel).unwrap();
+        kernel.set_len(CONTENT + 0x80).unwrap();
+        let fault = load_kernel(&memory, &kernel, &image).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "the kernel cannot be read: it became shorter while it was read"
+        );
+        let placed = Placed {
+            gpa: 2 * MIB,
+            size: 7,
+        };
+        let fault = load_initrd(&memory, &file(b"initrd"), placed).unwrap_err();
+        assert!(fault.to_string().contains("became shorter"), "{fault}");
     }
 }

@@ -16,6 +16,9 @@ use crate::vmm::memory::{GuestMemory, usable_ranges};
 const VERSION: u32 = 1;
 
 /// Writes the start information and what it points to, and says how to enter.
+///
+/// # Errors
+/// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
 pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
     let mut info = hvm_start_info {
         magic: XEN_HVM_START_MAGIC_VALUE,

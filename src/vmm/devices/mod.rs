@@ -1,4 +1,5 @@
-//! The devices of the machine that KVM does not emulate itself.
+//! The devices of the machine that KVM does not emulate itself. [`bus`] says which of them
+//! answers which port.
 
 pub mod bus;
 mod cmos;

@@ -1,0 +1,8 @@
+//! Multiboot 1 (Multiboot specification 0.6.96): [`header`] is what the kernel file says,
+//! [`info`] what the kernel is told.
+
+mod header;
+mod info;
+
+pub use header::Header;
+pub use info::prepare;
