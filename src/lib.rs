@@ -78,6 +78,7 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         }
         Command::List { format, quiet } => list(call, &store(), *format, *quiet),
         Command::Own(own::Command::Explain(args)) => explain::explain(args),
+        Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
         Command::Version => Ok(print(&version())),

@@ -6,8 +6,9 @@ use nix::errno::Errno;
 use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
 
+use super::cgroup::Cgroup;
 use super::state::Status;
-use super::{Error, Unikernel, cgroup};
+use super::{Error, Unikernel};
 
 /// The highest signal number, with the real-time ones (signal(7)).
 const LAST_SIGNAL: i32 = 64;
@@ -39,11 +40,13 @@ pub fn kill(unikernel: &Unikernel, signal: &str, all: bool) -> Result<(), Error>
         }
     }
     if was_paused && number == SIGKILL {
-        cgroup::thaw(&unikernel.record).map_err(|why| Error::Verb {
-            verb: "thaw",
-            id: unikernel.id().to_owned(),
-            why,
-        })?;
+        Cgroup::from(&unikernel.record)
+            .thaw()
+            .map_err(|why| Error::Verb {
+                verb: "thaw",
+                id: unikernel.id().to_owned(),
+                why,
+            })?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
     }
     let paused = unikernel
         .container()
-        .and_then(|mut container| container.pause().map_err(|e| super::error::chain(&e)));
+        .and_then(|mut container| container.pause().map_err(|e| crate::exit::chain(&e)));
     paused.map_err(|why| Error::Verb {
         verb: "pause",
         id,
@@ -33,7 +33,7 @@ pub fn resume(unikernel: &Unikernel) -> Result<(), Error> {
     }
     let resumed = unikernel
         .container()
-        .and_then(|mut container| container.resume().map_err(|e| super::error::chain(&e)));
+        .and_then(|mut container| container.resume().map_err(|e| crate::exit::chain(&e)));
     resumed.map_err(|why| Error::Verb {
         verb: "resume",
         id,
