@@ -19,9 +19,24 @@ const MOST: usize = 4096;
 
 /// Reports a failed call. Never fails itself: what cannot be written is lost.
 pub fn report(globals: &Globals, error: &anyhow::Error) {
-    let message = one_line(&format!("{error:#}"));
+    let message = one_line(&chain(error.as_ref()));
     log(globals, &message);
     let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// An error and what caused it; a cause that an error tells itself is not told again.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text += ": ";
+            text += &cause_text;
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Appends the error to the file that `--log` names.

@@ -84,6 +84,7 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
             features::print(&Config::load().unwrap_or_default()).map(|()| ExitCode::SUCCESS)
         }
         Command::Own(own::Command::Explain(args)) => explain::explain(args),
+        Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
         Command::Version => Ok(print(&version())),

@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 #[derive(Debug)]
 pub enum Command {
     Explain(Explain),
+    Hook(Hook),
     /// No verb, or `--help`.
     Help,
     /// Words that clap refused, or its help for one verb: to be printed.
@@ -24,6 +25,18 @@ pub struct Explain {
     /// How to print the decision
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
     pub format: ExplainFormat,
+}
+
+/// `runu hook`: how hooks of a unikernel are called.
+#[derive(Debug, clap::Args)]
+pub struct Hook {
+    /// The bundle that the hook is told of
+    pub bundle: PathBuf,
+    /// The hook
+    pub path: PathBuf,
+    /// Its name and arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
 }
 
 /// `runu explain --format`.
@@ -53,11 +66,14 @@ struct Cli {
 enum OwnVerb {
     /// Say how a bundle would run, by which rule and why; start nothing
     Explain(Explain),
+    /// Run a hook with the caller's bundle in the state on its stdin
+    #[command(hide = true)]
+    Hook(Hook),
 }
 
 /// Whether `verb` is one of runu's own. A plain match: the way to runc passes here.
 pub fn is_own(verb: &str) -> bool {
-    matches!(verb, "explain" | "help")
+    matches!(verb, "explain" | "help" | "hook")
 }
 
 /// Reads the words from the verb on.
@@ -70,6 +86,9 @@ pub fn parse(words: &[OsString]) -> Command {
         Ok(Cli {
             verb: OwnVerb::Explain(explain),
         }) => Command::Explain(explain),
+        Ok(Cli {
+            verb: OwnVerb::Hook(hook),
+        }) => Command::Hook(hook),
         Err(error) => Command::Usage(error),
     }
 }

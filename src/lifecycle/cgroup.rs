@@ -1,37 +1,101 @@
-//! The container's cgroup, when its container is gone or never came to be.
+//! The container's cgroup: that it is the container's alone, and its end.
 
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager};
+use nix::libc::SIGKILL;
 use nix::unistd::Pid;
 
+use super::freezer;
 use super::process::Process;
 use super::store::Record;
 
 /// How long a killed process may take to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Ends every process in the container's cgroup and removes the cgroup.
-///
-/// # Errors
-/// What keeps it from being removed, as a text; that there is none is no error.
-pub fn remove(record: &Record) -> Result<(), String> {
-    let manager = manager(record)?;
-    for pid in manager.get_all_pids().unwrap_or_default() {
-        if let Some(process) = Process::of(Pid::from_raw(pid.as_raw())) {
-            process.end(PATIENCE);
-        }
+/// Ends a process, frozen or not; gives false if it would not die.
+pub fn end(process: Process) -> bool {
+    // Under cgroups v1 a frozen process does not die before it is thawed. Best effort,
+    // both: that it dies is what counts.
+    let _ = process.signal(SIGKILL);
+    if freezer::is_frozen(process) {
+        let _ = freezer::thaw(process);
     }
-    manager
-        .remove()
-        .map_err(|e| format!("cgroup {}: {e}", record.cgroups_path.display()))
+    process.end(PATIENCE)
 }
 
-fn manager(record: &Record) -> Result<AnyCgroupManager, String> {
-    libcgroups::common::create_cgroup_manager(CgroupConfig {
-        cgroup_path: record.cgroups_path.clone(),
-        systemd_cgroup: record.systemd_cgroup,
-        container_name: record.id.clone(),
-    })
-    .map_err(|e| e.to_string())
+/// A container's cgroup by its name, whether it exists or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    /// The container's ID.
+    pub id: String,
+    /// `linux.cgroupsPath`: a path, or `slice:prefix:name` for systemd.
+    pub path: PathBuf,
+    pub systemd: bool,
+}
+
+impl From<&Record> for Cgroup {
+    fn from(record: &Record) -> Self {
+        Self {
+            id: record.id.clone(),
+            path: record.cgroups_path.clone(),
+            systemd: record.systemd_cgroup,
+        }
+    }
+}
+
+impl Cgroup {
+    /// Checks that a container may have this cgroup. All that is in it will end with the
+    /// container, so it must be a cgroup of its own.
+    ///
+    /// # Errors
+    /// What is wrong with it and what would be right, as a text.
+    pub fn check(&self) -> Result<(), String> {
+        let path = self.path.display();
+        if self.systemd && self.path.to_string_lossy().split(':').count() != 3 {
+            // runc's words, for those who look for them.
+            return Err(format!(
+                "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"{path}\" instead"
+            ));
+        }
+        let mut parts = self.path.components();
+        let names = |part| matches!(part, Component::Normal(_));
+        if self.path.components().any(|p| p == Component::ParentDir) || !parts.any(names) {
+            return Err(format!(
+                "linux.cgroupsPath {path:?} is not a cgroup of the container's own: write /PARENT/NAME"
+            ));
+        }
+        match self.manager()?.get_all_pids().unwrap_or_default().len() {
+            0 => Ok(()),
+            count => Err(format!(
+                "cgroup {path} has {count} processes in it: give the container one of its own (linux.cgroupsPath)"
+            )),
+        }
+    }
+
+    /// Ends every process in the cgroup and removes it.
+    ///
+    /// # Errors
+    /// What keeps it from being removed, as a text; that there is none is no error.
+    pub fn remove(&self) -> Result<(), String> {
+        let manager = self.manager()?;
+        for pid in manager.get_all_pids().unwrap_or_default() {
+            if let Some(process) = Process::of(Pid::from_raw(pid.as_raw())) {
+                end(process);
+            }
+        }
+        manager
+            .remove()
+            .map_err(|e| format!("cgroup {}: {e}", self.path.display()))
+    }
+
+    fn manager(&self) -> Result<AnyCgroupManager, String> {
+        libcgroups::common::create_cgroup_manager(CgroupConfig {
+            cgroup_path: self.path.clone(),
+            systemd_cgroup: self.systemd,
+            container_name: self.id.clone(),
+        })
+        .map_err(|e| e.to_string())
+    }
 }

@@ -1,23 +1,25 @@
 //! `create`: from a plan to a monitor that waits for `start`.
 
 use std::fs::File;
-use std::io::{PipeReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
-use nix::fcntl::{FcntlArg, OFlag};
 use nix::unistd::Pid;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::error::chain;
+use super::cgroup::Cgroup;
+use super::faults::{self, Faults};
+use super::lock::Lock;
 use super::monitor::Monitor;
 use super::process::Process;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, cgroup, snapshot};
+use super::{Error, Unikernel, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
+use crate::exit::chain;
 use crate::facts;
 use crate::plan::Plan;
 use crate::vmm::{Files, MachineConfig};
@@ -46,8 +48,8 @@ pub fn create(request: Request) -> Result<Unikernel, Error> {
         return Err(Error::Exists { id: id.clone() });
     }
     let store = Store::of(request.globals.root.as_deref());
-    let entry = store.claim(id)?;
-    make(&request, &entry, kvm)
+    let (entry, lock) = store.claim(id)?;
+    make(&request, &entry, kvm, &lock)
         .map(|record| Unikernel {
             entry: store.entry(id),
             record,
@@ -59,33 +61,26 @@ pub fn create(request: Request) -> Result<Unikernel, Error> {
 }
 
 /// Makes the container of a claimed ID; takes its cgroup away again if it fails.
-fn make(request: &Request, entry: &Entry, kvm: File) -> Result<Record, Error> {
-    let cgroups_path = snapshot::write(
-        request.bundle,
-        &entry.bundle_folder(),
-        &default_cgroup(request),
-    )?;
+fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Record, Error> {
+    let failed = |why| Error::Create {
+        id: entry.id.clone(),
+        why,
+    };
+    let cgroups_path = snapshot::write(request, entry)?;
     let mut record = record(request, cgroups_path);
+    let cgroup = Cgroup::from(&record);
+    cgroup.check().map_err(failed)?;
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
-    let made = build(request, entry, kvm).and_then(|pid| {
+    let made = build(request, entry, kvm, lock).and_then(|pid| {
         record.process = Process::of(pid);
         entry.save(&record)?;
         write_pid_file(request.args.pid_file.as_deref(), pid)
     });
     if made.is_err() {
-        let _ = cgroup::remove(&record);
+        let _ = cgroup.remove();
     }
     made.map(|()| record)
-}
-
-/// The cgroup of a container whose configuration names none, as runc's.
-fn default_cgroup(request: &Request) -> String {
-    let id = &request.args.id;
-    match request.globals.systemd_cgroup {
-        true => format!("system.slice:runu:{id}"),
-        false => format!("/{id}"),
-    }
 }
 
 /// /dev/kvm, opened before the container's device cgroup and root could hide it.
@@ -123,14 +118,16 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
 }
 
 /// Builds the container with the monitor as its workload; gives its pid.
-fn build(request: &Request, entry: &Entry, kvm: File) -> Result<Pid, Error> {
+fn build(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Pid, Error> {
     let failed = |why| Error::Create {
         id: entry.id.clone(),
         why,
     };
-    let (fault, fault_writer) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
-    let monitor = Monitor::new(machine(&request.plan), files(request, kvm)?, fault_writer);
-    let built = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
+    let (pipe, faults) = Faults::pipe().map_err(|e| failed(e.to_string()))?;
+    let faults = Arc::new(faults);
+    let files = files(request, kvm)?;
+    let monitor = Monitor::new(machine(&request.plan), files, faults.clone(), lock.clone());
+    let builder = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
         .with_executor(monitor)
         .with_root_path(entry.container_root())
         .map(|builder| {
@@ -140,29 +137,19 @@ fn build(request: &Request, entry: &Entry, kvm: File) -> Result<Pid, Error> {
                 .with_systemd(request.globals.systemd_cgroup)
                 .with_no_pivot(request.args.no_pivot)
                 .with_detach(request.args.run.as_ref().is_none_or(|run| run.detach))
-        })
-        .and_then(|builder| builder.build());
+        });
+    // The processes that are forked in there have the same subscriber.
+    let built = tracing::subscriber::with_default(faults, || builder?.build());
     match built {
         Ok(container) => {
             let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
             pid.ok_or_else(|| failed("its process is gone".to_owned()))
         }
         Err(error) => {
-            let why = monitors_fault(fault).unwrap_or_else(|| chain(&error));
+            let why = faults::told(pipe).unwrap_or_else(|| chain(&error));
             Err(failed(why))
         }
     }
-}
-
-/// What the monitor said before it gave up. Does not wait: what it said is in the
-/// pipe before libcontainer knows of the error, and a monitor that said nothing may
-/// still hold the other end.
-fn monitors_fault(mut pipe: PipeReader) -> Option<String> {
-    let flags = OFlag::O_NONBLOCK;
-    nix::fcntl::fcntl(&pipe, FcntlArg::F_SETFL(flags)).ok()?;
-    let mut text = vec![0; 4096];
-    let count = pipe.read(&mut text).ok().filter(|&count| count > 0)?;
-    Some(String::from_utf8_lossy(&text[..count]).into_owned())
 }
 
 fn machine(plan: &Plan) -> MachineConfig {

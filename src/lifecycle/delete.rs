@@ -1,48 +1,73 @@
 //! `delete`: nothing of the container is left.
 
-use std::time::Duration;
-
+use super::cgroup::{self, Cgroup};
+use super::lock::Lock;
 use super::state::Status;
-use super::store::{Record, Store};
-use super::{Error, Unikernel, cgroup, freezer};
+use super::store::{Entry, Store};
+use super::{Error, Unikernel, snapshot};
 
-/// How long a killed monitor may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Deletes a stopped or created container; with `force` a running one too.
+/// Deletes a stopped or created container, or what a killed `create` has left;
+/// with `force` a running one too, and one whose record is spoilt.
 ///
 /// # Errors
 /// When it runs and `force` is off, or something of it cannot be removed.
 pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     let entry = store.entry(id);
-    let Some(record) = entry.load()? else {
-        // `create` was stopped before it made anything but the folder.
-        return entry.remove();
+    let _lock = match lock(&entry, force) {
+        Err(Error::Missing { .. }) if force => return Ok(()),
+        taken => taken?,
+    };
+    let record = match entry.load() {
+        Ok(Some(record)) => record,
+        // `create` was stopped before it made a process, or the file is lost.
+        Ok(None) => return without_record(&entry),
+        Err(_) if force => return without_record(&entry),
+        Err(error) => return Err(error),
     };
     let unikernel = Unikernel { entry, record };
     let status = unikernel.status();
-    if !force && matches!(status, Status::Creating | Status::Running | Status::Paused) {
+    if !force && matches!(status, Status::Running | Status::Paused) {
         return Err(Error::DeleteLive {
             id: id.to_owned(),
             status,
         });
     }
     end(&unikernel)?;
-    remove_container(&unikernel)?;
+    let cgroup = Cgroup::from(&unikernel.record);
+    cgroup.remove().map_err(|why| failed(id, why))?;
+    run_poststop_hooks(&unikernel);
     unikernel.entry.remove()
 }
 
+/// The container's lock. A call that is stuck over it, with a hook perhaps, is
+/// freed by force: with the processes that it waits for.
+fn lock(entry: &Entry, force: bool) -> Result<Lock, Error> {
+    match Lock::take(entry) {
+        Err(Error::Busy { .. }) if force => {
+            if let Some(cgroup) = snapshot::cgroup(entry) {
+                let _ = cgroup.remove();
+            }
+            Lock::take(entry)
+        }
+        taken => taken,
+    }
+}
+
+/// Deletes what can still be found by the configuration that the container was
+/// built from.
+fn without_record(entry: &Entry) -> Result<(), Error> {
+    if let Some(cgroup) = snapshot::cgroup(entry) {
+        cgroup.remove().map_err(|why| failed(&entry.id, why))?;
+    }
+    entry.remove()
+}
+
 /// Ends the monitor.
-fn end(unikernel: &Unikernel) -> Result<(), Error> {
+pub fn end(unikernel: &Unikernel) -> Result<(), Error> {
     let Some(process) = unikernel.process() else {
         return Ok(());
     };
-    if freezer::is_frozen(process) {
-        // Under cgroups v1 a frozen process does not die; whether it dies below counts.
-        let _ = process.signal(nix::libc::SIGKILL);
-        let _ = freezer::thaw(process);
-    }
-    if process.end(PATIENCE) {
+    if cgroup::end(process) {
         return Ok(());
     }
     Err(Error::Immortal {
@@ -51,20 +76,22 @@ fn end(unikernel: &Unikernel) -> Result<(), Error> {
     })
 }
 
-/// Removes the cgroup and runs the poststop hooks: by libcontainer where its
-/// half of the state is there, by our own record where it is not.
-fn remove_container(unikernel: &Unikernel) -> Result<(), Error> {
-    let record: &Record = &unikernel.record;
-    let failed = |why| Error::Verb {
+/// The hooks run by libcontainer, where its half of the state is there. One that
+/// fails is told, and the container goes all the same (runtime-spec, runtime.md,
+/// "Lifecycle", 13).
+fn run_poststop_hooks(unikernel: &Unikernel) {
+    if let Ok(mut container) = unikernel.container()
+        && let Err(error) = container.delete(true)
+    {
+        let why = crate::exit::chain(&error);
+        eprintln!("warning: poststop hooks of {}: {why}", unikernel.id());
+    }
+}
+
+fn failed(id: &str, why: String) -> Error {
+    Error::Verb {
         verb: "delete",
-        id: record.id.clone(),
+        id: id.to_owned(),
         why,
-    };
-    cgroup::remove(record).map_err(failed)?;
-    match unikernel.container() {
-        Ok(mut container) => container
-            .delete(true)
-            .map_err(|e| failed(super::error::chain(&e))),
-        Err(_) => Ok(()),
     }
 }

@@ -15,6 +15,15 @@ pub enum Error {
     Exists { id: String },
     #[error("container does not exist: {id}")]
     Missing { id: String },
+    #[error(
+        "container {id} is busy: another call of this runtime has been at it for 10 s; end that one or wait for it"
+    )]
+    Busy { id: String },
+    #[error("{} is spoilt: {why}; `delete --force` removes the container", path.display())]
+    Spoilt {
+        path: PathBuf,
+        why: serde_json::Error,
+    },
     #[error("state of the container, {}: {source}", path.display())]
     Store { path: PathBuf, source: io::Error },
     #[error("{} is of version {found}, this runu knows version 1", path.display())]
@@ -27,6 +36,8 @@ pub enum Error {
     Create { id: String, why: String },
     #[error("cannot start unikernel {id}: {why}")]
     Start { id: String, why: String },
+    #[error("hook {}: {source}", path.display())]
+    Hook { path: PathBuf, source: io::Error },
     #[error("pid file {}: {source}", path.display())]
     PidFile { path: PathBuf, source: io::Error },
     #[error("cannot start an already running container: {id}")]
@@ -67,19 +78,4 @@ impl Error {
             source,
         }
     }
-}
-
-/// An error and what caused it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text += ": ";
-            text += &cause_text;
-        }
-        source = cause.source();
-    }
-    text
 }

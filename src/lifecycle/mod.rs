@@ -5,9 +5,12 @@ mod cgroup;
 mod create;
 mod delete;
 mod error;
+mod faults;
 mod freezer;
+mod hook;
 mod kill;
 mod list;
+mod lock;
 mod monitor;
 mod pause;
 mod process;
@@ -19,6 +22,7 @@ mod start;
 mod state;
 mod store;
 mod unikernel;
+mod unstarted;
 
 use std::process::ExitCode;
 
@@ -28,6 +32,7 @@ use crate::cli::Verb;
 
 pub use create::{Request, create};
 pub use error::Error;
+pub use hook::run as run_hook;
 pub use list::{Row, print as print_list, rows};
 pub use run::run;
 pub use state::Status;
@@ -40,13 +45,24 @@ pub use unikernel::Unikernel;
 /// As each verb's own file says.
 pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
     let unikernel = || Unikernel::load(store, id);
+    // For a verb that changes what is on disk: one after the other.
+    let lock = || lock::Lock::take(&store.entry(id));
     match verb {
-        Verb::Start => start::start(&unikernel()?)?,
+        Verb::Start => {
+            let _lock = lock()?;
+            start::start(&unikernel()?)?;
+        }
         Verb::State => state::print(&unikernel()?)?,
         Verb::Kill { signal, all } => kill::kill(&unikernel()?, signal, *all)?,
         Verb::Delete { force } => delete::delete(store, id, *force)?,
-        Verb::Pause => pause::pause(&unikernel()?)?,
-        Verb::Resume => pause::resume(&unikernel()?)?,
+        Verb::Pause => {
+            let _lock = lock()?;
+            pause::pause(&unikernel()?)?;
+        }
+        Verb::Resume => {
+            let _lock = lock()?;
+            pause::resume(&unikernel()?)?;
+        }
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
         Verb::Exec => return Err(Error::Exec { id: id.to_owned() }.into()),
         Verb::Other(verb) => {

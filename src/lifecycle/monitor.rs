@@ -6,13 +6,15 @@
 //! of `create`. `exec` runs after the gate.
 
 use std::cell::RefCell;
-use std::io::{PipeWriter, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 
-use super::seal;
+use super::faults::Faults;
+use super::lock::Lock;
+use super::{seal, unstarted};
 use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
 
 /// The workload, before and after the machine is made.
@@ -23,20 +25,22 @@ struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
     machine: RefCell<Option<Machine>>,
-    /// Where `create` reads why the machine could not be made: libcontainer
-    /// wraps an error in several of its own.
-    fault: RefCell<Option<PipeWriter>>,
+    /// Where `create` reads why the machine could not be made.
+    faults: Arc<Faults>,
+    /// The container's, shared with `create`.
+    lock: Lock,
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config` and `files`, and writes
-    /// why it could not to `fault`.
-    pub fn new(config: MachineConfig, files: Files, fault: PipeWriter) -> Self {
+    /// A monitor that will make its machine of `config` and `files`, tells `faults`
+    /// why it could not, and lets `lock` go when it waits for `start`.
+    pub fn new(config: MachineConfig, files: Files, faults: Arc<Faults>, lock: Lock) -> Self {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
             machine: RefCell::new(None),
-            fault: RefCell::new(Some(fault)),
+            faults,
+            lock,
         }))
     }
 
@@ -44,19 +48,16 @@ impl Monitor {
         let files = self.0.files.take().ok_or("the machine was made already")?;
         let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
-        Ok(())
+        unstarted::end_on_signals().map_err(|e| format!("sigaction: {e}"))
     }
 }
 
 impl Executor for Monitor {
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
         let result = self.prepare();
-        // Closed in any case: `create` reads until the end.
-        let pipe = self.0.fault.take();
+        self.0.lock.release();
         result.map_err(|why| {
-            if let Some(mut pipe) = pipe {
-                let _ = pipe.write_all(why.as_bytes());
-            }
+            self.0.faults.tell(&why);
             ExecutorValidationError::ArgValidationError(why)
         })
     }

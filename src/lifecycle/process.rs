@@ -19,19 +19,17 @@ pub struct Process {
 impl Process {
     /// The process that has this pid now.
     pub fn of(pid: Pid) -> Option<Self> {
-        let (_, start_time) = stat(pid.as_raw())?;
         Some(Self {
             pid: pid.as_raw(),
-            start_time,
+            start_time: Stat::read(pid.as_raw())?.start_time,
         })
     }
 
     /// Whether it still runs. A zombie does not: its exit status is all that is
     /// left.
     pub fn is_alive(&self) -> bool {
-        stat(self.pid).is_some_and(|(state, start_time)| {
-            start_time == self.start_time && !matches!(state, b'Z' | b'X')
-        })
+        Stat::read(self.pid)
+            .is_some_and(|stat| stat.start_time == self.start_time && !stat.is_ended())
     }
 
     /// Sends a signal.
@@ -62,16 +60,39 @@ impl Process {
     }
 }
 
-/// State letter and start time of a process (proc_pid_stat(5)).
-fn stat(pid: i32) -> Option<(u8, u64)> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; fields count from its end.
-    let end_of_name = text.iter().rposition(|&b| b == b')')?;
-    let fields = std::str::from_utf8(&text[end_of_name + 1..]).ok()?;
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?.bytes().next()?;
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some((state, start_time))
+/// What proc_pid_stat(5) says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    /// Field 3: a letter.
+    state: u8,
+    /// Field 20: how many threads it has.
+    threads: u64,
+    /// Field 22: clock ticks since boot.
+    start_time: u64,
+}
+
+impl Stat {
+    fn read(pid: i32) -> Option<Self> {
+        Self::parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        // The name, in parentheses, may hold anything; fields count from its end.
+        let end_of_name = text.iter().rposition(|&b| b == b')')?;
+        let fields = std::str::from_utf8(&text[end_of_name + 1..]).ok()?;
+        let fields: Vec<_> = fields.split_ascii_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.bytes().next()?,
+            threads: fields.get(17)?.parse().ok()?,
+            start_time: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// Whether there is nothing left but an exit status. The first thread may be a zombie
+    /// while others still give the guest's memory back.
+    fn is_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X') && self.threads <= 1
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +110,20 @@ mod tests {
             }
             .is_alive()
         );
+    }
+
+    #[test]
+    fn a_zombie_with_threads_has_not_ended() {
+        let stat = |state: &str, threads| {
+            let line =
+                format!("7 (a) b) {state} 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 {threads} 0 99 0");
+            Stat::parse(line.as_bytes()).unwrap()
+        };
+        assert_eq!((stat("S", 2).threads, stat("S", 2).start_time), (2, 99));
+        assert!(!stat("S", 1).is_ended());
+        assert!(!stat("Z", 2).is_ended());
+        assert!(stat("Z", 1).is_ended());
+        assert_eq!(Stat::parse(b"7 (a) Z 1"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::create::Request;
+use super::lock::Lock;
 use super::{Error, Store, create, delete, start};
 
 /// Runs a unikernel; in the foreground gives its exit status.
@@ -30,7 +31,8 @@ pub fn run(request: Request) -> Result<ExitCode, Error> {
     };
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None).map_err(failed)?;
 
-    let ended = start::start(&unikernel).and_then(|()| match unikernel.record.process {
+    let started = Lock::take(&unikernel.entry).and_then(|_lock| start::start(&unikernel));
+    let ended = started.and_then(|()| match unikernel.record.process {
         Some(process) if !detach => wait(Pid::from_raw(process.pid), &signals).map_err(failed),
         _ => Ok(ExitCode::SUCCESS),
     });

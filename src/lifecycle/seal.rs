@@ -1,10 +1,16 @@
 //! What the monitor gives up before the guest's first instruction.
 
+use std::ffi::CStr;
 use std::os::fd::RawFd;
 
 use caps::CapSet;
 use nix::errno::Errno;
 use nix::libc;
+
+use super::process::Process;
+
+/// The name of the monitor's process once it runs the guest.
+const NAME: &CStr = c"runu";
 
 /// Why the monitor cannot give up what it must: then no guest runs.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +31,7 @@ pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
     // Not to be traced, and /proc/PID/exe not to be opened, by a neighbour with
     // whom the pod shares its processes: that file is the host's runu.
     nix::sys::prctl::set_dumpable(false).map_err(failed("being dumpable"))?;
-    nix::sys::prctl::set_name(c"runu").map_err(failed("the process's name"))?;
+    nix::sys::prctl::set_name(NAME).map_err(failed("the process's name"))?;
     close_all_but(keep).map_err(failed("file descriptors"))?;
     nix::sys::prctl::set_no_new_privs().map_err(failed("new privileges"))?;
     // The bounding set matters to execve only, which no_new_privs has settled;
@@ -40,6 +46,12 @@ pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
         caps::clear(None, set)?;
     }
     Ok(())
+}
+
+/// Whether a monitor has come past its start: it is sealed, or about to be.
+pub fn is_sealed(process: Process) -> bool {
+    let name = std::fs::read(format!("/proc/{}/comm", process.pid));
+    name.is_ok_and(|name| name.trim_ascii_end() == NAME.to_bytes())
 }
 
 /// Closes every descriptor above 2 that is not in `keep` (close_range(2)).

@@ -5,50 +5,107 @@
 //! file in between changes nothing, and with what a monitor needs otherwise.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Error;
-use super::store::write_whole;
-use crate::bundle::Bundle;
+use super::cgroup::Cgroup;
+use super::create::Request;
+use super::store::{Entry, write_whole};
+use super::{Error, hook};
 
-/// Writes the adapted config.json into a new folder `folder`; gives the
+const FILE: &str = "config.json";
+
+/// Writes the adapted config.json into the container's folder; gives the
 /// container's cgroup path.
 ///
 /// # Errors
-/// When the text is no object, or the disk does not take it.
-pub fn write(bundle: &Bundle, folder: &Path, default_cgroup: &str) -> Result<PathBuf, Error> {
-    let invalid = |e| {
-        Error::store(
-            folder,
-            std::io::Error::new(std::io::ErrorKind::InvalidData, e),
-        )
-    };
-    let mut config: Value = serde_json::from_slice(&bundle.text).map_err(invalid)?;
-    adapt(&mut config, bundle, default_cgroup);
-    let cgroup = config["linux"]["cgroupsPath"]
-        .as_str()
-        .unwrap_or(default_cgroup)
-        .into();
-    fs::create_dir(folder).map_err(|e| Error::store(folder, e))?;
-    let path = folder.join("config.json");
+/// When it asks for what no monitor can have, or the disk does not take it.
+pub fn write(request: &Request, entry: &Entry) -> Result<PathBuf, Error> {
+    let folder = entry.bundle_folder();
+    let failed = |e| Error::store(&folder, e);
+    let mut config: Value = serde_json::from_slice(&request.bundle.text)
+        .map_err(|e| failed(io::Error::new(ErrorKind::InvalidData, e)))?;
+    check(&config, request).map_err(|why| Error::Create {
+        id: entry.id.clone(),
+        why: why.to_owned(),
+    })?;
+    let cgroup = adapt(&mut config, request).map_err(failed)?;
+    fs::create_dir(&folder).map_err(failed)?;
+    let path = folder.join(FILE);
     write_whole(&path, config.to_string().as_bytes()).map_err(|e| Error::store(&path, e))?;
-    Ok(cgroup)
+    Ok(cgroup.into())
 }
 
-fn adapt(config: &mut Value, bundle: &Bundle, default_cgroup: &str) {
+/// The cgroup of a container whose record cannot be read, or is not there.
+pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
+    let text = fs::read(entry.bundle_folder().join(FILE)).ok()?;
+    let config: Value = serde_json::from_slice(&text).ok()?;
+    let path = config["linux"]["cgroupsPath"].as_str()?;
+    Some(Cgroup {
+        id: entry.id.clone(),
+        path: path.into(),
+        systemd: path.split(':').count() == 3,
+    })
+}
+
+/// What libcontainer would not refuse, or not in words that help.
+fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
+    let namespaces = config["linux"]["namespaces"].as_array();
+    let is_mount = |namespace: &Value| namespace["type"] == "mount";
+    if !namespaces.is_some_and(|all| all.iter().any(is_mount)) {
+        // libcontainer would mount on the host, and leave it there.
+        return Err("its mounts would be the host's: add {\"type\":\"mount\"} to linux.namespaces");
+    }
+    if config["process"].is_null() {
+        return Err("config.json has no process");
+    }
+    let terminal = config["process"]["terminal"] == true;
+    let detached = request.args.run.as_ref().is_none_or(|run| run.detach);
+    match (terminal, &request.args.console_socket) {
+        (true, None) if detached => {
+            Err("process.terminal is true: name a console socket with --console-socket")
+        }
+        (false, Some(_)) => {
+            Err("--console-socket is of no use without a terminal: set process.terminal to true")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes of the caller's configuration the monitor's; gives the cgroup's path.
+fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
+    let bundle = request.bundle;
     // Relative paths would start at our folder.
     if let Some(rootfs) = bundle.rootfs_path() {
         config["root"]["path"] = rootfs.to_string_lossy().into();
+    }
+    // Nobody works there: runc would make a folder that the image lacks, libcontainer fails.
+    config["process"]["cwd"] = "/".into();
+    // Optional where nothing is executed, but libcontainer wants some.
+    let args = &mut config["process"]["args"];
+    if args.is_null() {
+        *args = json!([]);
     }
     // A guest has no use for the container's cgroup files, and under cgroups v1 with a
     // shared pid namespace libcontainer 0.7 cannot mount them.
     if let Some(mounts) = config["mounts"].as_array_mut() {
         mounts.retain(|mount| !matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2")));
     }
+    hook::wrap(&mut config["hooks"], &bundle.path)?;
     let cgroup = &mut config["linux"]["cgroupsPath"];
     if cgroup.as_str().is_none_or(str::is_empty) {
-        *cgroup = default_cgroup.into();
+        *cgroup = default_cgroup(request).into();
+    }
+    Ok(cgroup.as_str().unwrap_or_default().to_owned())
+}
+
+/// The cgroup of a container whose configuration names none, as runc's.
+fn default_cgroup(request: &Request) -> String {
+    let id = &request.args.id;
+    match request.globals.systemd_cgroup {
+        true => format!("system.slice:runu:{id}"),
+        false => format!("/{id}"),
     }
 }

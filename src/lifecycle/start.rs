@@ -17,9 +17,15 @@ pub fn start(unikernel: &Unikernel) -> Result<(), Error> {
     }
     let started = unikernel
         .container()
-        .and_then(|mut container| container.start().map_err(|e| super::error::chain(&e)));
+        .and_then(|mut container| container.start().map_err(|e| crate::exit::chain(&e)));
     started.map_err(|why| match unikernel.status() {
         Status::Stopped => Error::StartStopped { id },
-        _ => Error::Start { id, why },
+        Status::Created => Error::Start { id, why },
+        _ => {
+            // A poststart hook has failed; as runc does, the container is ended. The first
+            // error is the one to tell.
+            let _ = super::delete::end(unikernel);
+            Error::Start { id, why }
+        }
     })
 }

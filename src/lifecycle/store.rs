@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::lock::Lock;
 use super::process::Process;
 use crate::plan::Plan;
 
@@ -89,11 +90,11 @@ impl Store {
         }
     }
 
-    /// Claims an ID for a new container.
+    /// Claims an ID for a new container, and locks it.
     ///
     /// # Errors
     /// When the ID is malformed or taken, or the folder cannot be made.
-    pub fn claim(&self, id: &str) -> Result<Entry, Error> {
+    pub fn claim(&self, id: &str) -> Result<(Entry, Lock), Error> {
         if !is_valid_id(id) {
             return Err(Error::InvalidId { id: id.to_owned() });
         }
@@ -107,7 +108,11 @@ impl Store {
                 .create(&self.folder)
                 .map_err(|e| Error::store(&self.folder, e))?;
             match private.recursive(false).create(&entry.folder) {
-                Ok(()) => return Ok(entry),
+                Ok(()) => match Lock::take(&entry) {
+                    // A `delete --force` came in between.
+                    Err(Error::Missing { .. }) => {}
+                    taken => return taken.map(|lock| (entry, lock)),
+                },
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(Error::Exists { id: id.to_owned() });
@@ -168,8 +173,10 @@ impl Entry {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::store(&path, e)),
         };
-        let record: Record = serde_json::from_slice(&text)
-            .map_err(|e| Error::store(&path, io::Error::new(io::ErrorKind::InvalidData, e)))?;
+        let record: Record = match serde_json::from_slice(&text) {
+            Ok(record) => record,
+            Err(why) => return Err(Error::Spoilt { path, why }),
+        };
         if record.version != VERSION {
             return Err(Error::RecordVersion {
                 path,
@@ -256,7 +263,7 @@ mod tests {
         let store = Store {
             folder: dir.path().join("root"),
         };
-        let entry = store.claim("c").unwrap();
+        let (entry, _lock) = store.claim("c").unwrap();
         assert!(store.holds("c") && !store.holds("../root/c"));
         assert!(matches!(store.claim("c"), Err(Error::Exists { .. })));
         assert!(entry.load().unwrap().is_none());

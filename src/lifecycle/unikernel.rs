@@ -4,7 +4,7 @@ use libcontainer::container::{Container, ContainerStatus};
 
 use super::state::Status;
 use super::store::{Entry, Record, Store};
-use super::{Error, freezer, process::Process};
+use super::{Error, freezer, process::Process, seal};
 
 /// A unikernel that was created.
 pub struct Unikernel {
@@ -41,8 +41,12 @@ impl Unikernel {
             (None, _) => Status::Creating,
             (Some(_), None) => Status::Stopped,
             (Some(_), Some(process)) if freezer::is_frozen(process) => Status::Paused,
-            (Some(_), Some(_)) => match self.container().map(|c| c.status()) {
-                Ok(ContainerStatus::Created) => Status::Created,
+            (Some(_), Some(process)) => match self.container().map(|c| c.status()) {
+                // Its own word where libcontainer's is lost, or where a `start` that was killed
+                // did not come to say so.
+                Ok(ContainerStatus::Created) | Err(_) if !seal::is_sealed(process) => {
+                    Status::Created
+                }
                 _ => Status::Running,
             },
         }
@@ -53,6 +57,11 @@ impl Unikernel {
     /// # Errors
     /// Its own, as a text.
     pub fn container(&self) -> Result<Container, String> {
-        Container::load(self.entry.container_folder()).map_err(|e| super::error::chain(&e))
+        let mut container =
+            Container::load(self.entry.container_folder()).map_err(|e| crate::exit::chain(&e))?;
+        // libcontainer takes the folder of its config.json for the bundle; hooks are
+        // to be told the caller's.
+        container.state.bundle.clone_from(&self.record.bundle);
+        Ok(container)
     }
 }
