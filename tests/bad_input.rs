@@ -9,6 +9,7 @@ use std::process::Command;
 
 use harness::bundle::Bundle;
 use harness::program::{Outcome, Program};
+use serde_json::{Value, json};
 
 /// Calls `create` on a bundle that must be refused, and checks all that holds
 /// for any refusal; `words` must be in the message.
@@ -201,5 +202,99 @@ fn no_kvm() {
         &program,
         program.capture(&mut hidden),
         &["/dev/kvm", "needs KVM"],
+    );
+}
+
+#[test]
+fn what_the_container_cannot_have() {
+    if harness::cannot_boot() {
+        return;
+    }
+    type Change = fn(&mut Value);
+    let cases: &[(&[&str], Change)] = &[
+        (&["/nowhere/at/all", "No such file"], |config| {
+            let mount = json!({ "destination": "/x", "type": "bind", "source": "/nowhere/at/all", "options": ["bind"] });
+            config["mounts"].as_array_mut().unwrap().push(mount);
+        }),
+        (&["nofs", "/x", "ENODEV"], |config| {
+            let mount = json!({ "destination": "/x", "type": "nofs", "source": "x" });
+            config["mounts"].as_array_mut().unwrap().push(mount);
+        }),
+        (&["/run/netns/nowhere", "ENOENT"], |config| {
+            let network = json!({ "type": "network", "path": "/run/netns/nowhere" });
+            config["linux"]["namespaces"][4] = network;
+        }),
+        (&["RlimitNofile", "EPERM"], |config| {
+            let limit = json!({ "type": "RLIMIT_NOFILE", "soft": 1 << 30, "hard": 1 << 30 });
+            config["process"]["rlimits"] = json!([limit]);
+        }),
+        // Its mounts would be made on the host and stay there.
+        (&["mount", "linux.namespaces"], |config| {
+            config["linux"]["namespaces"] = json!([{ "type": "pid" }]);
+        }),
+        (&["config.json has no process"], |config| {
+            config["process"] = Value::Null
+        }),
+        // `delete` ends all that is in the container's cgroup.
+        (&["cgroupsPath", "of the container's own"], |config| {
+            config["linux"]["cgroupsPath"] = "/".into();
+        }),
+        (&["cgroupsPath", "of the container's own"], |config| {
+            config["linux"]["cgroupsPath"] = "/a/../..".into();
+        }),
+    ];
+    for (words, change) in cases {
+        let bundle = Bundle::unikernel("unhad", "spin", "pvh", &["spin"]).with(change);
+        refused(bundle.path(), words);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert_eq!(harness::cgroups("runu-test-unhad"), Vec::<PathBuf>::new());
+        assert!(
+            !mounts.contains(bundle.path().to_str().unwrap()),
+            "{mounts}"
+        );
+    }
+}
+
+#[test]
+fn a_cgroup_with_others_in_it() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let cgroup = PathBuf::from("/sys/fs/cgroup/devices/runu-test-shared");
+    if !cgroup.parent().unwrap().exists() && harness::skip("no cgroups v1 here") {
+        return;
+    }
+    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+    fs::create_dir(&cgroup).unwrap();
+    fs::write(cgroup.join("cgroup.procs"), other.id().to_string()).unwrap();
+    let bundle = Bundle::unikernel("shared", "spin", "pvh", &["spin"]);
+    let outcome = std::panic::catch_unwind(|| {
+        refused(bundle.path(), &["/runu-test-shared", "1 processes in it"])
+    });
+    let lived = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    fs::remove_dir(&cgroup).unwrap();
+    assert!(outcome.is_ok() && lived);
+}
+
+#[test]
+fn a_cgroup_of_the_other_drivers_form() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("unhad", "spin", "pvh", &["spin"]);
+    let create = [
+        "--systemd-cgroup",
+        "create",
+        "--bundle",
+        bundle.path().to_str().unwrap(),
+        "runu-test-bad",
+    ];
+    check(
+        &program,
+        program.call(&create),
+        &["slice:prefix:name", "/runu-test-unhad"],
     );
 }

@@ -240,3 +240,37 @@ fn an_edited_or_missing_bundle_changes_nothing() {
         program.assert_nothing_left("unbundled", &bundle);
     }
 }
+
+#[test]
+fn a_full_disk_is_told_and_nothing_stays() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("full", "spin", "pvh", &["spin"]);
+    let container = Container::new(&program, "full", &bundle);
+    let create = container.create_command();
+    // In a mount namespace of its own, a /run of so many 4 KiB pages: each write fails in turn.
+    for pages in 1..=4 {
+        let script = format!(
+            "mount -t tmpfs -o size={} none /run && exec \"$@\"",
+            pages * 4096
+        );
+        let mut full = std::process::Command::new("unshare");
+        full.args(["--mount", "sh", "-c", &script, "sh"]);
+        full.arg(create.get_program()).args(create.get_args());
+        let outcome = program.capture(full.stdin(Stdio::null()));
+        let told = "No space left on device";
+        assert!(
+            outcome.code == 1 && outcome.stderr.contains(told),
+            "{pages}: {outcome:?}"
+        );
+        assert_eq!(
+            outcome.stderr.lines().count(),
+            1,
+            "{pages}: {}",
+            outcome.stderr
+        );
+        program.assert_nothing_left("full", &bundle);
+    }
+}

@@ -19,7 +19,6 @@ use super::store::{Entry, Record, Store, write_whole};
 use super::{Error, Unikernel, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
-use crate::exit::chain;
 use crate::facts;
 use crate::plan::Plan;
 use crate::vmm::{Files, MachineConfig};
@@ -145,10 +144,7 @@ fn build(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Pid
             let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
             pid.ok_or_else(|| failed("its process is gone".to_owned()))
         }
-        Err(error) => {
-            let why = faults::told(pipe).unwrap_or_else(|| chain(&error));
-            Err(failed(why))
-        }
+        Err(error) => Err(failed(faults::explain(pipe, &error))),
     }
 }
 

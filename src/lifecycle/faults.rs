@@ -5,6 +5,7 @@
 //! event is written to the pipe that `create` reads, and when `create` is over,
 //! to the container's stderr.
 
+use std::error::Error;
 use std::fmt::{Debug, Write as _};
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::sync::Mutex;
@@ -13,6 +14,8 @@ use nix::fcntl::{FcntlArg, OFlag};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::exit::chain;
 
 /// The most that is kept of a fault, in bytes.
 const MOST: usize = 4096;
@@ -51,9 +54,25 @@ impl Faults {
     }
 }
 
+/// Why there is this error, in one line: what was told of it, and the system's word
+/// where the error keeps one.
+pub fn explain(pipe: PipeReader, error: &(dyn Error + 'static)) -> String {
+    let Some(told) = told(pipe) else {
+        return chain(error);
+    };
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    match root.downcast_ref::<std::io::Error>() {
+        Some(cause) if !told.contains(&cause.to_string()) => format!("{told}: {cause}"),
+        _ => told,
+    }
+}
+
 /// What was told, in one line. Does not wait: a fault is in the pipe before its
 /// teller ends.
-pub fn told(mut pipe: PipeReader) -> Option<String> {
+fn told(mut pipe: PipeReader) -> Option<String> {
     let mut text = vec![0; MOST];
     let count = pipe.read(&mut text).ok().filter(|&count| count > 0)?;
     let text = String::from_utf8_lossy(&text[..count]);
