@@ -20,7 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runc", &["config"]),
     ("features", &["config", "facts", "runc"]),
     ("explain", &["bundle", "cli", "facts", "plan", "policy"]),
-    ("lifecycle", &["bundle", "cli", "facts", "plan", "vmm"]),
+    (
+        "lifecycle",
+        &["bundle", "cli", "exit", "facts", "plan", "vmm"],
+    ),
 ];
 
 /// The most lines that a file may have.
