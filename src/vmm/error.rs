@@ -114,6 +114,9 @@ pub enum Error {
         source: kvm_ioctls::Error,
     },
 
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[source] io::Error),
+
     #[error("an event descriptor cannot be made: {0}")]
     EventFd(#[source] io::Error),
 }

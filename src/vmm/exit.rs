@@ -18,18 +18,23 @@ pub enum GuestExit {
 }
 
 /// What a crash looked like from outside. `rip` is the guest's instruction pointer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Crash {
     /// An exception while an exception was being delivered, twice. AMD's processors
     /// forget where.
+    #[error("the guest crashed: triple fault{}", rip.map_or(String::new(), |rip| format!(" (rip {rip:#x})")))]
     TripleFault { rip: Option<u64> },
     /// The guest stopped for good: `hlt` with interrupts off.
+    #[error("the guest crashed: halted with interrupts off (rip {rip:#x})")]
     Halted { rip: u64 },
     /// The guest said itself that it crashed.
+    #[error("the guest crashed: it reported so itself")]
     GuestReported,
     /// KVM cannot go on with this guest.
+    #[error("the guest cannot be run further: {reason} (rip {rip:#x})")]
     Emulation { rip: u64, reason: String },
     /// The monitor itself failed.
+    #[error("the monitor failed: {reason}")]
     Monitor { reason: String },
 }
 
@@ -77,31 +82,6 @@ impl fmt::Display for GuestExit {
     }
 }
 
-impl fmt::Display for Crash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Crash::TripleFault { rip: Some(rip) } => {
-                write!(f, "the guest crashed: triple fault (rip {rip:#x})")
-            }
-            Crash::TripleFault { rip: None } => write!(f, "the guest crashed: triple fault"),
-            Crash::Halted { rip } => {
-                write!(
-                    f,
-                    "the guest crashed: halted with interrupts off (rip {rip:#x})"
-                )
-            }
-            Crash::GuestReported => write!(f, "the guest crashed: it reported so itself"),
-            Crash::Emulation { rip, reason } => {
-                write!(
-                    f,
-                    "the guest cannot be run further: {reason} (rip {rip:#x})"
-                )
-            }
-            Crash::Monitor { reason } => write!(f, "the monitor failed: {reason}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +117,7 @@ mod tests {
             exit.to_string(),
             "the guest crashed: triple fault (rip 0x100000)"
         );
+        let nowhere = GuestExit::Crashed(Crash::TripleFault { rip: None });
+        assert_eq!(nowhere.to_string(), "the guest crashed: triple fault");
     }
 }

@@ -45,9 +45,13 @@ pub struct Machine {
 impl Machine {
     /// Makes the machine and loads the guest. Starts no thread and opens no path.
     ///
+    /// From here on a signal that by default ends a process ends this one, even where it is
+    /// the first of its pid namespace, and no such signal is lost before [`Machine::run`].
+    ///
     /// # Errors
     /// Whatever is wrong with the files or the sizes, and what KVM refuses.
     pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
+        signals::end_this_process().map_err(Error::Signals)?;
         let size = memory::checked_size(config.memory)?;
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.

@@ -1,12 +1,10 @@
 //! Guest memory: one or two anonymous mappings around the hole below 4 GiB.
+//!
+//! A core dump would hold it all: whoever runs a machine makes the process not dumpable.
 
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
-use nix::libc;
-use vm_memory::{
-    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
-    MmapRegion,
-};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::boot::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
 use super::error::Error;
@@ -93,35 +91,20 @@ pub fn checked_size(memory: u64) -> Result<u64, Error> {
 }
 
 /// Maps `memory` bytes of guest memory, a size that [`checked_size`] gave. The host gives
-/// pages only when they are touched, and leaves them out of core dumps.
+/// pages only when they are touched.
 ///
 /// # Errors
 /// [`Error::MemoryMap`] where the host has no room for the mapping.
 pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
-    let failed = |fault: String| Error::MemoryMap { memory, fault };
-    let mut regions = Vec::new();
-    for range in backed_ranges(memory) {
-        let mapping = map_private(range.size).map_err(&failed)?;
-        let region = GuestRegionMmap::new(mapping, GuestAddress(range.start))
-            .ok_or_else(|| failed("it does not fit in the address space".to_owned()))?;
-        regions.push(region);
-    }
-    GuestMemory::from_regions(regions).map_err(|e| failed(e.to_string()))
-}
-
-fn map_private(size: u64) -> Result<MmapRegion, String> {
-    let size = usize::try_from(size).map_err(|e| e.to_string())?;
-    let mapping = MmapRegion::build(
-        None,
-        size,
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-    )
-    .map_err(|e| e.to_string())?;
-    // SAFETY: the range is the mapping just made, and MADV_DONTDUMP changes nothing
-    // but what a core dump holds. A refusal is harmless.
-    unsafe { libc::madvise(mapping.as_ptr().cast(), size, libc::MADV_DONTDUMP) };
-    Ok(mapping)
+    let ranges: Vec<(GuestAddress, usize)> = backed_ranges(memory)
+        .into_iter()
+        // A u64 is a usize here: the monitor is for x86-64 only.
+        .map(|range| (GuestAddress(range.start), range.size as usize))
+        .collect();
+    GuestMemory::from_ranges(&ranges).map_err(|e| Error::MemoryMap {
+        memory,
+        fault: e.to_string(),
+    })
 }
 
 /// Makes `memory` the guest's physical memory. The [`Vcpu`](super::vcpu::Vcpu) keeps it mapped:

@@ -1,4 +1,8 @@
 //! Signals: those that end the guest, and the one that kicks the vCPU.
+//!
+//! The monitor may be the first process of its pid namespace. For that one a signal's default
+//! action is to do nothing (pid_namespaces(7)), so that each needs a handler, or to be read,
+//! from the beginning: one that came too early would be lost, and whoever sent it would wait.
 
 use std::io;
 
@@ -33,15 +37,35 @@ pub fn kick() -> c_int {
     SIGRTMAX()
 }
 
+fn ending() -> Vec<c_int> {
+    let real_time = SIGRTMIN()..kick();
+    ENDING.into_iter().chain(real_time).collect()
+}
+
+/// Until [`take_over`], the ending signals end this process, with the status that the guest's
+/// end by them has: 128 and the signal's number.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn end_this_process() -> io::Result<()> {
+    for signal in ending() {
+        register_signal_handler(signal, exit)?;
+    }
+    Ok(())
+}
+
+extern "C" fn exit(signal: c_int, _: *mut siginfo_t, _: *mut c_void) {
+    // SAFETY: _exit(2) may be called from a signal handler (signal-safety(7)).
+    unsafe { libc::_exit(128 + signal) }
+}
+
 /// From here on, in this thread and those that it starts, the ending signals are no
 /// longer delivered but read from the descriptor returned. SIGPIPE is ignored.
 ///
 /// # Errors
 /// Those of sigaction(2), pthread_sigmask(3) and signalfd(2).
 pub fn take_over() -> io::Result<SignalFd> {
-    let real_time = SIGRTMIN()..kick();
-    let numbers: Vec<c_int> = ENDING.into_iter().chain(real_time).collect();
-    let set = create_sigset(&numbers)?;
+    let set = create_sigset(&ending())?;
     // SAFETY: `create_sigset` has initialised the set.
     let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
     set.thread_block()?;

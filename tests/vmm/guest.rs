@@ -17,13 +17,7 @@ pub struct Guest {
 impl Guest {
     /// `None`, with the reason printed, where there is no /dev/kvm.
     pub fn start(kernel: File, cmdline: &str) -> Option<Guest> {
-        let kvm = match File::options().read(true).write(true).open("/dev/kvm") {
-            Ok(kvm) => kvm,
-            Err(e) => {
-                println!("SKIPPED: /dev/kvm cannot be opened: {e}");
-                return None;
-            }
-        };
+        let kvm = kvm()?;
         let config = MachineConfig {
             memory: MIN_MEMORY,
             cmdline: cmdline.to_owned(),
@@ -54,6 +48,16 @@ impl Guest {
         self.output.read_to_string(&mut text).unwrap();
         (text, self.machine.join().unwrap())
     }
+}
+
+/// /dev/kvm; `None`, with the reason printed, where there is none.
+pub fn kvm() -> Option<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .inspect_err(|e| println!("SKIPPED: /dev/kvm cannot be opened: {e}"))
+        .ok()
 }
 
 fn pipe() -> (File, File) {

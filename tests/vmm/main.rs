@@ -1,6 +1,7 @@
 //! The monitor through its public interface: tiny guests on the host's /dev/kvm.
 
 mod code;
+mod first_process;
 mod guest;
 mod kernels;
 
