@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, State};
 use crate::guest;
-use crate::vmm::{self, BootAbi};
+use crate::vmm::{self, BootAbi, MIN_MEMORY};
 
 /// What the monitor and its bookkeeping take of the container's memory limit,
 /// in bytes: its own pages, its page tables and those of the guest.
@@ -16,9 +17,6 @@ pub const OVERHEAD: u64 = 12 << 20;
 /// The guest's memory where neither the pod nor an annotation says anything,
 /// in bytes.
 pub const DEFAULT_MEMORY: u64 = 128 << 20;
-
-/// The least memory that a guest can be given, in bytes.
-pub const LEAST_MEMORY: u64 = 2 << 20;
 
 /// A machine's description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +86,8 @@ fn memory(facts: &Facts) -> Result<(u64, &'static str), Fault> {
         ),
         (None, None) => (DEFAULT_MEMORY, "the default"),
     };
-    if memory < LEAST_MEMORY {
-        let why = format!("{LEAST_MEMORY} bytes are the least");
+    if memory < MIN_MEMORY {
+        let why = format!("{} is the least", display(MIN_MEMORY));
         return Err(Fault::DoesNotFit { from, memory, why });
     }
     // Whole pages.

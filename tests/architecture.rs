@@ -124,7 +124,7 @@ fn the_docs_name_what_the_code_has() {
     for amount in [
         runu::plan::OVERHEAD,
         runu::plan::DEFAULT_MEMORY,
-        runu::plan::LEAST_MEMORY,
+        runu::vmm::MIN_MEMORY,
     ] {
         assert!(
             dispatch.contains(&mib(amount)),

@@ -57,3 +57,30 @@ fn run_hands_signals_on() {
     assert_eq!(run.wait().unwrap().code(), Some(130));
     program.assert_nothing_left("signalled", &bundle);
 }
+
+#[test]
+fn a_signal_while_it_creates_is_the_guests_too() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    for delay in (0..40).step_by(2) {
+        let bundle = Bundle::unikernel("early", "spin", "pvh", &["spin"]);
+        let path = bundle.path().to_str().unwrap();
+        let mut run = program
+            .command(&["run", "--bundle", path, "early"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        let pid = nix::unistd::Pid::from_raw(run.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        // Before `run` has looked at the bundle, the signal ends `run` itself.
+        let code = run.wait().unwrap().code();
+        assert!(
+            matches!(code, Some(143) | None),
+            "{code:?} after {delay} ms"
+        );
+        program.assert_nothing_left("early", &bundle);
+    }
+}

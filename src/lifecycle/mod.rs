@@ -22,7 +22,6 @@ mod start;
 mod state;
 mod store;
 mod unikernel;
-mod unstarted;
 
 use std::process::ExitCode;
 

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use nix::sys::signal::SigSet;
 
 use super::faults::Faults;
 use super::lock::Lock;
-use super::{seal, unstarted};
+use super::seal;
 use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
 
 /// The workload, before and after the machine is made.
@@ -46,9 +47,13 @@ impl Monitor {
 
     fn prepare(&self) -> Result<(), String> {
         let files = self.0.files.take().ok_or("the machine was made already")?;
+        // Callers may have signals blocked, and `run` has while it creates; the machine
+        // wants them from the beginning.
+        let unblocked = SigSet::all().thread_unblock();
+        unblocked.map_err(|e| format!("signal mask: {e}"))?;
         let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
-        unstarted::end_on_signals().map_err(|e| format!("sigaction: {e}"))
+        Ok(())
     }
 }
 
