@@ -91,6 +91,16 @@ fn one_that_fails() {
         program.assert_nothing_left("unhooked", &bundle);
     }
 
+    // Nobody waits for this one: the container's stderr tells of it.
+    let bundle = failing("startContainer", "/bin/nowhere");
+    let container = Container::new(&program, "unhooked", &bundle);
+    container.start();
+    program.wait_status("unhooked", "stopped");
+    let told = container.stderr();
+    assert!(told.contains("start container hooks"), "{told:?}");
+    program.ok(&["delete", "unhooked"]);
+    program.assert_nothing_left("unhooked", &bundle);
+
     // As under runc, the container that was just started is ended.
     let bundle = failing("poststart", "/bin/false");
     let container = Container::new(&program, "unhooked", &bundle);

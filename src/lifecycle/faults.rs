@@ -2,16 +2,17 @@
 //!
 //! Its processes hand each other an error's outermost text only ("failed to
 //! prepare rootfs"); the cause goes to its log, as a tracing event. Here such an
-//! event is written to the pipe that `create` reads, and when `create` is over,
+//! event is written to the pipe that `create` reads, and once the machine is made,
 //! to the container's stderr.
 
 use std::error::Error;
 use std::fmt::{Debug, Write as _};
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::{FcntlArg, OFlag};
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
@@ -30,7 +31,7 @@ const OUTER: [&str; 3] = [
 
 /// The end that is written to: the monitor's, and that of libcontainer's events.
 #[derive(Debug)]
-pub struct Faults(Mutex<PipeWriter>);
+pub struct Faults(Mutex<Option<PipeWriter>>);
 
 impl Faults {
     /// A pipe for faults. Neither end ever waits.
@@ -41,16 +42,26 @@ impl Faults {
         let (reader, writer) = std::io::pipe()?;
         nix::fcntl::fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         nix::fcntl::fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        Ok((reader, Self(Mutex::new(writer))))
+        Ok((reader, Self(Mutex::new(Some(writer)))))
     }
 
-    /// Writes one fault; to stderr, once nobody reads the pipe any more.
+    /// Writes one fault. A fault that cannot be written is lost.
     pub fn tell(&self, fault: &str) {
         let line = format!("{}\n", fault.replace('\n', " "));
-        let mut pipe = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        if pipe.write_all(line.as_bytes()).is_err() {
-            let _ = write!(std::io::stderr(), "runu: {line}");
-        }
+        let _ = match &mut *self.writer() {
+            Some(pipe) => pipe.write_all(line.as_bytes()),
+            None => write!(std::io::stderr(), "runu: {line}"),
+        };
+    }
+
+    /// From here on faults of this process go to stderr: nobody reads the pipe when
+    /// `create` is over.
+    pub fn use_stderr(&self) {
+        *self.writer() = None;
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<PipeWriter>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,6 +99,10 @@ fn told(mut pipe: PipeReader) -> Option<String> {
 impl Subscriber for Faults {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() == Level::ERROR
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::ERROR)
     }
 
     fn event(&self, event: &Event<'_>) {

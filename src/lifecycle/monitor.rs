@@ -61,10 +61,11 @@ impl Executor for Monitor {
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
         let result = self.prepare();
         self.0.lock.release();
-        result.map_err(|why| {
-            self.0.faults.tell(&why);
-            ExecutorValidationError::ArgValidationError(why)
-        })
+        match &result {
+            Ok(()) => self.0.faults.use_stderr(),
+            Err(why) => self.0.faults.tell(why),
+        }
+        result.map_err(ExecutorValidationError::ArgValidationError)
     }
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
