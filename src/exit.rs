@@ -1,4 +1,5 @@
-//! An error on its way out: one line on stderr, one line in the caller's log.
+//! What the program says: results on stdout; an error as one line on stderr and one
+//! in the caller's log.
 //!
 //! Source: runc's callers. containerd and podman read the `--log` file (podman
 //! parses the whole of it as one object), conmon reads stderr once.
@@ -17,11 +18,22 @@ use crate::cli::Globals;
 /// once and holds 64 KiB.
 const MOST: usize = 4096;
 
+/// Prints a line on stdout. Unlike println!, does not panic where nobody reads it:
+/// `runu list | head -1` is no fault.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line on stderr, likewise.
+pub fn warn(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Reports a failed call. Never fails itself: what cannot be written is lost.
 pub fn report(globals: &Globals, error: &anyhow::Error) {
     let message = one_line(&chain(error.as_ref()));
     log(globals, &message);
-    let _ = writeln!(std::io::stderr(), "{message}");
+    warn(&message);
 }
 
 /// An error and what caused it; a cause that an error tells itself is not told again.

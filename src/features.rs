@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
+use crate::exit;
 use crate::facts::ANNOTATION_PREFIX;
 use crate::runc;
 
@@ -19,7 +20,7 @@ pub fn print(config: &Config) -> anyhow::Result<()> {
         Err(_) => alone(),
     };
     add(&mut features);
-    println!("{}", serde_json::to_string_pretty(&features)?);
+    exit::say(&serde_json::to_string_pretty(&features)?);
     Ok(())
 }
 

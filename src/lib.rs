@@ -159,7 +159,7 @@ fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
 }
 
 fn print(text: &str) -> ExitCode {
-    print!("{text}");
+    exit::say(text.trim_end());
     ExitCode::SUCCESS
 }
 

@@ -18,8 +18,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("plan", &["facts", "guest", "vmm"]),
     ("policy", &["facts", "plan"]),
     ("runc", &["config"]),
-    ("features", &["config", "facts", "runc"]),
-    ("explain", &["bundle", "cli", "facts", "plan", "policy"]),
+    ("features", &["config", "exit", "facts", "runc"]),
+    (
+        "explain",
+        &["bundle", "cli", "exit", "facts", "plan", "policy"],
+    ),
     (
         "lifecycle",
         &["bundle", "cli", "exit", "facts", "plan", "vmm"],
@@ -122,7 +125,7 @@ fn the_docs_name_what_the_code_has() {
     }
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     for amount in [
-        runu::plan::OVERHEAD,
+        runu::plan::overhead(0),
         runu::plan::DEFAULT_MEMORY,
         runu::vmm::MIN_MEMORY,
     ] {

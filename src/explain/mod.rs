@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::bundle::Bundle;
 use crate::cli::own::{self, ExplainFormat};
+use crate::exit;
 use crate::facts::Facts;
 use crate::plan::Plan;
 use crate::policy::{self, Decision, Outcome, Policy, Reason};
@@ -36,8 +37,8 @@ pub fn explain(args: &own::Explain) -> Result<ExitCode> {
     let (facts, _) = Facts::gather(&bundle)?;
     let decision = policy::decide(&Policy::default_rules()?, &facts);
     match args.format {
-        ExplainFormat::Json => println!("{}", json(&facts, &decision)?),
-        ExplainFormat::Text => print!("{}", text::render(&facts, &decision)),
+        ExplainFormat::Json => exit::say(&json(&facts, &decision)?),
+        ExplainFormat::Text => exit::say(text::render(&facts, &decision).trim_end()),
     }
     Ok(match decision.outcome {
         Outcome::Deny => ExitCode::FAILURE,

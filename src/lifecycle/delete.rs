@@ -5,6 +5,7 @@ use super::lock::Lock;
 use super::state::Status;
 use super::store::{Entry, Store};
 use super::{Error, Unikernel, snapshot};
+use crate::exit;
 
 /// Deletes a stopped or created container, or what a killed `create` has left;
 /// with `force` a running one too, and one whose record is spoilt.
@@ -83,8 +84,11 @@ fn run_poststop_hooks(unikernel: &Unikernel) {
     if let Ok(mut container) = unikernel.container()
         && let Err(error) = container.delete(true)
     {
-        let why = crate::exit::chain(&error);
-        eprintln!("warning: poststop hooks of {}: {why}", unikernel.id());
+        let why = exit::chain(&error);
+        exit::warn(&format!(
+            "warning: poststop hooks of {}: {why}",
+            unikernel.id()
+        ));
     }
 }
 

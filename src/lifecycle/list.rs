@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::state::State;
 use super::{Store, Unikernel};
 use crate::cli::Format;
+use crate::exit;
 
 /// One container as `list --format json` shows it: runu's and runc's have the
 /// same fields.
@@ -28,21 +29,15 @@ pub fn print(rows: &[Row], format: Format, quiet: bool) {
         other => other.to_string(),
     };
     if quiet {
-        rows.iter().for_each(|row| println!("{}", text(row, "id")));
+        rows.iter().for_each(|row| exit::say(&text(row, "id")));
     } else if format == Format::Json {
-        println!("{}", Value::from(rows.to_vec()));
+        exit::say(&Value::from(rows.to_vec()).to_string());
     } else {
         let titles = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
         let keys = ["id", "pid", "status", "bundle", "created", "owner"];
         let body = rows.iter().map(|row| keys.map(|key| text(row, key)));
-        print!(
-            "{}",
-            table(
-                std::iter::once(titles.map(str::to_owned))
-                    .chain(body)
-                    .collect()
-            )
-        );
+        let head = std::iter::once(titles.map(str::to_owned));
+        exit::say(table(head.chain(body).collect()).trim_end());
     }
 }
 

@@ -16,6 +16,7 @@ use nix::sys::signal::SigSet;
 use super::faults::Faults;
 use super::lock::Lock;
 use super::seal;
+use crate::exit;
 use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
 
 /// The workload, before and after the machine is made.
@@ -77,7 +78,7 @@ impl Executor for Monitor {
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {
-            eprintln!("runu: {end}");
+            exit::warn(&format!("runu: {end}"));
         }
         std::process::exit(end.status().into());
     }

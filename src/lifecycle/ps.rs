@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::{Error, Unikernel};
 use crate::cli::Format;
+use crate::exit;
 
 /// Prints the monitor's pid, as a JSON array or as ps(1) shows it.
 ///
@@ -13,10 +14,7 @@ pub fn ps(unikernel: &Unikernel, format: Format, args: &[String]) -> Result<(), 
     let pids: Vec<i32> = unikernel.process().map(|p| p.pid).into_iter().collect();
     match format {
         Format::Json => {
-            println!(
-                "{}",
-                serde_json::to_string(&pids).expect("numbers are always JSON")
-            );
+            exit::say(&serde_json::to_string(&pids).expect("numbers are always JSON"));
             Ok(())
         }
         Format::Table => table(&pids, args).map_err(|why| Error::Verb {
@@ -42,14 +40,14 @@ fn table(pids: &[i32], args: &[String]) -> Result<(), String> {
         .split_whitespace()
         .position(|title| title == "PID")
         .ok_or("ps prints no column PID: give it other arguments")?;
-    println!("{head}");
+    exit::say(head);
     for line in lines {
         let pid = line
             .split_whitespace()
             .nth(column)
             .and_then(|pid| pid.parse().ok());
         if pid.is_some_and(|pid| pids.contains(&pid)) {
-            println!("{line}");
+            exit::say(line);
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Error, Unikernel};
+use crate::exit;
 
 /// The runtime-spec's statuses, and runc's `paused`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -85,6 +86,6 @@ fn owner(unikernel: &Unikernel) -> String {
 /// None of its own: what is printed was read already.
 pub fn print(unikernel: &Unikernel) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&State::of(unikernel)).expect("a state is always JSON");
-    println!("{text}");
+    exit::say(&text);
     Ok(())
 }
