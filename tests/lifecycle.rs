@@ -55,8 +55,8 @@ fn from_create_to_delete() {
     assert!(exec.stderr.contains("it is a unikernel"), "{}", exec.stderr);
     refused(
         &program,
-        &["update", "--resources=-", "life"],
-        "update is not supported",
+        &["checkpoint", "life"],
+        "checkpoint is not supported",
     );
     assert_eq!(
         program.ok(&["ps", "--format", "json", "life"]).trim(),
@@ -265,4 +265,49 @@ fn list_shows_both_kinds() {
         table.starts_with("ID  ") && table.lines().count() == 3,
         "{table}"
     );
+}
+
+#[test]
+fn update_changes_the_limits_but_never_below_the_guest() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("updated", "spin", "pvh", &["spin"]);
+    let container = Container::new(&program, "updated", &bundle);
+    container.start();
+    let limit = |file: &str| {
+        let cgroups = harness::cgroups("runu-test-updated");
+        let read = |folder: &std::path::PathBuf| fs::read_to_string(folder.join(file)).ok();
+        cgroups
+            .iter()
+            .find_map(read)
+            .map(|text| text.trim().to_owned())
+    };
+    // v1 and v2 name the files otherwise.
+    let memory = || {
+        limit("memory.limit_in_bytes")
+            .or_else(|| limit("memory.max"))
+            .unwrap()
+    };
+    assert_eq!(memory(), (64 << 20).to_string());
+
+    program.ok(&["update", "--memory", "128m", "--pids-limit=50", "updated"]);
+    assert_eq!(memory(), (128 << 20).to_string());
+    assert_eq!(limit("pids.max").unwrap(), "50");
+
+    let file = bundle.path().join("resources.json");
+    fs::write(&file, r#"{"memory":{"limit":100663296}}"#).unwrap();
+    program.ok(&["update", "-r", file.to_str().unwrap(), "updated"]);
+    assert_eq!(memory(), (96 << 20).to_string());
+    assert_eq!(limit("pids.max").unwrap(), "50");
+
+    let too_little = ["update", "--memory=32m", "updated"];
+    refused(&program, &too_little, "its guest has 55.5 MiB of memory");
+    refused(
+        &program,
+        &["update", "--memory=lots", "updated"],
+        "no amount",
+    );
+    assert_eq!(memory(), (96 << 20).to_string());
 }

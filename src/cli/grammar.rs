@@ -173,6 +173,15 @@ impl Parsed {
             .map(|(_, v)| v.as_os_str())
     }
 
+    /// Every flag that was given, and its value.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let text = |value: &OsString| value.to_string_lossy().into_owned();
+        self.flags
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), text(value)))
+            .collect()
+    }
+
     /// Whether a switch is on. Go's `strconv.ParseBool` decides what `=false` is.
     pub fn switch(&self, name: &str) -> bool {
         self.value(name).is_some_and(|v| {

@@ -92,8 +92,18 @@ pub enum Verb {
     },
     /// A foreground or detached command inside: a unikernel has none.
     Exec,
-    /// `events`, `update`, `checkpoint`, `restore`.
+    Update(Update),
+    /// `events`, `checkpoint`, `restore`.
     Other(String),
+}
+
+/// The arguments of `update`.
+#[derive(Debug)]
+pub struct Update {
+    /// `--resources`: a file with the runtime-spec's `linux.resources`; `-` is stdin.
+    pub resources: Option<PathBuf>,
+    /// The other flags, by name, and their values.
+    pub settings: Vec<(String, String)>,
 }
 
 /// `--format`.
@@ -205,6 +215,10 @@ fn on_container(verb: &str, parsed: &Parsed) -> Verb {
             args: rest().collect(),
         },
         "exec" => Verb::Exec,
+        "update" => Verb::Update(Update {
+            resources: path(parsed, "resources"),
+            settings: parsed.settings(),
+        }),
         other => Verb::Other(other.to_owned()),
     }
 }

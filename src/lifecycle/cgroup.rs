@@ -3,13 +3,15 @@
 use std::path::{Component, PathBuf};
 use std::time::Duration;
 
-use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager};
+use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt};
+use libcontainer::oci_spec::runtime::LinuxResources;
 use nix::libc::SIGKILL;
 use nix::unistd::Pid;
 
 use super::freezer;
 use super::process::Process;
 use super::store::Record;
+use crate::exit;
 
 /// How long a killed process may take to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,6 +90,20 @@ impl Cgroup {
         manager
             .remove()
             .map_err(|e| format!("cgroup {}: {e}", self.path.display()))
+    }
+
+    /// Changes the limits to those that `resources` names; the others stay.
+    ///
+    /// # Errors
+    /// The cgroup manager's, as a text.
+    pub fn apply(&self, resources: &LinuxResources) -> Result<(), String> {
+        let options = ControllerOpt {
+            resources,
+            disable_oom_killer: false,
+            oom_score_adj: None,
+            freezer_state: None,
+        };
+        self.manager()?.apply(&options).map_err(|e| exit::chain(&e))
     }
 
     fn manager(&self) -> Result<AnyCgroupManager, String> {

@@ -22,6 +22,7 @@ mod start;
 mod state;
 mod store;
 mod unikernel;
+mod update;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,7 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
             pause::resume(&unikernel()?)?;
         }
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
+        Verb::Update(args) => update::update(&unikernel()?, args)?,
         Verb::Exec => return Err(Error::Exec { id: id.to_owned() }.into()),
         Verb::Other(verb) => {
             return Err(Error::Unsupported {
