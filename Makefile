@@ -6,30 +6,30 @@ RELEASE := target/$(TARGET)/release/runu
 # The tests call the program that ships.
 export RUNU_TEST_BIN := $(CURDIR)/$(RELEASE)
 
-.PHONY: demo test build guests check soak tools
+.PHONY: demo test soak build guests check tools-demo tools-test
 
-demo: tools build guests ## an ordinary container and a unikernel through one binary
-	@./tests/demo.sh $(RELEASE)
+demo: tools-demo build guests ## an ordinary container and a unikernel through one binary
+	@tests/demo.sh $(RELEASE)
 
-test: tools check build guests ## everything; see docs/testing.md
+test: tools-test check build guests ## everything; see docs/testing.md
 	cargo test --no-fail-fast
 	tests/machine/tests.sh $(RELEASE)
 
-soak: tools build guests ## the containerd scenario twenty times in a row
+soak: tools-test build guests ## the containerd scenario twenty times in a row
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 cargo test --test containerd -- --nocapture
 
 build:
-	cargo build --release
+	cargo build --release --locked
 
 guests:
 	@$(MAKE) --no-print-directory -C fixtures/guests
 
 check:
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	@$(MAKE) --no-print-directory -C fixtures/guests check
 
-tools: ## what demo and test need: says what is missing and installs it
-	@./tests/tools.sh
+tools-demo tools-test: tools-%:
+	@tests/tools.sh $*

@@ -1,26 +1,48 @@
 #!/bin/sh
-# Says what demo and tests need of this machine and is missing, and installs it:
-# Debian's packages by apt-get, Rust's targets by rustup. Rust itself it only
-# looks for.
+# Says what is missing on this machine and installs it: Debian's packages by
+# apt-get, Rust's targets by rustup. Rust itself it only looks for.
+#
+#   tests/tools.sh demo|test
 set -eu
 
 say() { echo "tools: $*" >&2; }
-have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
 
-if ! have cargo; then
+# need PACKAGE FILE...: the package is missing if none of the files is there.
+need() {
+	package=$1
+	shift
+	for file; do
+		if [ -e "$file" ] || command -v "$file" >/dev/null 2>&1; then
+			return
+		fi
+	done
+	missing="$missing $package"
+}
+
+if ! command -v cargo >/dev/null 2>&1; then
 	say "Rust is missing: install it with rustup (https://rustup.rs), then call this again"
 	exit 1
 fi
 
-# program:package
 missing=
-for pair in cc:gcc runc:runc busybox:busybox-static containerd:containerd \
-	qemu-system-x86_64:qemu-system-x86 cpio:cpio ip:iproute2 iptables:iptables unshare:util-linux \
-	ps:procps xz:xz-utils; do
-	have "${pair%%:*}" || missing="$missing ${pair##*:}"
-done
-[ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
-[ -x /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins"
+need gcc cc
+need libc6-dev /usr/include/stdio.h
+need runc runc /usr/sbin/runc
+need busybox-static /bin/busybox
+# The software-emulated machine: for every test, and for a demo without KVM.
+if [ "$1" = test ] || ! [ -e /dev/kvm ]; then
+	need qemu-system-x86 qemu-system-x86_64
+	need cpio cpio
+	need xz-utils xz
+fi
+if [ "$1" = test ]; then
+	need containerd containerd
+	need containernetworking-plugins /usr/lib/cni/bridge
+	need iproute2 ip /sbin/ip
+	need iptables iptables /usr/sbin/iptables
+	need util-linux unshare
+	need procps ps
+fi
 if [ -n "$missing" ]; then
 	say "installing$missing"
 	as_root=
@@ -28,7 +50,6 @@ if [ -n "$missing" ]; then
 		as_root=sudo
 	fi
 	$as_root apt-get update -qq
-	# The services that come with the packages are not wanted: the tests start their own.
 	$as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
