@@ -23,8 +23,8 @@ pub enum KernelError {
     WrongMachine { found: String },
 
     #[error(
-        "the file is not a kernel of a known boot ABI: {found} without a PVH note, \
-         a Multiboot1 header or a 64-bit ELF entry"
+        "the kernel is of no known boot ABI: {found}; looked for a PVH note, \
+         a Multiboot1 header and a 64-bit ELF entry"
     )]
     NotAKernel { found: &'static str },
 
