@@ -6,7 +6,7 @@ RELEASE := target/$(TARGET)/release/runu
 # The tests call the program that ships.
 export RUNU_TEST_BIN := $(CURDIR)/$(RELEASE)
 
-.PHONY: demo test soak build guests check tools-demo tools-test
+.PHONY: demo test soak bench build guests check tools-demo tools-test
 
 demo: tools-demo build guests ## an ordinary container and a unikernel through one binary
 	@tests/demo.sh $(RELEASE)
@@ -17,6 +17,9 @@ test: tools-test check build guests ## everything; see docs/testing.md
 
 soak: tools-test build guests ## the containerd scenario twenty times in a row
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 cargo test --test containerd -- --nocapture
+
+bench: tools-demo build ## what delegation costs, beside runc alone
+	cargo bench --bench delegate
 
 build:
 	cargo build --release --locked
