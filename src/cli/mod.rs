@@ -121,6 +121,13 @@ impl Invocation {
             command,
         }
     }
+
+    /// Whether the program was called by runc's name, as where it is installed in
+    /// runc's place: then it also presents itself as runc.
+    pub fn in_runcs_name(&self) -> bool {
+        let name = self.argv.first().map(Path::new).and_then(Path::file_name);
+        name == Some(OsStr::new("runc"))
+    }
 }
 
 fn command(global: &Parsed) -> Command {
@@ -255,6 +262,19 @@ mod tests {
             panic!()
         };
         assert!(matches!(verb, Verb::Kill { signal, all: false } if signal == "SIGTERM"));
+    }
+
+    #[test]
+    fn runcs_name_is_the_last_part_of_the_path() {
+        for (line, is) in [
+            ("runc", true),
+            ("/usr/bin/runc -v", true),
+            ("runu runc", false),
+            ("/runc/runu", false),
+        ] {
+            assert_eq!(parse(line).in_runcs_name(), is, "{line}");
+        }
+        assert!(!Invocation::parse(Vec::new()).in_runcs_name());
     }
 
     #[test]
