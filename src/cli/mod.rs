@@ -141,6 +141,10 @@ fn command(global: &Parsed) -> Command {
         return Command::Own(own::Command::Help);
     }
     let verb = verb.to_string_lossy();
+    let of_another = |arg: &OsString| !own::is_own(&arg.to_string_lossy());
+    if verb == "help" && args.first().is_some_and(of_another) {
+        return Command::Delegate;
+    }
     if own::is_own(&verb) {
         return Command::Own(own::parse(&global.positionals));
     }
@@ -151,6 +155,9 @@ fn command(global: &Parsed) -> Command {
         return Command::Delegate;
     };
     let parsed = grammar::parse(&level, args);
+    if parsed.switch("help") {
+        return Command::Delegate;
+    }
     match &*verb {
         "list" => Command::List {
             format: format(&parsed),
@@ -284,8 +291,17 @@ mod tests {
             "runu features x",
             "runu create",
             "runu frobnicate c",
+            "runu create -b b c -h",
+            "runu kill --help c",
+            "runu list -h",
+            "runu help create",
         ] {
             assert!(matches!(parse(line).command, Command::Delegate), "{line}");
+        }
+        // Their own flags begin after the ID.
+        for line in ["runu exec c ls -h", "runu ps c -h"] {
+            let command = parse(line).command;
+            assert!(matches!(command, Command::OnContainer { .. }), "{line}");
         }
     }
 }
