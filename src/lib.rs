@@ -85,6 +85,9 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         }
         Command::Own(own::Command::Explain(args)) => explain::explain(args),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
+        Command::Own(own::Command::Help) | Command::Version if presents_runc(call) => {
+            delegate(&Config::load().unwrap_or_default(), call)
+        }
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
         Command::Version => Ok(print(&version())),
@@ -156,6 +159,12 @@ fn list(call: &Invocation, store: &Store, format: Format, quiet: bool) -> Result
 
 fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
     match runc::exec(config, &call.argv)? {}
+}
+
+/// Whether who asks for runc's name and version gets runc's own: callers look for
+/// the words "runc version". Without a delegate runu speaks for itself.
+fn presents_runc(call: &Invocation) -> bool {
+    call.in_runcs_name() && runc::find(&Config::load().unwrap_or_default()).is_ok()
 }
 
 fn print(text: &str) -> ExitCode {

@@ -4,6 +4,7 @@ mod harness;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -176,6 +177,23 @@ fn the_first_runtime_found_serves_without_a_path() {
         "{}",
         text(&output)
     );
+}
+
+#[test]
+fn by_runcs_name_it_presents_runc() {
+    let fake = Fake::new();
+    let call = |arg| {
+        let mut command = fake.command(&[arg]);
+        command.arg0("/usr/bin/runc").output().unwrap()
+    };
+    for arg in ["--version", "-v", "--help", "-h"] {
+        assert_eq!(call(arg).status.code(), Some(42), "{arg}");
+    }
+    // Where there is no runc, it answers itself.
+    fake.configure(&[Path::new("/nowhere/runc")]);
+    let output = call("--version");
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output).starts_with("runu version "), "{output:?}");
 }
 
 #[test]

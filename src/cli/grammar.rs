@@ -29,6 +29,9 @@ pub struct Level {
     interspersed: bool,
 }
 
+/// Every level has it.
+const HELP: Flag = Flag(&["help", "h"], Switch);
+
 /// The flags before the verb.
 pub const GLOBAL: Level = Level {
     flags: &[
@@ -39,7 +42,7 @@ pub const GLOBAL: Level = Level {
         Flag(&["criu"], Value),
         Flag(&["systemd-cgroup"], Switch),
         Flag(&["rootless"], Value),
-        Flag(&["help", "h"], Switch),
+        HELP,
         Flag(&["version", "v"], Switch),
     ],
     interspersed: false,
@@ -58,6 +61,7 @@ const CREATE: Level = Level {
         Flag(&["detach", "d"], Switch),
         Flag(&["keep"], Switch),
         Flag(&["no-subreaper"], Switch),
+        HELP,
     ],
     interspersed: true,
 };
@@ -81,6 +85,7 @@ const EXEC: Level = Level {
         Flag(&["preserve-fds"], Value),
         Flag(&["cgroup"], Value),
         Flag(&["ignore-paused"], Switch),
+        HELP,
     ],
     interspersed: false,
 };
@@ -126,17 +131,22 @@ const VALUED: Level = Level {
         Flag(&["pids-limit"], Value),
         Flag(&["l3-cache-schema"], Value),
         Flag(&["mem-bw-schema"], Value),
+        HELP,
     ],
     interspersed: true,
 };
 
 /// `ps` and `list` spell `-f` as a format, and `ps` hands on what follows the ID.
 const PS: Level = Level {
-    flags: &[Flag(&["format", "f"], Value)],
+    flags: &[Flag(&["format", "f"], Value), HELP],
     interspersed: false,
 };
 const LIST: Level = Level {
-    flags: &[Flag(&["format", "f"], Value), Flag(&["quiet", "q"], Switch)],
+    flags: &[
+        Flag(&["format", "f"], Value),
+        Flag(&["quiet", "q"], Switch),
+        HELP,
+    ],
     interspersed: true,
 };
 

@@ -131,6 +131,13 @@ impl Invocation {
             command,
         }
     }
+
+    /// Whether the program was called by runc's name, as where it is installed in
+    /// runc's place: then it also presents itself as runc.
+    pub fn in_runcs_name(&self) -> bool {
+        let name = self.argv.first().map(Path::new).and_then(Path::file_name);
+        name == Some(OsStr::new("runc"))
+    }
 }
 
 fn command(global: &Parsed) -> Command {
@@ -144,6 +151,10 @@ fn command(global: &Parsed) -> Command {
         return Command::Own(own::Command::Help);
     }
     let verb = verb.to_string_lossy();
+    let of_another = |arg: &OsString| !own::is_own(&arg.to_string_lossy());
+    if verb == "help" && args.first().is_some_and(of_another) {
+        return Command::Delegate;
+    }
     if own::is_own(&verb) {
         return Command::Own(own::parse(&global.positionals));
     }
@@ -154,6 +165,9 @@ fn command(global: &Parsed) -> Command {
         return Command::Delegate;
     };
     let parsed = grammar::parse(&level, args);
+    if parsed.switch("help") {
+        return Command::Delegate;
+    }
     match &*verb {
         "list" => Command::List {
             format: format(&parsed),
@@ -272,14 +286,36 @@ mod tests {
     }
 
     #[test]
+    fn runcs_name_is_the_last_part_of_the_path() {
+        for (line, is) in [
+            ("runc", true),
+            ("/usr/bin/runc -v", true),
+            ("runu runc", false),
+            ("/runc/runu", false),
+        ] {
+            assert_eq!(parse(line).in_runcs_name(), is, "{line}");
+        }
+        assert!(!Invocation::parse(Vec::new()).in_runcs_name());
+    }
+
+    #[test]
     fn what_is_not_understood_is_runcs() {
         for line in [
             "runu spec",
             "runu features x",
             "runu create",
             "runu frobnicate c",
+            "runu create -b b c -h",
+            "runu kill --help c",
+            "runu list -h",
+            "runu help create",
         ] {
             assert!(matches!(parse(line).command, Command::Delegate), "{line}");
+        }
+        // Their own flags begin after the ID.
+        for line in ["runu exec c ls -h", "runu ps c -h"] {
+            let command = parse(line).command;
+            assert!(matches!(command, Command::OnContainer { .. }), "{line}");
         }
     }
 }
