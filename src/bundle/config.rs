@@ -3,7 +3,8 @@
 //! `oci_spec::runtime::Spec` is the whole of it, and is what the container
 //! around a unikernel is built from. Here a smaller view serves: a value that
 //! this build's `Spec` does not know (a capability, a namespace of next year's
-//! kernel) must not keep an ordinary container from runc.
+//! kernel) must not keep an ordinary container from runc. For the same reason a
+//! `null` is what Go makes of it: nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,9 +15,8 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    #[serde(default)]
-    pub oci_version: String,
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub oci_version: Option<String>,
+    pub annotations: Option<BTreeMap<String, Option<String>>>,
     pub root: Option<Root>,
     pub process: Option<Process>,
     pub linux: Option<Linux>,
@@ -33,8 +33,6 @@ pub struct Root {
 #[derive(Debug, Deserialize)]
 pub struct Process {
     pub args: Option<Vec<String>>,
-    #[serde(default)]
-    pub terminal: bool,
 }
 
 /// `linux`.
@@ -59,7 +57,14 @@ pub struct Memory {
 impl Config {
     /// An annotation's value.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
+        self.annotations.as_ref()?.get(key)?.as_deref()
+    }
+
+    /// All annotations that have a value.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let all = self.annotations.iter().flatten();
+        all.filter_map(|(key, value)| Some((key.clone(), value.clone()?)))
+            .collect()
     }
 
     /// `process.args`, empty where there are none.

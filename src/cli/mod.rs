@@ -49,6 +49,9 @@ pub enum Command {
     Own(own::Command),
     /// `--version`.
     Version,
+    /// `create` or `run` with a flag that is not known here: it may name another
+    /// bundle or configuration than the one that would be looked at.
+    UnknownFlag { verb: String, flag: String },
     /// Anything else is runc's.
     Delegate,
 }
@@ -173,6 +176,10 @@ fn command(global: &Parsed) -> Command {
             format: format(&parsed),
             quiet: parsed.switch("quiet"),
         },
+        "create" | "run" if !parsed.unknown.is_empty() => Command::UnknownFlag {
+            verb: verb.into_owned(),
+            flag: parsed.unknown[0].to_string_lossy().into_owned(),
+        },
         "create" | "run" => match create(&verb, &parsed) {
             Some(create) => Command::Create(create),
             None => Command::Delegate,
@@ -283,6 +290,21 @@ mod tests {
             panic!()
         };
         assert!(matches!(verb, Verb::Kill { signal, all: false } if signal == "SIGTERM"));
+    }
+
+    #[test]
+    fn a_flag_that_may_name_another_configuration_is_not_passed_on() {
+        for line in [
+            "runu create -f x c",
+            "runu create --config=x c",
+            "runu run --bundle b -z c",
+        ] {
+            let command = parse(line).command;
+            assert!(
+                matches!(command, Command::UnknownFlag { .. }),
+                "{line}: {command:?}"
+            );
+        }
     }
 
     #[test]

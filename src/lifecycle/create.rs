@@ -100,11 +100,11 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
     let config = &request.bundle.config;
     Record {
         version: Record::VERSION,
-        oci_version: config.oci_version.clone(),
+        oci_version: config.oci_version.clone().unwrap_or_default(),
         id: request.args.id.clone(),
         bundle: request.bundle.path.clone(),
         rootfs: request.bundle.rootfs_path().unwrap_or_default(),
-        annotations: config.annotations.clone().unwrap_or_default(),
+        annotations: config.annotations(),
         created: OffsetDateTime::now_utc()
             .format(&Rfc3339)
             .unwrap_or_default(),
