@@ -70,19 +70,11 @@ fn write<T: ByteValued>(memory: &GuestMemory, gpa: u64, value: T) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmm::boot::Placed;
+    use crate::vmm::boot::testing::small_machine;
 
     #[test]
     fn the_start_information_names_the_map_the_module_and_the_command_line() {
-        let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
-        let boot = BootData {
-            memory: 4 << 20,
-            cmdline_size: 1,
-            initrd: Some(Placed {
-                gpa: 0x3f_0000,
-                size: 0x123,
-            }),
-        };
+        let (memory, boot) = small_machine();
         let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
         assert_eq!((entry.mode, entry.rbx), (Mode::Protected32, BOOT_INFO));
         let info: hvm_start_info = memory.read_obj(GuestAddress(entry.rbx)).unwrap();

@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::io::Write;
 
+use super::{BootData, Placed};
+use crate::vmm::memory::{self, GuestMemory};
+
 /// A small ELF file, whose every number a test can spoil.
 #[derive(Debug, Clone)]
 pub struct ElfFile {
@@ -192,4 +195,19 @@ impl Random {
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
+}
+
+/// 4 MiB of memory, and what a kernel is told of it: an empty command line, and an
+/// initrd of 0x123 bytes at 0x3f0000.
+pub(super) fn small_machine() -> (GuestMemory, BootData) {
+    let size = 4 << 20;
+    let boot = BootData {
+        memory: size,
+        cmdline_size: 1,
+        initrd: Some(Placed {
+            gpa: 0x3f_0000,
+            size: 0x123,
+        }),
+    };
+    (memory::allocate(size).unwrap(), boot)
 }

@@ -89,19 +89,11 @@ fn bytes(words: &[u32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmm::boot::Placed;
+    use crate::vmm::boot::testing::small_machine;
 
     #[test]
     fn the_information_names_the_map_the_module_and_the_command_line() {
-        let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
-        let boot = BootData {
-            memory: 4 << 20,
-            cmdline_size: 1,
-            initrd: Some(Placed {
-                gpa: 0x3f_0000,
-                size: 0x123,
-            }),
-        };
+        let (memory, boot) = small_machine();
         let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
         assert_eq!((entry.rax, entry.rbx), (0x2bad_b002, BOOT_INFO));
         let word = |gpa: u64| memory.read_obj::<u32>(GuestAddress(gpa)).unwrap();
