@@ -40,6 +40,12 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Reads the configuration, and takes the defaults where it is broken: that must not keep
+    /// a container from being stopped, or a caller from starting.
+    pub fn load_or_default() -> Self {
+        Self::load().unwrap_or_default()
+    }
+
     /// Reads the configuration; no file at the usual place means the defaults.
     ///
     /// # Errors

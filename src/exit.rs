@@ -18,6 +18,14 @@ use crate::cli::Globals;
 /// once and holds 64 KiB.
 const MOST: usize = 4096;
 
+/// This moment as RFC 3339 writes it.
+pub fn now() -> String {
+    // Only years past 9999 cannot be written so.
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}
+
 /// Prints a line on stdout. Unlike println!, does not panic where nobody reads it:
 /// `runu list | head -1` is no fault.
 pub fn say(line: &str) {
@@ -54,9 +62,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Appends the error to the file that `--log` names.
 fn log(globals: &Globals, message: &str) {
     let Some(path) = &globals.log else { return };
-    let now = OffsetDateTime::now_utc()
-        .format(&Rfc3339)
-        .unwrap_or_default();
+    let now = now();
     let line = if globals.log_json {
         json!({ "level": "error", "msg": message, "time": now }).to_string()
     } else {

@@ -79,14 +79,13 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
             lifecycle::answer(&store(), id, verb)
         }
         Command::List { format, quiet } => list(call, &store(), *format, *quiet),
-        // A broken configuration must not keep a caller from starting.
         Command::Features => {
-            features::print(&Config::load().unwrap_or_default()).map(|()| ExitCode::SUCCESS)
+            features::print(&Config::load_or_default()).map(|()| ExitCode::SUCCESS)
         }
         Command::Own(own::Command::Explain(args)) => explain::explain(args),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) | Command::Version if presents_runc(call) => {
-            delegate(&Config::load().unwrap_or_default(), call)
+            delegate(&Config::load_or_default(), call)
         }
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
@@ -94,9 +93,8 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
             "flag provided but not defined: {flag}: runu cannot tell what {verb} would run with it"
         )),
         Command::Version => Ok(print(&version())),
-        // A broken configuration must not keep a container from being stopped.
         Command::OnContainer { .. } | Command::Delegate => {
-            delegate(&Config::load().unwrap_or_default(), call)
+            delegate(&Config::load_or_default(), call)
         }
     }
 }
@@ -138,7 +136,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
 
 /// `list`: runc's own where runu has none, else both in one table.
 fn list(call: &Invocation, store: &Store, format: Format, quiet: bool) -> Result<ExitCode> {
-    let config = Config::load().unwrap_or_default();
+    let config = Config::load_or_default();
     let mut rows = lifecycle::rows(store);
     if rows.is_empty() {
         return delegate(&config, call);
@@ -167,7 +165,7 @@ fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
 /// Whether who asks for runc's name and version gets runc's own: callers look for
 /// the words "runc version". Without a delegate runu speaks for itself.
 fn presents_runc(call: &Invocation) -> bool {
-    call.in_runcs_name() && runc::find(&Config::load().unwrap_or_default()).is_ok()
+    call.in_runcs_name() && runc::find(&Config::load_or_default()).is_ok()
 }
 
 fn print(text: &str) -> ExitCode {

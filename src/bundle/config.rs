@@ -60,11 +60,10 @@ impl Config {
         self.annotations.as_ref()?.get(key)?.as_deref()
     }
 
-    /// All annotations that have a value.
-    pub fn annotations(&self) -> BTreeMap<String, String> {
+    /// All annotations that have a value, by key.
+    pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.annotations.iter().flatten();
-        all.filter_map(|(key, value)| Some((key.clone(), value.clone()?)))
-            .collect()
+        all.filter_map(|(key, value)| Some((key.as_str(), value.as_deref()?)))
     }
 
     /// `process.args`, empty where there are none.

@@ -4,7 +4,6 @@
 //! for a neighbour: what is wrong here is noted as a [`Fault`], and the policy
 //! says whom it stops.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -53,13 +52,13 @@ pub struct Annotations {
 impl Annotations {
     /// Reads the annotations for the container that the pod calls `container`
     /// (`None` where no pod is known).
-    pub fn read(all: &BTreeMap<String, String>, container: Option<&str>) -> Self {
+    pub fn read<'a>(
+        all: impl Iterator<Item = (&'a str, &'a str)>,
+        container: Option<&str>,
+    ) -> Self {
         let mut found = Self::default();
         let mut pod_mode = None;
-        let own = all
-            .range(PREFIX.to_owned()..)
-            .take_while(|(key, _)| key.starts_with(PREFIX));
-        for (key, value) in own {
+        for (key, value) in all.filter(|(key, _)| key.starts_with(PREFIX)) {
             match &key[PREFIX.len()..] {
                 "mode" => pod_mode = found.mode_choice(key, value),
                 "kernel" => found.kernel = found.path(key, value),
@@ -69,7 +68,7 @@ impl Annotations {
                     Ok(bytes) => found.memory = Some(bytes),
                     Err(why) => {
                         found.faults.push(Fault::Memory {
-                            key: key.clone(),
+                            key: key.to_owned(),
                             value: cut(value),
                             why,
                         });
@@ -161,11 +160,7 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)], container: Option<&str>) -> Annotations {
-        let all = pairs
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect();
-        Annotations::read(&all, container)
+        Annotations::read(pairs.iter().copied(), container)
     }
 
     #[test]

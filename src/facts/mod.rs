@@ -47,7 +47,7 @@ impl Facts {
     pub fn gather(bundle: &Bundle) -> Result<(Self, Files), bundle::Error> {
         let config = &bundle.config;
         let container = Container::read(config);
-        let annotations = Annotations::read(&config.annotations(), container.name.as_deref());
+        let annotations = Annotations::read(config.annotations(), container.name.as_deref());
         let mut files = Files::default();
         let (mut kernel, mut initrd) = (None, None);
         // A sandbox is runc's whatever it holds: its rootfs is not looked at.

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::unistd::Pid;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::cgroup::Cgroup;
 use super::faults::{self, Faults};
@@ -19,6 +17,7 @@ use super::store::{Entry, Record, Store, write_whole};
 use super::{Error, Unikernel, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
+use crate::exit;
 use crate::facts;
 use crate::plan::Plan;
 use crate::vmm::{Files, MachineConfig};
@@ -42,11 +41,10 @@ pub struct Request<'a> {
 pub fn create(request: Request) -> Result<Unikernel, Error> {
     let kvm = open_kvm()?;
     let id = &request.args.id;
-    let root = request.globals.root.clone().unwrap_or_else(runc_root);
-    if root.join(id).exists() {
+    let store = Store::of(request.globals.root.as_deref());
+    if store.runc_holds(id) {
         return Err(Error::Exists { id: id.clone() });
     }
-    let store = Store::of(request.globals.root.as_deref());
     let (entry, lock) = store.claim(id)?;
     make(&request, &entry, kvm, &lock)
         .map(|record| Unikernel {
@@ -88,14 +86,6 @@ fn open_kvm() -> Result<File, Error> {
     opened.map_err(|source| Error::NoKvm { source })
 }
 
-/// runc's default root, where it may hold the same ID.
-fn runc_root() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(dir) if !nix::unistd::geteuid().is_root() => Path::new(&dir).join("runc"),
-        _ => PathBuf::from("/run/runc"),
-    }
-}
-
 fn record(request: &Request, cgroups_path: PathBuf) -> Record {
     let config = &request.bundle.config;
     Record {
@@ -104,10 +94,11 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
         id: request.args.id.clone(),
         bundle: request.bundle.path.clone(),
         rootfs: request.bundle.rootfs_path().unwrap_or_default(),
-        annotations: config.annotations(),
-        created: OffsetDateTime::now_utc()
-            .format(&Rfc3339)
-            .unwrap_or_default(),
+        annotations: config
+            .annotations()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        created: exit::now(),
         cgroups_path,
         systemd_cgroup: request.globals.systemd_cgroup,
         rule: request.rule.clone(),

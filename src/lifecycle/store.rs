@@ -21,13 +21,12 @@ use crate::plan::Plan;
 
 const RECORD: &str = "record.json";
 
-/// The version of the record's format.
-const VERSION: u32 = 1;
-
 /// The containers of one caller's root.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// The folder of runc's own state.
+    root: PathBuf,
 }
 
 /// The folder of one container.
@@ -59,8 +58,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// The version that this program writes.
-    pub const VERSION: u32 = VERSION;
+    /// The version of the format that this program reads and writes.
+    pub const VERSION: u32 = 1;
 }
 
 impl Store {
@@ -74,7 +73,13 @@ impl Store {
         let root = root.map_or_else(|| base.join("runc"), Path::to_owned);
         Self {
             folder: base.join("runu").join(file_name(&root)),
+            root,
         }
+    }
+
+    /// Whether runc has a container of this ID.
+    pub fn runc_holds(&self, id: &str) -> bool {
+        self.root.join(id).exists()
     }
 
     /// Whether the container is runu's. One stat(2): the way to runc passes here.
@@ -177,7 +182,7 @@ impl Entry {
             Ok(record) => record,
             Err(why) => return Err(Error::Spoilt { path, why }),
         };
-        if record.version != VERSION {
+        if record.version != Record::VERSION {
             return Err(Error::RecordVersion {
                 path,
                 found: record.version,
@@ -262,6 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store {
             folder: dir.path().join("root"),
+            root: dir.path().join("runc"),
         };
         let (entry, _lock) = store.claim("c").unwrap();
         assert!(store.holds("c") && !store.holds("../root/c"));
