@@ -74,7 +74,7 @@ pub fn run(argv: Vec<OsString>) -> ExitCode {
 fn dispatch(call: &Invocation) -> Result<ExitCode> {
     let store = || Store::of(call.globals.root.as_deref());
     match &call.command {
-        Command::Create(args) => create(call, args),
+        Command::Create(args) | Command::Restore(args) => create(call, args),
         Command::OnContainer { id, verb } if store().holds(id) => {
             lifecycle::answer(&store(), id, verb)
         }
@@ -99,7 +99,7 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
     }
 }
 
-/// `create` and `run`: looks at the bundle, decides, and goes one of three ways.
+/// `create`, `run` and `restore`: looks at the bundle, decides, and goes one of three ways.
 fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
     let config = Config::load()?;
     let bundle = Bundle::open(&args.bundle)?;
@@ -114,6 +114,12 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
         }
         Outcome::Container => delegate(&config, call),
         Outcome::Deny => Err(anyhow!("{}", decision.reason)),
+        Outcome::Unikernel(_) if matches!(call.command, Command::Restore(_)) => {
+            Err(lifecycle::Error::Restore {
+                id: args.id.clone(),
+            }
+            .into())
+        }
         Outcome::Unikernel(plan) => {
             let globals = &call.globals;
             let request = Request {

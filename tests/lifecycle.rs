@@ -56,7 +56,7 @@ fn from_create_to_delete() {
     refused(
         &program,
         &["checkpoint", "life"],
-        "checkpoint is not supported",
+        "cannot checkpoint container life",
     );
     assert_eq!(
         program.ok(&["ps", "--format", "json", "life"]).trim(),

@@ -66,6 +66,31 @@ const CREATE: Level = Level {
     interspersed: true,
 };
 
+const RESTORE: Level = Level {
+    flags: &[
+        Flag(&["bundle", "b"], Value),
+        Flag(&["console-socket"], Value),
+        Flag(&["pid-file"], Value),
+        Flag(&["no-pivot"], Switch),
+        Flag(&["detach", "d"], Switch),
+        Flag(&["no-subreaper"], Switch),
+        Flag(&["image-path"], Value),
+        Flag(&["work-path"], Value),
+        Flag(&["tcp-established"], Switch),
+        Flag(&["ext-unix-sk"], Switch),
+        Flag(&["shell-job"], Switch),
+        Flag(&["file-locks"], Switch),
+        Flag(&["manage-cgroups-mode"], Value),
+        Flag(&["empty-ns"], Value),
+        Flag(&["auto-dedup"], Switch),
+        Flag(&["lazy-pages"], Switch),
+        Flag(&["lsm-profile"], Value),
+        Flag(&["lsm-mount-context"], Value),
+        HELP,
+    ],
+    interspersed: true,
+};
+
 const EXEC: Level = Level {
     flags: &[
         Flag(&["console-socket"], Value),
@@ -101,18 +126,13 @@ const VALUED: Level = Level {
         Flag(&["stats"], Switch),
         Flag(&["interval"], Value),
         Flag(&["resources", "r"], Value),
-        Flag(&["bundle", "b"], Value),
         Flag(&["image-path"], Value),
         Flag(&["work-path"], Value),
         Flag(&["parent-path"], Value),
-        Flag(&["console-socket"], Value),
-        Flag(&["pid-file"], Value),
         Flag(&["page-server"], Value),
         Flag(&["manage-cgroups-mode"], Value),
         Flag(&["empty-ns"], Value),
         Flag(&["status-fd"], Value),
-        Flag(&["lsm-profile"], Value),
-        Flag(&["lsm-mount-context"], Value),
         Flag(&["blkio-weight"], Value),
         Flag(&["cpu-period"], Value),
         Flag(&["cpu-quota"], Value),
@@ -155,11 +175,12 @@ const LIST: Level = Level {
 pub fn level(verb: &str) -> Option<Level> {
     Some(match verb {
         "create" | "run" => CREATE,
+        "restore" => RESTORE,
         "exec" => EXEC,
         "ps" => PS,
         "list" => LIST,
         "start" | "state" | "kill" | "delete" | "pause" | "resume" | "events" | "update"
-        | "checkpoint" | "restore" => VALUED,
+        | "checkpoint" => VALUED,
         _ => return None,
     })
 }

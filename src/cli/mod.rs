@@ -39,6 +39,8 @@ pub struct Globals {
 pub enum Command {
     /// `create` and `run`: the bundle is looked at.
     Create(Create),
+    /// `restore`: likewise, but only runc has checkpoints.
+    Restore(Create),
     /// A verb on a container that exists already: whoever made it answers.
     OnContainer { id: String, verb: Verb },
     /// `list`: runc's and runu's containers together.
@@ -49,14 +51,14 @@ pub enum Command {
     Own(own::Command),
     /// `--version`.
     Version,
-    /// `create` or `run` with a flag that is not known here: it may name another
+    /// One of these with a flag that is not known here: it may name another
     /// bundle or configuration than the one that would be looked at.
     UnknownFlag { verb: String, flag: String },
     /// Anything else is runc's.
     Delegate,
 }
 
-/// The arguments of `create` and `run`.
+/// The arguments of `create`, `run` and `restore`.
 #[derive(Debug)]
 pub struct Create {
     pub id: String,
@@ -64,7 +66,7 @@ pub struct Create {
     pub console_socket: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub no_pivot: bool,
-    /// `None` for `create`.
+    /// `None` for the others.
     pub run: Option<Run>,
 }
 
@@ -96,8 +98,17 @@ pub enum Verb {
     /// A foreground or detached command inside: a unikernel has none.
     Exec,
     Update(Update),
-    /// `events`, `checkpoint`, `restore`.
-    Other(String),
+    Events(Events),
+    Checkpoint,
+}
+
+/// The arguments of `events`.
+#[derive(Debug)]
+pub struct Events {
+    /// `--stats`: once.
+    pub stats: bool,
+    /// `--interval`: a length of time as Go writes it.
+    pub interval: String,
 }
 
 /// The arguments of `update`.
@@ -176,19 +187,14 @@ fn command(global: &Parsed) -> Command {
             format: format(&parsed),
             quiet: parsed.switch("quiet"),
         },
-        "create" | "run" if !parsed.unknown.is_empty() => Command::UnknownFlag {
+        "create" | "run" | "restore" if !parsed.unknown.is_empty() => Command::UnknownFlag {
             verb: verb.into_owned(),
             flag: parsed.unknown[0].to_string_lossy().into_owned(),
         },
-        "create" | "run" => match create(&verb, &parsed) {
-            Some(create) => Command::Create(create),
-            None => Command::Delegate,
-        },
+        "create" | "run" => create(&verb, &parsed).map_or(Command::Delegate, Command::Create),
+        "restore" => create(&verb, &parsed).map_or(Command::Delegate, Command::Restore),
         _ => match parsed.positionals.first().and_then(|id| id.to_str()) {
-            Some(id) => Command::OnContainer {
-                id: id.to_owned(),
-                verb: on_container(&verb, &parsed),
-            },
+            Some(id) => on_container(&verb, id, &parsed),
             None => Command::Delegate,
         },
     }
@@ -213,13 +219,13 @@ fn create(verb: &str, parsed: &Parsed) -> Option<Create> {
     })
 }
 
-fn on_container(verb: &str, parsed: &Parsed) -> Verb {
+fn on_container(verb: &str, id: &str, parsed: &Parsed) -> Command {
     let rest = || {
         parsed.positionals[1..]
             .iter()
             .map(|s| s.to_string_lossy().into_owned())
     };
-    match verb {
+    let verb = match verb {
         "start" => Verb::Start,
         "state" => Verb::State,
         "kill" => Verb::Kill {
@@ -240,7 +246,18 @@ fn on_container(verb: &str, parsed: &Parsed) -> Verb {
             resources: path(parsed, "resources"),
             settings: parsed.settings(),
         }),
-        other => Verb::Other(other.to_owned()),
+        "events" => Verb::Events(Events {
+            stats: parsed.switch("stats"),
+            interval: parsed
+                .value("interval")
+                .map_or("5s".into(), |text| text.to_string_lossy().into_owned()),
+        }),
+        "checkpoint" => Verb::Checkpoint,
+        _ => return Command::Delegate,
+    };
+    Command::OnContainer {
+        id: id.to_owned(),
+        verb,
     }
 }
 
@@ -298,6 +315,7 @@ mod tests {
             "runu create -f x c",
             "runu create --config=x c",
             "runu run --bundle b -z c",
+            "runu restore --spec x c",
         ] {
             let command = parse(line).command;
             assert!(

@@ -66,8 +66,14 @@ pub enum Error {
         "cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
     )]
     Exec { id: String },
-    #[error("{verb} is not supported for unikernel {id}")]
-    Unsupported { verb: String, id: String },
+    #[error(
+        "cannot checkpoint container {id}: it is a unikernel, and CRIU saves processes, not virtual machines; delete it and create it anew"
+    )]
+    Checkpoint { id: String },
+    #[error(
+        "cannot restore container {id}: its bundle is a unikernel's, and there are no checkpoints of unikernels; use create"
+    )]
+    Restore { id: String },
 }
 
 impl Error {

@@ -7,9 +7,10 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::hierarchy::Hierarchy;
 use super::process::Process;
 
 /// How long a freezer may take to report that all is frozen, before its word is
@@ -69,14 +70,9 @@ pub fn is_frozen(process: Process) -> bool {
 impl Freezer {
     /// The freezer of the process's cgroup: of the v1 hierarchy where there is one.
     fn of(process: Process) -> io::Result<Self> {
-        let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid))?;
-        let path = |marker: &str| {
-            let line = cgroups.lines().find_map(|line| line.split_once(marker));
-            line.map(|(_, path)| path.trim_start_matches('/').to_owned())
-        };
-        let top = Path::new("/sys/fs/cgroup");
-        if let Some(path) = path(":freezer:") {
-            let state = top.join("freezer").join(path).join("freezer.state");
+        let hierarchy = Hierarchy::of(process)?;
+        if let Some(folder) = hierarchy.v1("freezer") {
+            let state = folder.join("freezer.state");
             return Ok(Self {
                 control: state.clone(),
                 freeze: "FROZEN",
@@ -84,7 +80,7 @@ impl Freezer {
                 report: (state, "FROZEN"),
             });
         }
-        let folder = top.join(path("0::").unwrap_or_default());
+        let folder = hierarchy.v2();
         Ok(Self {
             control: folder.join("cgroup.freeze"),
             freeze: "1",

@@ -5,8 +5,10 @@ mod cgroup;
 mod create;
 mod delete;
 mod error;
+mod events;
 mod faults;
 mod freezer;
+mod hierarchy;
 mod hook;
 mod kill;
 mod list;
@@ -20,6 +22,7 @@ mod seal;
 mod snapshot;
 mod start;
 mod state;
+mod stats;
 mod store;
 mod unikernel;
 mod update;
@@ -66,13 +69,8 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
         Verb::Update(args) => update::update(&unikernel()?, args)?,
         Verb::Exec => return Err(Error::Exec { id: id.to_owned() }.into()),
-        Verb::Other(verb) => {
-            return Err(Error::Unsupported {
-                verb: verb.clone(),
-                id: id.to_owned(),
-            }
-            .into());
-        }
+        Verb::Events(args) => events::events(&unikernel()?, args)?,
+        Verb::Checkpoint => return Err(Error::Checkpoint { id: id.to_owned() }.into()),
     }
     Ok(ExitCode::SUCCESS)
 }

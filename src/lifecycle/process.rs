@@ -1,10 +1,13 @@
 //! A process that is told apart from a later one with the same pid.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::PidfdFlags;
 use serde::{Deserialize, Serialize};
 
 /// A pid and when the process began: together they name one process until the
@@ -43,6 +46,21 @@ impl Process {
         // Signal numbers past those that nix names (real-time ones) are passed as they are.
         // SAFETY: kill(2) takes two integers and touches no memory.
         Errno::result(unsafe { nix::libc::kill(self.pid, signal) }).map(drop)
+    }
+
+    /// A descriptor that poll(2) finds readable when the whole process has ended
+    /// (pidfd_open(2)).
+    ///
+    /// # Errors
+    /// That system call's; `ESRCH` where the process is no more.
+    pub fn end_descriptor(&self) -> io::Result<OwnedFd> {
+        let pid = rustix::process::Pid::from_raw(self.pid).ok_or(Errno::ESRCH)?;
+        let descriptor = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        // Asked afterwards: the descriptor holds on to the one that had the pid.
+        match self.is_alive() {
+            true => Ok(descriptor),
+            false => Err(Errno::ESRCH.into()),
+        }
     }
 
     /// Ends it with SIGKILL and waits until it is gone or a zombie; gives false

@@ -1,0 +1,60 @@
+//! Where a process's cgroup lies in the file system, by controller.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::process::Process;
+
+/// Where cgroups are mounted: v2 itself, or a folder for each v1 hierarchy.
+const TOP: &str = "/sys/fs/cgroup";
+
+/// The cgroups of one process.
+///
+/// Source: cgroups(7), "/proc/pid/cgroup": lines `ID:CONTROLLERS:PATH`; v2's is `0::PATH`.
+pub struct Hierarchy(String);
+
+impl Hierarchy {
+    /// The cgroups that the process is in now.
+    ///
+    /// # Errors
+    /// Those of reading /proc: the process may be gone.
+    pub fn of(process: Process) -> io::Result<Self> {
+        fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).map(Self)
+    }
+
+    /// The folder that has a controller's files under cgroups v1; `None` where the
+    /// controller is v2's.
+    pub fn v1(&self, controller: &str) -> Option<PathBuf> {
+        let path = self.path(|controllers| controllers.split(',').any(|one| one == controller))?;
+        Some(Path::new(TOP).join(controller).join(path))
+    }
+
+    /// The folder under cgroups v2.
+    pub fn v2(&self) -> PathBuf {
+        Path::new(TOP).join(self.path(str::is_empty).unwrap_or_default())
+    }
+
+    fn path(&self, is_wanted: impl Fn(&str) -> bool) -> Option<&str> {
+        self.0.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            is_wanted(controllers).then(|| path.trim_start_matches('/'))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_by_controller() {
+        let hybrid =
+            Hierarchy("4:cpu,cpuacct:/a\n3:memory:/b:c\n1:name=systemd:/s\n0::/u\n".into());
+        let folder = |controller| hybrid.v1(controller).unwrap();
+        assert_eq!(folder("cpuacct"), Path::new("/sys/fs/cgroup/cpuacct/a"));
+        assert_eq!(folder("memory"), Path::new("/sys/fs/cgroup/memory/b:c"));
+        assert_eq!(hybrid.v1("pids"), None);
+        assert_eq!(hybrid.v2(), Path::new("/sys/fs/cgroup/u"));
+    }
+}
