@@ -26,7 +26,10 @@ pub enum Error {
     },
     #[error("state of the container, {}: {source}", path.display())]
     Store { path: PathBuf, source: io::Error },
-    #[error("{} is of version {found}, this runu knows version 1", path.display())]
+    #[error(
+        "{} is of version {found}, this runu knows version 1: use the runu that made the container, or `delete --force`",
+        path.display()
+    )]
     RecordVersion { path: PathBuf, found: u32 },
     #[error(
         "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"

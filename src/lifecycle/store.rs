@@ -57,8 +57,16 @@ pub struct Record {
     pub process: Option<Process>,
 }
 
+/// The field that a record of any version has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 impl Record {
-    /// The version of the format that this program reads and writes.
+    /// The version of the format that this program reads and writes. Another field is
+    /// another version, and a program reads all those before its own: unikernels outlive
+    /// an upgrade. `fixtures/records` has one of each.
     pub const VERSION: u32 = 1;
 }
 
@@ -178,16 +186,19 @@ impl Entry {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::store(&path, e)),
         };
-        let record: Record = match serde_json::from_slice(&text) {
-            Ok(record) => record,
-            Err(why) => return Err(Error::Spoilt { path, why }),
+        let spoilt = |why| Error::Spoilt {
+            path: path.clone(),
+            why,
         };
-        if record.version != Record::VERSION {
+        // First: a record of another version has other fields.
+        let Version { version } = serde_json::from_slice(&text).map_err(spoilt)?;
+        if version != Record::VERSION {
             return Err(Error::RecordVersion {
                 path,
-                found: record.version,
+                found: version,
             });
         }
+        let record = serde_json::from_slice(&text).map_err(spoilt)?;
         Ok(Some(record))
     }
 

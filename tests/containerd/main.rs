@@ -6,6 +6,7 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod limits;
 mod mixed;
 mod ordinary;
 mod unikernel;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The program with a state root of its own.
 pub struct Program {
     binary: PathBuf,
-    folder: TempDir,
+    folder: Rc<TempDir>,
 }
 
 /// What one call came to.
@@ -39,7 +40,15 @@ impl Program {
     pub fn of(binary: PathBuf) -> Self {
         Self {
             binary,
-            folder: tempfile::tempdir().unwrap(),
+            folder: Rc::new(tempfile::tempdir().unwrap()),
+        }
+    }
+
+    /// Another runtime with the same state root, as after one was put in the other's place.
+    pub fn replaced_by(&self, binary: PathBuf) -> Self {
+        Self {
+            binary,
+            folder: self.folder.clone(),
         }
     }
 

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 runu=${1:?usage: tests/machine/tests.sh RUNU [TEST]...}
 shift
 tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(vmm guests lifecycle robustness hooks run confinement console bad_input delegate)
+[ ${#tests[@]} -gt 0 ] || tests=(vmm guests lifecycle events upgrade robustness hooks run confinement console bad_input delegate)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/runu-tests.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -38,4 +38,5 @@ exit $failed
 EOF
 tests/machine.sh --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
-    fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles
+    fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
+    fixtures/records:/repository/fixtures/records

@@ -109,7 +109,22 @@ messages! {
     PodSandboxNetworkStatus { ip: String = "1" [string] }
 
     ContainerMetadata { name: String = "1" [string], attempt: u32 = "2" [uint32] }
-    LinuxContainerResources { memory_limit_in_bytes: i64 = "4" [int64] }
+    LinuxContainerResources {
+        memory_limit_in_bytes: i64 = "4" [int64],
+        oom_score_adj: i64 = "5" [int64],
+    }
+    UpdateContainerResourcesRequest {
+        container_id: String = "1" [string],
+        linux: Option<LinuxContainerResources> = "2" [message, optional],
+    }
+    ContainerStatsResponse { stats: Option<ContainerStats> = "1" [message, optional] }
+    ContainerStats {
+        cpu: Option<CpuUsage> = "2" [message, optional],
+        memory: Option<MemoryUsage> = "3" [message, optional],
+    }
+    CpuUsage { usage_core_nano_seconds: Option<UInt64Value> = "2" [message, optional] }
+    MemoryUsage { working_set_bytes: Option<UInt64Value> = "2" [message, optional] }
+    UInt64Value { value: u64 = "1" [uint64] }
     LinuxContainerConfig {
         resources: Option<LinuxContainerResources> = "1" [message, optional],
         security_context: Option<LinuxContainerSecurityContext> = "2" [message, optional],
