@@ -17,12 +17,15 @@ pub struct Config {
     /// Who runs ordinary containers: absolute paths or names, the first found
     /// serves.
     pub runtimes: Vec<PathBuf>,
+    /// The folder of the site's policy files.
+    pub policy: PathBuf,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             runtimes: vec!["runc".into(), "crun".into()],
+            policy: "/etc/runu/policy.d".into(),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | [`config`] | the node's configuration |
 //! | [`bundle`] | config.json, and files beneath a rootfs |
 //! | [`facts`] | what can be seen of a bundle; it judges nothing |
+//! | [`dispatch`] | from a bundle to a decision |
 //! | [`policy`] | rules, and the decision with its reason |
 //! | [`plan`] | facts turned into a machine's description |
 //! | [`guest`] | what a guest wants on its command line |
@@ -30,6 +31,7 @@
 pub mod bundle;
 pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod exit;
 pub mod explain;
 pub mod facts;
@@ -49,9 +51,10 @@ use anyhow::{Result, anyhow};
 use bundle::Bundle;
 use cli::{Command, Create, Format, Invocation, Verb, own};
 use config::Config;
-use facts::Facts;
+use dispatch::Judged;
+use facts::Wanted;
 use lifecycle::{Request, Store};
-use policy::{Outcome, Policy};
+use policy::Outcome;
 
 /// runc's exit code for an `exec` that could not be done.
 const EXEC_FAILED: u8 = 255;
@@ -103,8 +106,9 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
 fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
     let config = Config::load()?;
     let bundle = Bundle::open(&args.bundle)?;
-    let (facts, files) = Facts::gather(&bundle)?;
-    let decision = policy::decide(&Policy::default_rules()?, &facts);
+    let Judged {
+        decision, files, ..
+    } = dispatch::judge(&config, &bundle, Wanted::default())?;
     match decision.outcome {
         Outcome::Container if Store::of(call.globals.root.as_deref()).holds(&args.id) => {
             Err(lifecycle::Error::Exists {
@@ -126,7 +130,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 globals,
                 args,
                 bundle: &bundle,
-                rule: decision.rule,
+                rule: decision.rule.map(|rule| rule.name),
                 plan,
                 files,
             };

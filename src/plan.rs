@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Fault, State};
+use crate::facts::{Facts, Fault, Said, State};
 use crate::guest;
 use crate::vmm::{self, BootAbi, MIN_MEMORY};
 
@@ -44,8 +44,12 @@ impl Plan {
     /// # Errors
     /// The first fault that keeps this from running as a unikernel.
     pub fn make(facts: &Facts) -> Result<Self, Fault> {
-        if let Some(fault) = facts.annotations.faults.first() {
+        let wishes = &facts.wishes;
+        if let Some(fault) = wishes.faults.first() {
             return Err(fault.clone());
+        }
+        if let Some(Said { value, by }) = wishes.vcpus.clone().filter(|vcpus| vcpus.value > 1) {
+            return Err(Fault::Vcpus { by, asked: value });
         }
         let kernel = facts.kernel.as_ref().ok_or(Fault::NoKernel)?;
         let (abi, image) = match &kernel.state {
@@ -70,26 +74,34 @@ impl Plan {
             initrd: initrd.map(|i| i.path.clone()),
             memory,
             vcpus: 1,
-            cmdline: guest::command_line(facts.annotations.cmdline.as_deref(), &facts.args),
+            cmdline: guest::command_line(
+                wishes.cmdline.as_ref().map(|said| said.value.as_str()),
+                &facts.args,
+            ),
         })
     }
 }
 
 /// The guest's memory in bytes, and who gave it.
-fn memory(facts: &Facts) -> Result<(u64, &'static str), Fault> {
+fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
     let left = facts
         .memory_limit
         .map(|limit| (limit, limit.saturating_sub(overhead(limit))));
-    let (memory, from) = match (facts.annotations.memory, left) {
-        (Some(asked), Some((limit, left))) if asked > left => {
-            return Err(Fault::OverLimit { asked, limit, left });
+    let (memory, from) = match (facts.wishes.memory.clone(), left) {
+        (Some(Said { value, by }), Some((limit, left))) if value > left => {
+            return Err(Fault::OverLimit {
+                by,
+                asked: value,
+                limit,
+                left,
+            });
         }
-        (Some(asked), _) => (asked, "annotation runu.dev/memory"),
+        (Some(Said { value, by }), _) => (value, by.to_string()),
         (None, Some((_, left))) => (
             left,
-            "the container's memory limit, less the monitor's share,",
+            "the container's memory limit, less the monitor's share,".to_owned(),
         ),
-        (None, None) => (DEFAULT_MEMORY, "the default"),
+        (None, None) => (DEFAULT_MEMORY, "the default".to_owned()),
     };
     if memory < MIN_MEMORY {
         let why = format!("{} is the least", display(MIN_MEMORY));

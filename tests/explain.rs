@@ -31,7 +31,7 @@ fn explain(case: &str) -> String {
     let json = program.call(&["explain", "--bundle", path, "--format", "json"]);
     assert_eq!(text.code, json.code, "{case}");
 
-    let value: Value = serde_json::from_str(&json.stdout).expect("JSON on stdout");
+    let mut value: Value = serde_json::from_str(&json.stdout).expect("JSON on stdout");
     let keys: Vec<_> = value
         .as_object()
         .unwrap()
@@ -40,7 +40,7 @@ fn explain(case: &str) -> String {
         .collect();
     assert_eq!(
         keys,
-        ["decision", "facts", "plan", "reason", "rule"],
+        ["decision", "facts", "plan", "reason", "rule", "version"],
         "{case}"
     );
     assert_eq!(json.code, i32::from(value["decision"] == "deny"), "{case}");
@@ -49,9 +49,19 @@ fn explain(case: &str) -> String {
         value["decision"] == "unikernel",
         "{case}"
     );
+    // The host's is another on each.
+    assert!(value["facts"]["host"]["kvm"].is_boolean(), "{case}");
+    value["facts"].as_object_mut().unwrap().remove("host");
+    let story: Vec<_> = text
+        .stdout
+        .lines()
+        .filter(|line| !line.starts_with("host "))
+        .collect();
     let said = format!(
-        "exit {}\n{}\n{}{}",
-        text.code, text.stdout, json.stdout, json.stderr
+        "exit {}\n{}\n\n{value:#}\n{}",
+        text.code,
+        story.join("\n"),
+        json.stderr
     );
     said.replace(path, "[bundle]")
 }

@@ -20,6 +20,39 @@ pub struct Config {
     pub root: Option<Root>,
     pub process: Option<Process>,
     pub linux: Option<Linux>,
+    pub vm: Option<Vm>,
+}
+
+/// `vm` (runtime-spec, config-vm.md), without its hypervisor, which is runu.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vm {
+    pub kernel: Option<VmKernel>,
+    pub image: Option<VmImage>,
+    #[serde(alias = "hwconfig")]
+    pub hw_config: Option<HwConfig>,
+}
+
+/// `vm.kernel`. Go writes an empty path where there is none.
+#[derive(Debug, Deserialize)]
+pub struct VmKernel {
+    pub path: Option<String>,
+    pub parameters: Option<Vec<String>>,
+    pub initrd: Option<String>,
+}
+
+/// `vm.image`, likewise.
+#[derive(Debug, Deserialize)]
+pub struct VmImage {
+    pub path: Option<String>,
+}
+
+/// `vm.hwConfig`.
+#[derive(Debug, Deserialize)]
+pub struct HwConfig {
+    pub vcpus: Option<i64>,
+    /// Bytes.
+    pub memory: Option<i64>,
 }
 
 /// `root`.

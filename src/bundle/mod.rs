@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-pub use config::Config;
+pub use config::{Config, Vm};
 pub use rootfs::{FileError, Rootfs};
 
 /// The largest config.json that is read, in bytes. Kubernetes caps a pod's

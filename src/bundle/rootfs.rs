@@ -28,6 +28,10 @@ pub enum FileError {
     Loop,
     #[error("it is a {0}, not a regular file")]
     NotAFile(&'static str),
+    #[error("it is a symlink, where only a file is taken")]
+    Symlink,
+    #[error("it has more than {0} bytes")]
+    TooLarge(u64),
     #[error("{0}")]
     Io(String),
 }
@@ -47,9 +51,26 @@ impl Rootfs {
     /// [`FileError::Missing`] where there is nothing of that name, others where
     /// there is something that is not a regular file beneath the root.
     pub fn open_file(&self, name: &Path) -> Result<File, FileError> {
+        self.open_resolved(name, ResolveFlag::RESOLVE_IN_ROOT)
+    }
+
+    /// Opens a regular file as [`Rootfs::open_file`] does, but follows no symlink.
+    ///
+    /// # Errors
+    /// Also [`FileError::Symlink`].
+    pub fn open_plain_file(&self, name: &Path) -> Result<File, FileError> {
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        self.open_resolved(name, resolve)
+            .map_err(|error| match error {
+                FileError::Loop => FileError::Symlink,
+                other => other,
+            })
+    }
+
+    fn open_resolved(&self, name: &Path, resolve: ResolveFlag) -> Result<File, FileError> {
         // A FIFO must not hold us up; the check below refuses it.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let fd = match self.open_at(name, flags, ResolveFlag::RESOLVE_IN_ROOT) {
+        let fd = match self.open_at(name, flags, resolve) {
             Ok(fd) => fd,
             Err(Errno::ENOENT) => return Err(self.missing(name)),
             Err(Errno::ENOTDIR) => return Err(FileError::Missing),

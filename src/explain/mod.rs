@@ -9,17 +9,21 @@ use serde::Serialize;
 
 use crate::bundle::Bundle;
 use crate::cli::own::{self, ExplainFormat};
+use crate::config::Config;
+use crate::dispatch::{self, Judged};
 use crate::exit;
-use crate::facts::Facts;
+use crate::facts::{Facts, Wanted};
 use crate::plan::Plan;
-use crate::policy::{self, Decision, Outcome, Policy, Reason};
+use crate::policy::{Decision, Outcome, Reason, RuleId};
 
 /// What `runu explain --format json` prints.
 #[derive(Serialize)]
 struct Explanation<'a> {
+    /// Of this form: docs/dispatch.md has it.
+    version: u32,
     /// `container`, `unikernel` or `deny`.
     decision: &'static str,
-    rule: Option<&'a str>,
+    rule: Option<&'a RuleId>,
     reason: &'a Reason,
     facts: &'a Facts,
     /// Of a unikernel only.
@@ -34,8 +38,14 @@ struct Explanation<'a> {
 /// Where the bundle cannot be read.
 pub fn explain(args: &own::Explain) -> Result<ExitCode> {
     let bundle = Bundle::open(&args.bundle)?;
-    let (facts, _) = Facts::gather(&bundle)?;
-    let decision = policy::decide(&Policy::default_rules()?, &facts);
+    let everything = Wanted {
+        digest: true,
+        host: true,
+        annotations: false,
+    };
+    let Judged {
+        facts, decision, ..
+    } = dispatch::judge(&Config::load()?, &bundle, everything)?;
     match args.format {
         ExplainFormat::Json => exit::say(&json(&facts, &decision)?),
         ExplainFormat::Text => exit::say(text::render(&facts, &decision).trim_end()),
@@ -49,8 +59,9 @@ pub fn explain(args: &own::Explain) -> Result<ExitCode> {
 /// The decision as JSON, indented.
 fn json(facts: &Facts, decision: &Decision) -> serde_json::Result<String> {
     serde_json::to_string_pretty(&Explanation {
+        version: 1,
         decision: decision.outcome.name(),
-        rule: decision.rule.as_deref(),
+        rule: decision.rule.as_ref(),
         reason: &decision.reason,
         facts,
         plan: decision.outcome.plan(),

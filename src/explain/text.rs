@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Initrd, Kernel, State};
+use crate::facts::{Facts, Host, Initrd, Kernel, Said, State, Wishes};
 use crate::plan::Plan;
-use crate::policy::{Decision, Outcome};
+use crate::policy::{Decision, Outcome, RuleId};
 
 /// What was decided and why, what was seen, what would be booted.
 pub fn render(facts: &Facts, decision: &Decision) -> String {
@@ -15,26 +15,44 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
         let _ = writeln!(out, "{name:<10} {value}");
     };
     line("decision", decision.outcome.name().to_owned());
-    line(
-        "rule",
-        decision
-            .rule
-            .clone()
-            .unwrap_or_else(|| "none matched".to_owned()),
-    );
+    line("rule", rule(decision));
     line("reason", decision.reason.to_string());
     line("container", container(facts));
-    if let Some(mode) = &facts.annotations.mode {
-        line(
-            "mode",
-            format!("{:?}, by {}", mode.value, mode.key).to_lowercase(),
-        );
+    if let Some(mode) = &facts.mode {
+        let value = format!("{:?}", mode.value).to_lowercase();
+        line("mode", format!("{value}, by annotation {}", mode.key));
+    }
+    let Wishes {
+        family,
+        memory,
+        vcpus,
+        signs,
+        faults,
+        ..
+    } = &facts.wishes;
+    for by in signs {
+        line("sign", by.to_string());
     }
     if let Some(found) = &facts.kernel {
         line("kernel", kernel(found));
     }
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
+    }
+    if let Some(Said { value, by }) = family {
+        line("family", format!("{value}, by {by}"));
+    }
+    if let Some(Said { value, by }) = memory {
+        line("memory", format!("{}, by {by}", display(*value)));
+    }
+    if let Some(Said { value, by }) = vcpus {
+        line("vcpus", format!("{value}, by {by}"));
+    }
+    for fault in faults {
+        line("fault", fault.to_string());
+    }
+    if let Some(found) = &facts.host {
+        line("host", host(found));
     }
     match &decision.outcome {
         Outcome::Unikernel(plan) => line("boots", machine(plan)),
@@ -44,10 +62,23 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     out
 }
 
+fn rule(decision: &Decision) -> String {
+    match &decision.rule {
+        Some(RuleId { name, file }) => format!("{name}, in {file}"),
+        None => "none matched".to_owned(),
+    }
+}
+
 fn container(facts: &Facts) -> String {
     let c = &facts.container;
     let mut text = format!("{:?}", c.kind).to_lowercase();
-    for (before, value) in [(" ", &c.name), (" of pod ", &c.pod), (", image ", &c.image)] {
+    let parts = [
+        (" ", &c.name),
+        (" of pod ", &c.pod),
+        (" in namespace ", &c.namespace),
+        (", image ", &c.image),
+    ];
+    for (before, value) in parts {
         if let Some(value) = value {
             text += before;
             text += value;
@@ -56,22 +87,35 @@ fn container(facts: &Facts) -> String {
     text
 }
 
+fn host(host: &Host) -> String {
+    let kvm = if host.kvm { "KVM" } else { "no KVM" };
+    format!(
+        "{}, {kvm}, {} of memory",
+        host.architecture,
+        display(host.memory)
+    )
+}
+
 fn kernel(kernel: &Kernel) -> String {
-    let by = format!("{:?}", kernel.source).to_lowercase();
-    let path = kernel.path.display();
+    let (path, by) = (kernel.path.display(), &kernel.by);
     match &kernel.state {
-        State::Bootable { abi, size, .. } => {
-            format!("{path}, by {by}: {abi}, {}", display(*size))
+        State::Bootable {
+            abi,
+            architecture,
+            size,
+            ..
+        } => {
+            format!("{path}, by {by}: {abi}, {architecture}, {}", display(*size))
         }
         State::Unusable { .. } => format!("{path}, by {by}: unusable"),
     }
 }
 
 fn initrd(initrd: &Initrd) -> String {
-    let path = initrd.path.display();
+    let (path, by) = (initrd.path.display(), &initrd.by);
     match initrd.fault {
-        None => format!("{path}: {}", display(initrd.size)),
-        Some(_) => format!("{path}: unusable"),
+        None => format!("{path}, by {by}: {}", display(initrd.size)),
+        Some(_) => format!("{path}, by {by}: unusable"),
     }
 }
 

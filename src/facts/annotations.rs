@@ -4,15 +4,17 @@
 //! for a neighbour: what is wrong here is noted as a [`Fault`], and the policy
 //! says whom it stops.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
-use super::quantity;
+use super::said::Source;
+use super::wishes::Wishes;
+use super::{Fault, cut};
 
 /// What all of runu's own annotations begin with.
 pub const PREFIX: &str = "runu.dev/";
+
+/// What the choice for one container of a pod begins with.
+pub const MODE_OF: &str = "runu.dev/mode.";
 
 /// What `runu.dev/mode` may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,136 +33,74 @@ pub struct ModeChoice {
     pub key: String,
 }
 
-/// The annotations as they concern one container.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Annotations {
-    /// `runu.dev/mode.<container>`, or else `runu.dev/mode`.
-    pub mode: Option<ModeChoice>,
-    /// `runu.dev/kernel`: a path in the container's rootfs.
-    pub kernel: Option<PathBuf>,
-    /// `runu.dev/initrd`: likewise.
-    pub initrd: Option<PathBuf>,
-    /// `runu.dev/cmdline`.
-    pub cmdline: Option<String>,
-    /// `runu.dev/memory`, in bytes.
-    pub memory: Option<u64>,
-    /// What could not be understood.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
+impl ModeChoice {
+    /// Whether it was said to all the containers of a pod.
+    pub fn is_pod_wide(&self) -> bool {
+        self.key.strip_prefix(PREFIX) == Some("mode")
+    }
 }
 
-impl Annotations {
-    /// Reads the annotations for the container that the pod calls `container`
-    /// (`None` where no pod is known).
-    pub fn read<'a>(
-        all: impl Iterator<Item = (&'a str, &'a str)>,
-        container: Option<&str>,
-    ) -> Self {
-        let mut found = Self::default();
-        let mut pod_mode = None;
-        for (key, value) in all.filter(|(key, _)| key.starts_with(PREFIX)) {
-            match &key[PREFIX.len()..] {
-                "mode" => pod_mode = found.mode_choice(key, value),
-                "kernel" => found.kernel = found.path(key, value),
-                "initrd" => found.initrd = found.path(key, value),
-                "cmdline" => found.cmdline = found.text(key, value),
-                "memory" => match quantity::bytes(value) {
-                    Ok(bytes) => found.memory = Some(bytes),
-                    Err(why) => {
-                        found.faults.push(Fault::Memory {
-                            key: key.to_owned(),
-                            value: cut(value),
-                            why,
-                        });
-                    }
-                },
-                name => match name.strip_prefix("mode.") {
-                    Some(name) if Some(name) == container => {
-                        found.mode = found.mode_choice(key, value);
-                    }
-                    // The choice of another container of this pod.
-                    Some(_) => {}
-                    None => found
-                        .faults
-                        .push(Fault::UnknownAnnotation { key: cut(key) }),
-                },
-            }
-        }
-        if found.mode.is_none() {
-            found.mode = pod_mode;
-        }
-        found
-    }
-
-    /// Whether the pod as a whole says "container" and names a kernel all the same.
-    pub fn contradict(&self) -> bool {
-        let pod_wide = format!("{PREFIX}mode");
-        self.kernel.is_some()
-            && self
-                .mode
-                .as_ref()
-                .is_some_and(|m| m.value == Mode::Container && m.key == pod_wide)
-    }
-
-    fn mode_choice(&mut self, key: &str, value: &str) -> Option<ModeChoice> {
-        let mode = match value {
-            "auto" => Mode::Auto,
-            "unikernel" => Mode::Unikernel,
-            "container" => Mode::Container,
-            _ => {
-                self.faults.push(Fault::UnknownMode {
-                    key: key.to_owned(),
-                    value: cut(value),
-                });
-                return None;
-            }
+/// Reads runu's own annotations for the container that the pod calls `container`
+/// (`None` where no pod is known): its mode (`runu.dev/mode.<container>`, or else
+/// `runu.dev/mode`) and its wishes.
+pub fn read<'a>(
+    all: impl Iterator<Item = (&'a str, &'a str)>,
+    container: Option<&str>,
+) -> (Option<ModeChoice>, Wishes) {
+    let mut wishes = Wishes::default();
+    let (mut own_mode, mut pod_mode) = (None, None);
+    for (key, value) in all {
+        let Some(name) = key.strip_prefix(PREFIX) else {
+            continue;
         };
-        Some(ModeChoice {
-            value: mode,
-            key: key.to_owned(),
-        })
+        let by = Source::Annotation(cut(key));
+        match name {
+            "mode" => pod_mode = mode(&mut wishes, key, value),
+            "kernel" => wishes.kernel = wishes.kernel_path(value, by),
+            "initrd" => wishes.initrd = wishes.path(value, by),
+            "cmdline" => wishes.cmdline = wishes.text(value, by),
+            "family" => wishes.family = wishes.text(value, by),
+            "memory" => wishes.memory = wishes.bytes(value, by),
+            "vcpus" => wishes.vcpus = wishes.count(value, by),
+            _ => match name.strip_prefix("mode.") {
+                Some(name) if Some(name) == container => own_mode = mode(&mut wishes, key, value),
+                // The choice of another container of this pod.
+                Some(_) => {}
+                None => wishes.unknown(by),
+            },
+        }
     }
+    (own_mode.or(pod_mode), wishes)
+}
 
-    fn text(&mut self, key: &str, value: &str) -> Option<String> {
-        if value.chars().any(char::is_control) {
-            self.faults.push(Fault::ControlCharacter {
-                key: key.to_owned(),
-            });
+fn mode(wishes: &mut Wishes, key: &str, value: &str) -> Option<ModeChoice> {
+    let by = || Source::Annotation(cut(key));
+    let mode = match value {
+        "auto" => Mode::Auto,
+        "unikernel" => Mode::Unikernel,
+        "container" => Mode::Container,
+        _ => {
+            let value = cut(value);
+            wishes.signs.push(by());
+            wishes.faults.push(Fault::UnknownMode { by: by(), value });
             return None;
         }
-        Some(value.to_owned())
+    };
+    if mode == Mode::Unikernel {
+        wishes.signs.push(by());
     }
-
-    fn path(&mut self, key: &str, value: &str) -> Option<PathBuf> {
-        if value.is_empty() {
-            self.faults.push(Fault::EmptyPath {
-                key: key.to_owned(),
-            });
-        }
-        self.text(key, value).map(PathBuf::from)
-    }
-}
-
-/// The beginning of a text from outside, for an error: one line, not a page.
-fn cut(text: &str) -> String {
-    const MOST: usize = 64;
-    let mut short: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MOST)
-        .collect();
-    if text.chars().count() > MOST {
-        short.push('…');
-    }
-    short
+    Some(ModeChoice {
+        value: mode,
+        key: key.to_owned(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(pairs: &[(&str, &str)], container: Option<&str>) -> Annotations {
-        Annotations::read(pairs.iter().copied(), container)
+    fn read(pairs: &[(&str, &str)], container: Option<&str>) -> (Option<ModeChoice>, Wishes) {
+        super::read(pairs.iter().copied(), container)
     }
 
     #[test]
@@ -169,24 +109,26 @@ mod tests {
             ("runu.dev/mode", "unikernel"),
             ("runu.dev/mode.proxy", "container"),
         ];
-        let mode = |name| read(&pod, Some(name)).mode.map(|m| m.value);
-        assert_eq!(mode("proxy"), Some(Mode::Container));
-        assert_eq!(mode("app"), Some(Mode::Unikernel));
-        assert_eq!(read(&pod, None).mode.unwrap().key, "runu.dev/mode");
+        let mode = |name| read(&pod, name).0.unwrap();
+        assert_eq!(mode(Some("proxy")).value, Mode::Container);
+        assert_eq!(mode(Some("app")).value, Mode::Unikernel);
+        assert!(mode(None).is_pod_wide() && !mode(Some("proxy")).is_pod_wide());
     }
 
     #[test]
     fn what_is_not_understood_is_noted() {
-        let bad = read(&[("runu.dev/mode", "vm"), ("runu.dev/kernal", "/k")], None);
-        assert_eq!(bad.mode, None);
-        assert_eq!(bad.faults.len(), 2);
-        assert!(bad.faults.iter().all(Fault::is_about_the_choice));
-        let bad = read(
-            &[("runu.dev/memory", "1e30"), ("runu.dev/cmdline", "a\nb")],
+        let (mode, bad) = read(&[("runu.dev/mode", "vm"), ("runu.dev/kernal", "/k")], None);
+        assert_eq!((mode, bad.faults.len(), bad.signs.len()), (None, 2, 2));
+        // How, not whether: these alone make no unikernel.
+        let (_, bad) = read(
+            &[
+                ("runu.dev/memory", "1e30"),
+                ("runu.dev/cmdline", "a\nb"),
+                ("runu.dev/vcpus", "0"),
+            ],
             None,
         );
-        assert_eq!(bad.faults.len(), 2);
-        assert!(!bad.faults.iter().any(Fault::is_about_the_choice));
+        assert_eq!((bad.faults.len(), bad.signs.len()), (3, 0));
     }
 
     #[test]
@@ -195,6 +137,6 @@ mod tests {
             &[("runu.devious/mode", "x"), ("a", "b"), ("runu.de", "v")],
             None,
         );
-        assert_eq!(none, Annotations::default());
+        assert_eq!(none, (None, Wishes::default()));
     }
 }

@@ -1,7 +1,7 @@
 //! Which container of which pod this is, by the annotations that containerd's
 //! CRI plugin and CRI-O set.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::Config;
 
@@ -12,12 +12,14 @@ pub struct Container {
     /// The container's name in its pod.
     pub name: Option<String>,
     pub image: Option<String>,
-    /// `namespace/name` of the pod.
+    /// The pod's namespace.
+    pub namespace: Option<String>,
+    /// The pod's name.
     pub pod: Option<String>,
 }
 
 /// The container's part in a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// The pause container that holds a pod's namespaces.
@@ -64,9 +66,8 @@ impl Container {
             },
             name: text(name),
             image: text(image),
-            pod: text(namespace)
-                .zip(text(pod))
-                .map(|(ns, name)| format!("{ns}/{name}")),
+            namespace: text(namespace),
+            pod: text(pod),
         }
     }
 }

@@ -5,28 +5,44 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 
 use super::quantity::{QuantityError, display};
+use super::said::Source;
 use crate::bundle::FileError;
 use crate::vmm;
 
 /// A thing, its fault, and where it helps the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("annotation {key}: unknown mode {value:?}: write auto, unikernel or container")]
-    UnknownMode { key: String, value: String },
+    #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
+    UnknownMode { by: Source, value: String },
     #[error(
-        "unknown annotation {key}: known are runu.dev/mode, mode.<container>, kernel, initrd, cmdline and memory"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, cmdline, family, memory and vcpus"
     )]
-    UnknownAnnotation { key: String },
-    #[error("annotation {key} has a control character")]
-    ControlCharacter { key: String },
-    #[error("annotation {key} is empty: name a file of the image")]
-    EmptyPath { key: String },
-    #[error("annotation {key}: {value:?} {why}")]
+    UnknownKey { by: Source },
+    #[error("{by} has a control character")]
+    ControlCharacter { by: Source },
+    #[error("{by} is empty: name a file of the image")]
+    EmptyPath { by: Source },
+    #[error("{by}: {value:?} {why}")]
     Memory {
-        key: String,
+        by: Source,
         value: String,
         why: QuantityError,
     },
+    #[error("{by}: {value:?} is no number of vCPUs: write 1 or more")]
+    Count { by: Source, value: String },
+    #[error("{by} asks for {asked} vCPUs: this runu gives a guest one")]
+    Vcpus { by: Source, asked: u64 },
+    #[error("{by} asks for {what}, which this runu cannot give a guest")]
+    Unsupported { by: Source, what: &'static str },
+    #[error("{one} says {one_says}, {other} says {other_says}: remove one of them")]
+    Contradiction {
+        one: Source,
+        one_says: String,
+        other: Source,
+        other_says: String,
+    },
+    #[error("/urunc.json of the image: {why}")]
+    UruncJson { why: String },
     #[error(
         "no kernel: set annotation runu.dev/kernel, put one at /unikraft/bin/kernel in the image, or say runu.dev/mode.<container>: container for a sidecar"
     )]
@@ -38,28 +54,24 @@ pub enum Fault {
     #[error("initrd {}: {why}", path.display())]
     InitrdFile { path: PathBuf, why: FileError },
     #[error(
-        "annotation runu.dev/memory asks for {}, the container's memory limit of {} leaves {} beside the monitor",
+        "{by} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
         display(*asked), display(*limit), display(*left)
     )]
-    OverLimit { asked: u64, limit: u64, left: u64 },
+    OverLimit {
+        by: Source,
+        asked: u64,
+        limit: u64,
+        left: u64,
+    },
     #[error("{from} gives the guest {}: {why}", display(*memory))]
     DoesNotFit {
-        from: &'static str,
+        from: String,
         memory: u64,
         why: String,
     },
 }
 
 impl Fault {
-    /// Whether the fault is in what says *that* this is a unikernel, rather than
-    /// in how it would be run. The first kind stops an ordinary container too.
-    pub fn is_about_the_choice(&self) -> bool {
-        matches!(
-            self,
-            Self::UnknownMode { .. } | Self::UnknownAnnotation { .. }
-        )
-    }
-
     /// A kernel file that `vmm` cannot make sense of.
     pub fn kernel(path: PathBuf, why: &vmm::KernelError) -> Self {
         Self::Kernel {

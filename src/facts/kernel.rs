@@ -1,11 +1,15 @@
 //! The kernel and the initrd that a bundle holds.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-use super::{Annotations, Fault};
+use super::Fault;
+use super::said::{Said, Source};
+use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
 use crate::vmm::{BootAbi, KernelImage};
 
@@ -15,22 +19,13 @@ use crate::vmm::{BootAbi, KernelImage};
 const IMAGE_KERNEL: &str = "/unikraft/bin/kernel";
 const IMAGE_INITRD: &str = "/unikraft/bin/initrd";
 
-/// Who named the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KernelSource {
-    /// `runu.dev/kernel`.
-    Annotation,
-    /// It lies at `/unikraft/bin/kernel` in the image.
-    Image,
-}
-
 /// The kernel file.
 #[derive(Debug, Serialize)]
 pub struct Kernel {
     /// As the container sees it.
     pub path: PathBuf,
-    pub source: KernelSource,
+    /// Who named it.
+    pub by: Source,
     #[serde(flatten)]
     pub state: State,
 }
@@ -41,8 +36,13 @@ pub struct Kernel {
 pub enum State {
     Bootable {
         abi: BootAbi,
+        /// As OCI names it.
+        architecture: &'static str,
         /// Bytes of the file.
         size: u64,
+        /// `sha256:…`; `None` where nobody asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
         #[serde(skip)]
         image: KernelImage,
     },
@@ -56,95 +56,109 @@ pub enum State {
 pub struct Initrd {
     /// As the container sees it.
     pub path: PathBuf,
+    /// Who named it.
+    pub by: Source,
     /// Bytes of the file, 0 where there is a fault.
     pub size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
 }
 
-/// Finds the kernel: the annotation's, or the image's.
-pub fn find(rootfs: &Rootfs, annotations: &Annotations) -> (Option<Kernel>, Option<File>) {
-    let (path, source) = match &annotations.kernel {
-        Some(path) => (path.as_path(), KernelSource::Annotation),
-        None => (Path::new(IMAGE_KERNEL), KernelSource::Image),
-    };
-    let (state, file) = match rootfs.open_file(path) {
-        Err(FileError::Missing) if source == KernelSource::Image => return (None, None),
+/// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
+/// reading of the whole file.
+pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Option<File>) {
+    let wish = wishes.kernel.clone().unwrap_or_else(|| Said {
+        value: IMAGE_KERNEL.into(),
+        by: Source::Path,
+    });
+    let Said { value: path, by } = wish;
+    let (state, file) = match rootfs.open_file(&path) {
+        Err(FileError::Missing) if by == Source::Path => return (None, None),
         Err(why) => {
-            let fault = Fault::KernelFile {
-                path: path.to_owned(),
-                why,
-            };
+            let path = path.clone();
+            let fault = Fault::KernelFile { path, why };
             (State::Unusable { fault }, None)
         }
-        Ok(file) => match KernelImage::probe(&file) {
-            Ok(image) => {
-                let state = State::Bootable {
-                    abi: image.abi,
-                    size: image.file_size,
-                    image,
-                };
-                (state, Some(file))
-            }
-            Err(why) => {
-                let fault = Fault::kernel(path.to_owned(), &why);
-                (State::Unusable { fault }, None)
-            }
+        Ok(file) => match probe(&file, &path, digest) {
+            Ok(state) => (state, Some(file)),
+            Err(fault) => (State::Unusable { fault }, None),
         },
     };
-    (
-        Some(Kernel {
-            path: path.to_owned(),
-            source,
-            state,
-        }),
-        file,
-    )
+    (Some(Kernel { path, by, state }), file)
 }
 
-/// Finds the initrd: the annotation's, or the one beside the image's kernel.
+fn probe(file: &File, path: &Path, digest: bool) -> Result<State, Fault> {
+    let image = KernelImage::probe(file).map_err(|why| Fault::kernel(path.to_owned(), &why))?;
+    let digest = digest.then(|| sha256(file)).transpose();
+    let digest = digest.map_err(|e| Fault::KernelFile {
+        path: path.to_owned(),
+        why: FileError::Io(e.to_string()),
+    })?;
+    Ok(State::Bootable {
+        abi: image.abi,
+        architecture: "amd64", // The only one that is probed so far.
+        size: image.file_size,
+        digest,
+        image,
+    })
+}
+
+/// `sha256:…` of the file's content. Leaves the file's offset at its end, which no
+/// reader of it minds: the monitor reads at offsets.
+fn sha256(mut file: &File) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut part)? {
+            0 => break,
+            read => digest.update(&part[..read]),
+        }
+    }
+    let hex: String = digest
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    Ok(format!("sha256:{hex}"))
+}
+
+/// Finds the initrd: the one that is wished for, or the one beside the image's kernel.
 pub fn find_initrd(
     rootfs: &Rootfs,
-    annotations: &Annotations,
+    wishes: &Wishes,
     kernel: Option<&Kernel>,
 ) -> (Option<Initrd>, Option<File>) {
-    let beside = kernel.is_some_and(|k| k.source == KernelSource::Image);
-    let path = match &annotations.initrd {
-        Some(path) if kernel.is_some() => path.as_path(),
-        None if beside => Path::new(IMAGE_INITRD),
-        _ => return (None, None),
+    let Some(kernel) = kernel else {
+        return (None, None);
     };
-    let opened = rootfs.open_file(path).and_then(|file| {
+    let Said { value: path, by } = match &wishes.initrd {
+        Some(wish) => wish.clone(),
+        None if kernel.by == Source::Path => Said {
+            value: IMAGE_INITRD.into(),
+            by: Source::Path,
+        },
+        None => return (None, None),
+    };
+    let opened = rootfs.open_file(&path).and_then(|file| {
         let size = file
             .metadata()
             .map_err(|e| FileError::Io(e.to_string()))?
             .len();
         Ok((file, size))
     });
-    let path = path.to_owned();
-    match opened {
-        Ok((file, size)) => (
-            Some(Initrd {
-                path,
-                size,
-                fault: None,
-            }),
-            Some(file),
-        ),
-        Err(FileError::Missing) if annotations.initrd.is_none() => (None, None),
+    let (file, size, fault) = match opened {
+        Ok((file, size)) => (Some(file), size, None),
+        Err(FileError::Missing) if by == Source::Path => return (None, None),
         Err(why) => {
-            let fault = Some(Fault::InitrdFile {
-                path: path.clone(),
-                why,
-            });
-            (
-                Some(Initrd {
-                    path,
-                    size: 0,
-                    fault,
-                }),
-                None,
-            )
+            let path = path.clone();
+            (None, 0, Some(Fault::InitrdFile { path, why }))
         }
-    }
+    };
+    let initrd = Initrd {
+        path,
+        by,
+        size,
+        fault,
+    };
+    (Some(initrd), file)
 }

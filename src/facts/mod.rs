@@ -2,33 +2,77 @@
 
 mod annotations;
 mod container;
+mod conventions;
 mod fault;
+mod host;
 mod kernel;
 pub mod quantity;
+mod said;
+mod urunc;
+mod wishes;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use serde::Serialize;
 
-pub use annotations::{Annotations, Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
+pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use container::{Container, Kind};
 pub use fault::Fault;
-pub use kernel::{Initrd, Kernel, KernelSource, State};
+pub use host::Host;
+pub use kernel::{Initrd, Kernel, State};
+pub use said::{Said, Source, SourceKind};
+pub use wishes::Wishes;
 
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Rootfs};
 
 /// Everything that a decision may depend on.
 #[derive(Debug, Serialize)]
 pub struct Facts {
     pub container: Container,
-    pub annotations: Annotations,
-    /// The kernel that an annotation names or the image holds.
+    pub mode: Option<ModeChoice>,
+    /// How it would be run, if as a unikernel.
+    pub wishes: Wishes,
+    /// The kernel that is wished for or that the image holds.
     pub kernel: Option<Kernel>,
     pub initrd: Option<Initrd>,
     /// `process.args`.
     pub args: Vec<String>,
     /// `linux.resources.memory.limit`, in bytes.
     pub memory_limit: Option<u64>,
+    /// `None` where nobody asked.
+    pub host: Option<Host>,
+    /// The annotations that runu would obey, by key.
+    #[serde(skip)]
+    pub obeyed: Vec<String>,
+    /// All annotations of config.json; none where nobody asked.
+    #[serde(skip)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What the annotations that are obeyed begin with.
+const PREFIXES: [&str; 3] = [annotations::PREFIX, urunc::PREFIX, conventions::PREFIX];
+
+/// What costs more than a look, and is only gathered where it is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// The kernel file's digest.
+    pub digest: bool,
+    /// What the host has.
+    pub host: bool,
+    /// Every annotation, whoever's.
+    pub annotations: bool,
+}
+
+impl Wanted {
+    /// Both what this and what `other` wants.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            digest: self.digest || other.digest,
+            host: self.host || other.host,
+            annotations: self.annotations || other.annotations,
+        }
+    }
 }
 
 /// The files behind the facts, opened once: what was judged is what boots.
@@ -44,41 +88,93 @@ impl Facts {
     /// # Errors
     /// Only where the bundle's rootfs cannot be looked at; what is wrong with an
     /// annotation or a kernel is a fact.
-    pub fn gather(bundle: &Bundle) -> Result<(Self, Files), bundle::Error> {
+    pub fn gather(bundle: &Bundle, wanted: Wanted) -> Result<(Self, Files), bundle::Error> {
         let config = &bundle.config;
         let container = Container::read(config);
-        let annotations = Annotations::read(config.annotations(), container.name.as_deref());
-        let mut files = Files::default();
-        let (mut kernel, mut initrd) = (None, None);
-        // A sandbox is runc's whatever it holds: its rootfs is not looked at.
-        if container.kind != Kind::Sandbox {
-            let rootfs = bundle.rootfs()?;
-            (kernel, files.kernel) = kernel::find(&rootfs, &annotations);
-            (initrd, files.initrd) = kernel::find_initrd(&rootfs, &annotations, kernel.as_ref());
+        let name = container.name.as_deref();
+        let (mode, mut wishes) = annotations::read(config.annotations(), name);
+        wishes.join(urunc::annotations(config.annotations()));
+        wishes.join(conventions::kraftkit(
+            config.annotations(),
+            Source::Annotation,
+        ));
+        if let Some(vm) = &config.vm {
+            wishes.join(conventions::vm(vm));
         }
-        let facts = Self {
+        let annotations = config.annotations().filter(|_| wanted.annotations);
+        let mut facts = Self {
             container,
-            annotations,
-            kernel,
-            initrd,
+            mode,
+            wishes,
+            kernel: None,
+            initrd: None,
             args: config.args().to_vec(),
             memory_limit: config.memory_limit(),
+            host: wanted.host.then(Host::read),
+            obeyed: Vec::new(),
+            annotations: annotations
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
         };
+        facts.obeyed = facts.obeyed_keys(config);
+        let mut files = Files::default();
+        // A sandbox is runc's whatever it holds: its rootfs is not looked at.
+        if facts.container.kind != Kind::Sandbox {
+            files = facts.look_inside(&bundle.rootfs()?, wanted.digest);
+        }
         Ok((facts, files))
+    }
+
+    /// Looks at the files of the image.
+    fn look_inside(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
+        if let Some(wishes) = urunc::file(rootfs) {
+            self.wishes.or(wishes);
+        }
+        let mut files = Files::default();
+        (self.kernel, files.kernel) = kernel::find(rootfs, &self.wishes, digest);
+        (self.initrd, files.initrd) =
+            kernel::find_initrd(rootfs, &self.wishes, self.kernel.as_ref());
+        files
+    }
+
+    /// The keys that mean something here: not those that name another container.
+    fn obeyed_keys(&self, config: &bundle::Config) -> Vec<String> {
+        let is_obeyed = |key: &str| match key.strip_prefix(annotations::MODE_OF) {
+            Some(name) => Some(name) == self.container.name.as_deref(),
+            None => PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
+        };
+        let keys = config.annotations().map(|(key, _)| key);
+        keys.filter(|key| is_obeyed(key))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.
     pub fn has_sign(&self) -> bool {
-        self.kernel.is_some()
-            || self
-                .annotations
+        self.kernel.is_some() || !self.wishes.signs.is_empty()
+    }
+
+    /// Whether the pod as a whole says "container" and names a kernel all the same.
+    pub fn contradict(&self) -> bool {
+        let named_by_pod = |said: &Said<_>| said.by.kind() == SourceKind::Annotation;
+        self.wishes.kernel.as_ref().is_some_and(named_by_pod)
+            && self
                 .mode
                 .as_ref()
-                .is_some_and(|m| m.value == Mode::Unikernel)
-            || self
-                .annotations
-                .faults
-                .iter()
-                .any(Fault::is_about_the_choice)
+                .is_some_and(|mode| mode.value == Mode::Container && mode.is_pod_wide())
     }
+}
+
+/// The beginning of a text from outside, for an error: one line, not a page.
+fn cut(text: &str) -> String {
+    const MOST: usize = 64;
+    let mut short: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MOST)
+        .collect();
+    if text.chars().count() > MOST {
+        short.push('…');
+    }
+    short
 }

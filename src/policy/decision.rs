@@ -4,16 +4,24 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::facts::Fault;
+use super::limits::Excess;
+use crate::facts::{Fault, Source};
 use crate::plan::Plan;
 
 /// The end of the way from argv to a backend.
 #[derive(Debug)]
 pub struct Decision {
     pub outcome: Outcome,
-    /// The name of the rule that matched.
-    pub rule: Option<String>,
+    /// The rule that matched.
+    pub rule: Option<RuleId>,
     pub reason: Reason,
+}
+
+/// A rule, by its name and its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleId {
+    pub name: String,
+    pub file: String,
 }
 
 /// Whose the bundle is.
@@ -34,8 +42,10 @@ pub enum Reason {
     Rule(String),
     /// A rule said "unikernel", or none matched, because of this.
     Fault(Fault),
-    /// No rule matched and nothing is known to be wrong.
-    NoRule,
+    /// A pod asks for more than the policy allows.
+    Excess(Excess),
+    /// No rule matched, and nothing is known to be wrong; who says that it is a unikernel.
+    NoRule(Option<Source>),
 }
 
 impl Outcome {
@@ -62,8 +72,11 @@ impl fmt::Display for Reason {
         match self {
             Self::Rule(because) => f.write_str(because),
             Self::Fault(fault) => fault.fmt(f),
-            Self::NoRule => f.write_str(
-                "it looks like a unikernel, and no rule of the policy says how to run it",
+            Self::Excess(excess) => excess.fmt(f),
+            Self::NoRule(None) => f.write_str("no rule of the policy is about it"),
+            Self::NoRule(Some(sign)) => write!(
+                f,
+                "it looks like a unikernel ({sign}), and no rule of the policy says how to run it"
             ),
         }
     }

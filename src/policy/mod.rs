@@ -1,42 +1,90 @@
 //! From facts to a decision: a pure function, and the reason is a value.
 
 mod decision;
+mod glob;
+mod limits;
+mod load;
 mod rules;
+mod when;
 
-pub use decision::{Decision, Outcome, Reason};
-pub use rules::{Policy, PolicyError};
+pub use decision::{Decision, Outcome, Reason, RuleId};
+pub use limits::Excess;
+pub use load::read;
+pub use rules::{PolicyError, PolicyFile, Rule, Then};
 
-use crate::facts::Facts;
+use crate::facts::{Facts, Kind, Wanted, Wishes};
 use crate::plan::Plan;
-use rules::Then;
+use limits::Limits;
+use when::When;
 
-/// Decides what a bundle with these facts is.
-pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
-    let Some(rule) = policy.first_match(facts) else {
-        let fault = facts
-            .annotations
-            .faults
-            .iter()
-            .find(|f| f.is_about_the_choice());
-        let reason = fault.cloned().map_or(Reason::NoRule, Reason::Fault);
-        return Decision {
-            outcome: Outcome::Deny,
-            rule: None,
-            reason,
+/// Rules in the order in which they are tried, and what pods may ask for.
+#[derive(Debug)]
+pub struct Policy {
+    limits: Limits,
+    pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// The rules of several files; what comes first counts first.
+    pub fn of(files: Vec<PolicyFile>) -> Self {
+        let mut policy = Self {
+            limits: Limits::default(),
+            rules: Vec::new(),
         };
-    };
-    let because = Reason::Rule(rule.because.clone());
-    let (outcome, reason) = match rule.then {
-        Then::Container => (Outcome::Container, because),
-        Then::Deny => (Outcome::Deny, because),
-        Then::Unikernel => match Plan::make(facts) {
-            Ok(plan) => (Outcome::Unikernel(plan), because),
-            Err(fault) => (Outcome::Deny, Reason::Fault(fault)),
-        },
-    };
-    Decision {
-        outcome,
-        rule: Some(rule.name.clone()),
-        reason,
+        for file in files {
+            policy.limits = policy.limits.or(file.pods);
+            policy.rules.extend(file.rules);
+        }
+        policy
+    }
+
+    /// What must be gathered for these rules.
+    pub fn wanted(&self) -> Wanted {
+        let any = |has| self.rules.iter().any(|rule| rule.when.mentions(has));
+        Wanted {
+            digest: any(When::asks_digest),
+            host: any(When::asks_host),
+            annotations: any(When::asks_annotations),
+        }
+    }
+
+    /// Decides what a bundle with these facts is.
+    pub fn decide(&self, facts: &Facts) -> Decision {
+        let Some(rule) = self.rules.iter().find(|rule| rule.when.holds(facts)) else {
+            let Wishes { faults, signs, .. } = &facts.wishes;
+            let no_rule = || Reason::NoRule(signs.first().cloned());
+            return Decision {
+                outcome: Outcome::Deny,
+                rule: None,
+                reason: faults.first().cloned().map_or_else(no_rule, Reason::Fault),
+            };
+        };
+        let (outcome, reason) = self.outcome(rule, facts);
+        Decision {
+            outcome,
+            rule: Some(RuleId {
+                name: rule.name.clone(),
+                file: rule.file.clone(),
+            }),
+            reason,
+        }
+    }
+
+    fn outcome(&self, rule: &Rule, facts: &Facts) -> (Outcome, Reason) {
+        // The pause container is nobody's choice.
+        if facts.container.kind != Kind::Sandbox
+            && let Some(excess) = self.limits.excess(facts)
+        {
+            return (Outcome::Deny, Reason::Excess(excess));
+        }
+        let because = Reason::Rule(rule.because.clone());
+        match rule.then {
+            Then::Container => (Outcome::Container, because),
+            Then::Deny => (Outcome::Deny, because),
+            Then::Unikernel => match Plan::make(facts) {
+                Ok(plan) => (Outcome::Unikernel(plan), because),
+                Err(fault) => (Outcome::Deny, Reason::Fault(fault)),
+            },
+        }
     }
 }

@@ -1,21 +1,23 @@
-//! The policy file: typed TOML, in which an unknown key is an error.
+//! A policy file: typed TOML, in which an unknown key is an error.
 
 use serde::Deserialize;
 
-use crate::facts::{Facts, KernelSource, Kind, Mode};
-
-/// The policy that is compiled in.
-const DEFAULT: &str = include_str!("../../policy/default.toml");
+use super::limits::Limits;
+use super::when::When;
 
 /// The only version of the file's format so far.
 const VERSION: u32 = 1;
 
-/// Rules in the order in which they are tried.
+/// One policy file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Policy {
-    version: u32,
-    rules: Vec<Rule>,
+pub struct PolicyFile {
+    #[serde(rename = "version")]
+    _version: u32,
+    #[serde(default)]
+    pub pods: Limits,
+    #[serde(default)]
+    pub rules: Vec<Rule>,
 }
 
 /// One rule.
@@ -23,14 +25,17 @@ pub struct Policy {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub name: String,
-    when: When,
+    pub when: When,
     pub then: Then,
     /// The reason that a decision by this rule gives.
     pub because: String,
+    /// The file that it is in.
+    #[serde(skip)]
+    pub file: String,
 }
 
 /// What a rule may decide.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Then {
     Container,
@@ -38,15 +43,10 @@ pub enum Then {
     Deny,
 }
 
-/// Conditions; those that are given must all hold.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct When {
-    sandbox: Option<bool>,
-    mode: Option<Mode>,
-    contradiction: Option<bool>,
-    kernel: Option<KernelSource>,
-    sign: Option<bool>,
+/// The field that a file of any version has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 /// Why a policy cannot be used.
@@ -57,53 +57,52 @@ pub enum PolicyError {
         file: String,
         source: toml::de::Error,
     },
+    #[error("policy {file} is empty: write `version = {VERSION}` and rules, or remove it")]
+    Empty { file: String },
     #[error("policy {file} is of version {found}, this runu knows version {VERSION}")]
     Version { file: String, found: u32 },
+    #[error("policy {file} has two rules of the name {name:?}: each needs its own")]
+    SameName { file: String, name: String },
+    #[error("policy {file}: {source}")]
+    Read {
+        file: String,
+        source: std::io::Error,
+    },
+    #[error("policy {file}: {fault}")]
+    File { file: String, fault: String },
 }
 
-impl Policy {
-    /// The policy that is compiled in.
-    ///
-    /// # Errors
-    /// As [`Policy::parse`]; a test holds that there is none.
-    pub fn default_rules() -> Result<Self, PolicyError> {
-        Self::parse("default.toml", DEFAULT)
-    }
-
+impl PolicyFile {
     /// Reads a policy's text; `file` is its name in errors.
     ///
     /// # Errors
-    /// For an unknown key, an unknown value, or another version.
+    /// For an unknown key, an unknown value, a name that is there twice, another version.
     pub fn parse(file: &str, text: &str) -> Result<Self, PolicyError> {
-        let policy: Self = toml::from_str(text).map_err(|source| PolicyError::Syntax {
-            file: file.to_owned(),
+        let file = || file.to_owned();
+        if text.trim().is_empty() {
+            return Err(PolicyError::Empty { file: file() });
+        }
+        let syntax = |source| PolicyError::Syntax {
+            file: file(),
             source,
-        })?;
-        if policy.version != VERSION {
+        };
+        // First: a later version may have other keys.
+        let Version { version } = toml::from_str(text).map_err(syntax)?;
+        if version != VERSION {
             return Err(PolicyError::Version {
-                file: file.to_owned(),
-                found: policy.version,
+                file: file(),
+                found: version,
             });
         }
-        Ok(policy)
-    }
-
-    /// The first rule whose conditions hold.
-    pub fn first_match(&self, facts: &Facts) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.when.holds(facts))
-    }
-}
-
-impl When {
-    fn holds(&self, facts: &Facts) -> bool {
-        let is = |wanted: Option<bool>, found: bool| wanted.is_none_or(|w| w == found);
-        let mode = facts.annotations.mode.as_ref().map(|m| m.value);
-        let kernel = facts.kernel.as_ref().map(|k| k.source);
-        is(self.sandbox, facts.container.kind == Kind::Sandbox)
-            && self.mode.is_none_or(|wanted| mode == Some(wanted))
-            && is(self.contradiction, facts.annotations.contradict())
-            && self.kernel.is_none_or(|wanted| kernel == Some(wanted))
-            && is(self.sign, facts.has_sign())
+        let mut parsed: Self = toml::from_str(text).map_err(syntax)?;
+        for at in 0..parsed.rules.len() {
+            let name = parsed.rules[at].name.clone();
+            if parsed.rules[..at].iter().any(|rule| rule.name == name) {
+                return Err(PolicyError::SameName { file: file(), name });
+            }
+            parsed.rules[at].file = file();
+        }
+        Ok(parsed)
     }
 }
 
@@ -111,34 +110,45 @@ impl When {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_default_is_a_policy() {
-        assert!(!Policy::default_rules().unwrap().rules.is_empty());
+    fn with(line: &str) -> Result<PolicyFile, PolicyError> {
+        let text = format!(
+            "version = 1\n[[rules]]\nname = \"x\"\nbecause = \"y\"\nthen = \"deny\"\n{line}\n"
+        );
+        PolicyFile::parse("site.toml", &text)
     }
 
     #[test]
-    fn unknown_keys_values_and_versions_are_errors() {
-        let with = |line: &str| {
-            let text = format!(
-                "version = 1\n[[rules]]\nname = \"x\"\nwhen = {{}}\nbecause = \"y\"\n{line}\n"
-            );
-            Policy::parse("site.toml", &text)
-        };
-        assert!(with("then = \"deny\"").is_ok());
-        let unknown_key = with("then = \"deny\"\nunless = true")
-            .unwrap_err()
-            .to_string();
+    fn conditions_are_one_text_or_several() {
+        for when in [
+            "{ image = \"docker.io/*\" }",
+            "{ image = [\"a\", \"b\"], kind = \"container\", not = { mode = [\"auto\"] } }",
+        ] {
+            assert!(with(&format!("when = {when}")).is_ok(), "{when}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_file_the_line_and_the_key() {
+        for (line, words) in [
+            ("when = {}\nunless = true", "unless"),
+            ("when = { imag = \"x\" }", "imag"),
+            ("when = { mode = \"vm\" }", "`auto`"),
+            ("when = { image = 1 }", "a text or a list"),
+        ] {
+            let error = with(line).unwrap_err().to_string();
+            for words in [words, "site.toml", "line 6"] {
+                // The second of two lines is the seventh.
+                let found = error.contains(words) || error.contains("line 7");
+                assert!(found, "{line}: no {words} in {error}");
+            }
+        }
+        let error = PolicyFile::parse("f", "version = 2\nnew = 1\n").unwrap_err();
+        assert!(error.to_string().contains("version 2"));
         assert!(
-            unknown_key.contains("site.toml") && unknown_key.contains("unless"),
-            "{unknown_key}"
-        );
-        assert!(with("then = \"vm\"").is_err());
-        let text = "version = 2\nrules = []\n";
-        assert!(
-            Policy::parse("f", text)
+            PolicyFile::parse("f", " \n")
                 .unwrap_err()
                 .to_string()
-                .contains("version 2")
+                .contains("is empty")
         );
     }
 }

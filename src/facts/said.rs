@@ -1,0 +1,69 @@
+//! A value and who gave it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// What was said, and by whom: so that a refusal can name the place to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said<T> {
+    pub value: T,
+    pub by: Source,
+}
+
+/// Who says something of a unikernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An annotation in config.json: the pod's author, or who built it.
+    Annotation(String),
+    /// A field of config.json's `vm` object (runtime-spec, config-vm.md).
+    Vm(&'static str),
+    /// A key of `/urunc.json` in the image.
+    UruncJson(String),
+    /// An annotation of the image's manifest or of one of its layers.
+    Manifest(String),
+    /// A file at a well-known place in the image.
+    Path,
+}
+
+/// The kind of a [`Source`], as a policy names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    Annotation,
+    Vm,
+    #[serde(rename = "urunc.json")]
+    UruncJson,
+    Manifest,
+    Path,
+}
+
+impl Source {
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            Self::Annotation(_) => SourceKind::Annotation,
+            Self::Vm(_) => SourceKind::Vm,
+            Self::UruncJson(_) => SourceKind::UruncJson,
+            Self::Manifest(_) => SourceKind::Manifest,
+            Self::Path => SourceKind::Path,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Annotation(key) => write!(f, "annotation {key}"),
+            Self::Vm(field) => write!(f, "config.json's {field}"),
+            Self::UruncJson(key) => write!(f, "urunc.json's {key}"),
+            Self::Manifest(key) => write!(f, "the image's annotation {key}"),
+            Self::Path => f.write_str("the image"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

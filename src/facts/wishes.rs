@@ -1,0 +1,180 @@
+//! How a unikernel is asked to be run: one set of wishes, whichever convention
+//! they were written in.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::quantity;
+use super::said::{Said, Source};
+use super::{Fault, cut};
+
+/// What is wished for, and by whom.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Wishes {
+    /// A path in the container's rootfs.
+    pub kernel: Option<Said<PathBuf>>,
+    /// Likewise.
+    pub initrd: Option<Said<PathBuf>>,
+    pub cmdline: Option<Said<String>>,
+    /// The kind of unikernel: `unikraft`, `linux` and so on.
+    pub family: Option<Said<String>>,
+    /// The guest's memory in bytes.
+    pub memory: Option<Said<u64>>,
+    pub vcpus: Option<Said<u64>>,
+    /// Who says that this is a unikernel at all.
+    pub signs: Vec<Source>,
+    /// What could not be understood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+}
+
+impl Wishes {
+    /// Takes in what a source of the same standing says. Where both say something and not
+    /// the same, that is a fault: neither is obeyed by guess.
+    pub fn join(&mut self, other: Self) {
+        join(&mut self.kernel, other.kernel, &mut self.faults);
+        join(&mut self.initrd, other.initrd, &mut self.faults);
+        join(&mut self.cmdline, other.cmdline, &mut self.faults);
+        join(&mut self.family, other.family, &mut self.faults);
+        join(&mut self.memory, other.memory, &mut self.faults);
+        join(&mut self.vcpus, other.vcpus, &mut self.faults);
+        self.signs.extend(other.signs);
+        self.faults.extend(other.faults);
+    }
+
+    /// Takes in what a source of less standing says: only where nothing was said yet. An
+    /// initrd and a command line belong to the kernel that is beside them.
+    pub fn or(&mut self, other: Self) {
+        if self.kernel.is_none() {
+            self.kernel = other.kernel;
+            self.initrd = self.initrd.take().or(other.initrd);
+            self.cmdline = self.cmdline.take().or(other.cmdline);
+            self.family = self.family.take().or(other.family);
+        }
+        self.memory = self.memory.take().or(other.memory);
+        self.vcpus = self.vcpus.take().or(other.vcpus);
+        self.signs.extend(other.signs);
+        self.faults.extend(other.faults);
+    }
+
+    /// The kernel's path: whoever names one says that this is a unikernel.
+    pub fn kernel_path(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
+        self.signs.push(by.clone());
+        self.path(value, by)
+    }
+
+    /// Notes a wish that runu cannot grant: the guest would not be what was asked for.
+    pub fn unsupported(&mut self, by: Source, what: &'static str) {
+        self.signs.push(by.clone());
+        self.faults.push(Fault::Unsupported { by, what });
+    }
+
+    /// Notes a key that is not known: a misspelt wish is not a wish for something else.
+    pub fn unknown(&mut self, by: Source) {
+        self.signs.push(by.clone());
+        self.faults.push(Fault::UnknownKey { by });
+    }
+
+    /// A path as it was written.
+    pub fn path(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
+        if value.is_empty() {
+            self.faults.push(Fault::EmptyPath { by });
+            return None;
+        }
+        let Said { value, by } = self.text(value, by)?;
+        let value = PathBuf::from(value);
+        Some(Said { value, by })
+    }
+
+    /// A text of one line.
+    pub fn text(&mut self, value: &str, by: Source) -> Option<Said<String>> {
+        if value.chars().any(char::is_control) {
+            self.faults.push(Fault::ControlCharacter { by });
+            return None;
+        }
+        let value = value.to_owned();
+        Some(Said { value, by })
+    }
+
+    /// An amount of memory as Kubernetes writes it.
+    pub fn bytes(&mut self, value: &str, by: Source) -> Option<Said<u64>> {
+        match quantity::bytes(value) {
+            Ok(value) => Some(Said { value, by }),
+            Err(why) => {
+                let value = cut(value);
+                self.faults.push(Fault::Memory { by, value, why });
+                None
+            }
+        }
+    }
+
+    /// A number of virtual CPUs.
+    pub fn count(&mut self, value: &str, by: Source) -> Option<Said<u64>> {
+        match value.parse() {
+            Ok(value) if value > 0 => Some(Said { value, by }),
+            _ => {
+                let value = cut(value);
+                self.faults.push(Fault::Count { by, value });
+                None
+            }
+        }
+    }
+}
+
+fn join<T: PartialEq + std::fmt::Debug>(
+    mine: &mut Option<Said<T>>,
+    other: Option<Said<T>>,
+    faults: &mut Vec<Fault>,
+) {
+    match (&*mine, other) {
+        (Some(a), Some(b)) if a.value != b.value => faults.push(Fault::Contradiction {
+            one: a.by.clone(),
+            one_says: cut(&format!("{:?}", a.value)),
+            other: b.by,
+            other_says: cut(&format!("{:?}", b.value)),
+        }),
+        (None, other) => *mine = other,
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(path: &str, key: &str) -> Wishes {
+        let mut wishes = Wishes::default();
+        wishes.kernel = wishes.kernel_path(path, Source::Annotation(key.into()));
+        wishes
+    }
+
+    #[test]
+    fn two_that_differ_are_a_fault_that_names_both() {
+        let mut wishes = kernel("/a", "runu.dev/kernel");
+        wishes.join(kernel("/a", "com.urunc.unikernel.binary"));
+        assert_eq!(wishes.faults, []);
+        wishes.join(kernel("/b", "org.unikraft.kernel.image"));
+        let told = wishes.faults[0].to_string();
+        for part in [
+            "runu.dev/kernel",
+            "\"/a\"",
+            "org.unikraft.kernel.image",
+            "\"/b\"",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn the_pod_is_heard_before_the_image() {
+        let mut image = kernel("/b", "b");
+        image.initrd = image.path("/b.cpio", Source::Path);
+        image.memory = image.bytes("1Mi", Source::Path);
+        let mut pod = kernel("/a", "a");
+        pod.or(image);
+        assert_eq!(pod.kernel.unwrap().value, PathBuf::from("/a"));
+        assert_eq!(pod.initrd, None, "it is the other kernel's");
+        assert_eq!(pod.memory.unwrap().value, 1 << 20);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a condition compares with: one value or several, of which one must fit.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use wildmatch::WildMatch;
+
+/// `"a"` or `["a", "b"]`.
+#[derive(Debug)]
+pub struct OneOf<T>(Vec<T>);
+
+/// Patterns: `*` is any text, slashes too, `?` is one character.
+pub type Globs = OneOf<Glob>;
+
+/// One pattern.
+#[derive(Debug)]
+pub struct Glob(WildMatch);
+
+impl<T> OneOf<T> {
+    /// Whether one of them is `test`'s.
+    fn any(&self, test: impl Fn(&T) -> bool) -> bool {
+        self.0.iter().any(test)
+    }
+}
+
+impl<T: PartialEq> OneOf<T> {
+    pub fn has(&self, value: &T) -> bool {
+        self.any(|one| one == value)
+    }
+}
+
+impl Globs {
+    /// Whether one of the patterns matches the whole text.
+    pub fn matches(&self, text: &str) -> bool {
+        self.any(|glob| glob.0.matches(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for Glob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|pattern| Self(WildMatch::new(&pattern)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOf<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore(PhantomData))
+    }
+}
+
+/// Not serde's `untagged`, which forgets what was wrong with a value.
+struct OneOrMore<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+    type Value = OneOf<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        T::deserialize(StrDeserializer::new(text)).map(|one| OneOf(vec![one]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOf)
+    }
+}

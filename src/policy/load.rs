@@ -1,0 +1,92 @@
+//! The rules in force: the site's files, then the one that is compiled in.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Policy;
+use super::rules::{PolicyError, PolicyFile};
+
+/// The policy that is compiled in.
+const DEFAULT: &str = include_str!("../../policy/default.toml");
+
+/// What that is called.
+pub const DEFAULT_NAME: &str = "default.toml";
+
+/// The most of a policy file that is read, in bytes.
+const MOST: u64 = 1 << 20;
+
+impl Policy {
+    /// The rules of the files `*.toml` in `folder`, by name, and then the default's. No
+    /// folder is no file.
+    ///
+    /// # Errors
+    /// For the first file that cannot be read or understood.
+    pub fn load(folder: &Path) -> Result<Self, PolicyError> {
+        let mut files = files(folder)?
+            .iter()
+            .map(|path| read(path))
+            .collect::<Result<Vec<_>, _>>()?;
+        files.push(PolicyFile::parse(DEFAULT_NAME, DEFAULT)?);
+        Ok(Self::of(files))
+    }
+}
+
+/// Reads one policy file.
+///
+/// # Errors
+/// When it cannot be read or understood.
+pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
+    let name = path.display().to_string();
+    let fault = |fault: String| PolicyError::File {
+        file: name.clone(),
+        fault,
+    };
+    let failed = |source| PolicyError::Read {
+        file: name.clone(),
+        source,
+    };
+    // A FIFO must not hold us up.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(fault("it is not a regular file".to_owned()));
+    }
+    let mut text = String::new();
+    file.take(MOST + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > MOST {
+        return Err(fault(format!("it has more than {MOST} bytes")));
+    }
+    PolicyFile::parse(&name, &text)
+}
+
+/// The site's files in the order in which they count.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, PolicyError> {
+    let failed = |source| PolicyError::Read {
+        file: folder.display().to_string(),
+        source,
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

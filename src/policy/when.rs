@@ -1,0 +1,138 @@
+//! A rule's conditions.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::glob::{Globs, OneOf};
+use crate::facts::{Facts, Kind, Mode, SourceKind, State};
+
+/// Conditions; those that are given must all hold. One on something that there is not
+/// (an image's name where the caller gave none) does not hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    // The container, as its caller describes it.
+    sandbox: Option<bool>,
+    kind: Option<OneOf<Kind>>,
+    namespace: Option<Globs>,
+    pod: Option<Globs>,
+    container: Option<Globs>,
+    image: Option<Globs>,
+
+    // What annotations say.
+    mode: Option<OneOf<Mode>>,
+    contradiction: Option<bool>,
+    sign: Option<bool>,
+    annotations: Option<BTreeMap<String, Globs>>,
+
+    // The kernel.
+    kernel: Option<OneOf<SourceKind>>,
+    kernel_path: Option<Globs>,
+    abi: Option<Globs>,
+    architecture: Option<Globs>,
+    family: Option<Globs>,
+    digest: Option<Globs>,
+
+    // The host.
+    kvm: Option<bool>,
+
+    /// Conditions that must not all hold.
+    not: Option<Box<When>>,
+}
+
+impl When {
+    /// Whether the conditions hold.
+    pub fn holds(&self, facts: &Facts) -> bool {
+        self.container_holds(facts)
+            && self.annotations_hold(facts)
+            && self.kernel_holds(facts)
+            && is(&self.kvm, facts.host.as_ref().map(|host| host.kvm))
+            && self.not.as_ref().is_none_or(|not| !not.holds(facts))
+    }
+
+    /// Whether this or what it negates has a condition that `has` finds.
+    pub fn mentions(&self, has: fn(&Self) -> bool) -> bool {
+        has(self) || self.not.as_ref().is_some_and(|not| not.mentions(has))
+    }
+
+    pub fn asks_host(&self) -> bool {
+        self.kvm.is_some()
+    }
+
+    pub fn asks_digest(&self) -> bool {
+        self.digest.is_some()
+    }
+
+    pub fn asks_annotations(&self) -> bool {
+        self.annotations.is_some()
+    }
+
+    fn container_holds(&self, facts: &Facts) -> bool {
+        let container = &facts.container;
+        is(&self.sandbox, Some(container.kind == Kind::Sandbox))
+            && self
+                .kind
+                .as_ref()
+                .is_none_or(|kinds| kinds.has(&container.kind))
+            && fits(&self.namespace, container.namespace.as_deref())
+            && fits(&self.pod, container.pod.as_deref())
+            && fits(&self.container, container.name.as_deref())
+            && fits(&self.image, container.image.as_deref())
+    }
+
+    fn annotations_hold(&self, facts: &Facts) -> bool {
+        let mode = facts.mode.as_ref().map(|mode| mode.value);
+        one_of(&self.mode, mode.as_ref())
+            && is(&self.contradiction, Some(facts.contradict()))
+            && is(&self.sign, Some(facts.has_sign()))
+            && all_fit(&self.annotations, &facts.annotations)
+    }
+
+    fn kernel_holds(&self, facts: &Facts) -> bool {
+        let kernel = facts.kernel.as_ref();
+        let path = kernel.and_then(|kernel| kernel.path.to_str());
+        let family = facts.wishes.family.as_ref();
+        let (abi, architecture, digest) = match kernel.map(|kernel| &kernel.state) {
+            Some(State::Bootable {
+                abi,
+                architecture,
+                digest,
+                ..
+            }) => (
+                Some(abi.to_string()),
+                Some(*architecture),
+                digest.as_deref(),
+            ),
+            _ => (None, None, None),
+        };
+        one_of(&self.kernel, kernel.map(|kernel| kernel.by.kind()).as_ref())
+            && fits(&self.kernel_path, path)
+            && fits(&self.abi, abi.as_deref())
+            && fits(&self.architecture, architecture)
+            && fits(&self.family, family.map(|said| said.value.as_str()))
+            && fits(&self.digest, digest)
+    }
+}
+
+fn is(wanted: &Option<bool>, found: Option<bool>) -> bool {
+    wanted.is_none_or(|wanted| Some(wanted) == found)
+}
+
+fn one_of<T: PartialEq>(wanted: &Option<OneOf<T>>, found: Option<&T>) -> bool {
+    let fits = |wanted: &OneOf<T>| found.is_some_and(|found| wanted.has(found));
+    wanted.as_ref().is_none_or(fits)
+}
+
+fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
+    let fits = |globs: &Globs| found.is_some_and(|text| globs.matches(text));
+    wanted.as_ref().is_none_or(fits)
+}
+
+/// Each key that is named is there, with a value that fits.
+fn all_fit(wanted: &Option<BTreeMap<String, Globs>>, found: &BTreeMap<String, String>) -> bool {
+    wanted
+        .iter()
+        .flatten()
+        .all(|(key, globs)| found.get(key).is_some_and(|value| globs.matches(value)))
+}
