@@ -22,6 +22,7 @@
 //! | [`plan`] | facts turned into a machine's description |
 //! | [`guest`] | what a guest wants on its command line |
 //! | [`explain`] | a decision for people and for programs |
+//! | [`govern`] | a policy checked, tested and shown |
 //! | [`features`] | what the runtime says of itself: the delegate's and its own |
 //! | [`runc`] | the delegate: found, guarded against, executed |
 //! | [`lifecycle`] | a unikernel from `create` to `delete`, and the store |
@@ -36,6 +37,7 @@ pub mod exit;
 pub mod explain;
 pub mod facts;
 pub mod features;
+pub mod govern;
 pub mod guest;
 pub mod lifecycle;
 pub mod plan;
@@ -86,6 +88,7 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
             features::print(&Config::load_or_default()).map(|()| ExitCode::SUCCESS)
         }
         Command::Own(own::Command::Explain(args)) => explain::explain(args),
+        Command::Own(own::Command::Policy(command)) => govern::govern(command),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) | Command::Version if presents_runc(call) => {
             delegate(&Config::load_or_default(), call)

@@ -88,6 +88,25 @@ pub struct Memory {
 }
 
 impl Config {
+    /// A configuration that says no more than this; `memory_limit` in bytes.
+    pub fn of(annotations: BTreeMap<String, String>, memory_limit: Option<i64>) -> Self {
+        let memory = Memory {
+            limit: memory_limit,
+        };
+        let annotations = annotations
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)));
+        Self {
+            annotations: Some(annotations.collect()),
+            linux: Some(Linux {
+                resources: Some(Resources {
+                    memory: Some(memory),
+                }),
+            }),
+            ..Self::default()
+        }
+    }
+
     /// An annotation's value.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key)?.as_deref()

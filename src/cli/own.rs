@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 pub enum Command {
     Explain(Explain),
     Hook(Hook),
+    Policy(Policy),
     /// No verb, or `--help`.
     Help,
     /// Words that clap refused, or its help for one verb: to be printed.
@@ -25,6 +26,30 @@ pub struct Explain {
     /// How to print the decision
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
     pub format: ExplainFormat,
+}
+
+/// `runu policy`.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Read policy files as a node would, and say what is wrong with them
+    Check {
+        /// Policy files; the node's own where there is none
+        files: Vec<PathBuf>,
+    },
+    /// Hold a policy against cases, each with the decision that is expected
+    Test {
+        /// The folder with the cases: files *.toml
+        folder: PathBuf,
+        /// A policy file in place of the node's own; may be given several times
+        #[arg(long)]
+        policy: Vec<PathBuf>,
+    },
+    /// Print the rules in force, in the order in which they are tried, and their files
+    Show {
+        /// A policy file in place of the node's own; may be given several times
+        #[arg(long)]
+        policy: Vec<PathBuf>,
+    },
 }
 
 /// `runu hook`: how hooks of a unikernel are called.
@@ -66,6 +91,9 @@ struct Cli {
 enum OwnVerb {
     /// Say how a bundle would run, by which rule and why; start nothing
     Explain(Explain),
+    /// Check, test and show the rules by which bundles are told apart
+    #[command(subcommand)]
+    Policy(Policy),
     /// Run a hook with the caller's bundle in the state on its stdin
     #[command(hide = true)]
     Hook(Hook),
@@ -73,7 +101,7 @@ enum OwnVerb {
 
 /// Whether `verb` is one of runu's own. A plain match: the way to runc passes here.
 pub fn is_own(verb: &str) -> bool {
-    matches!(verb, "explain" | "help" | "hook")
+    matches!(verb, "explain" | "help" | "hook" | "policy")
 }
 
 /// Reads the words from the verb on.
@@ -89,6 +117,9 @@ pub fn parse(words: &[OsString]) -> Command {
         Ok(Cli {
             verb: OwnVerb::Hook(hook),
         }) => Command::Hook(hook),
+        Ok(Cli {
+            verb: OwnVerb::Policy(policy),
+        }) => Command::Policy(policy),
         Err(error) => Command::Usage(error),
     }
 }

@@ -65,7 +65,7 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
 fn rule(decision: &Decision) -> String {
     match &decision.rule {
         Some(RuleId { name, file }) => format!("{name}, in {file}"),
-        None => "none matched".to_owned(),
+        None => "none".to_owned(),
     }
 }
 

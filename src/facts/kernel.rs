@@ -19,6 +19,9 @@ use crate::vmm::{BootAbi, KernelImage};
 const IMAGE_KERNEL: &str = "/unikraft/bin/kernel";
 const IMAGE_INITRD: &str = "/unikraft/bin/initrd";
 
+/// The only one that kernels are probed for so far, as OCI names it.
+const ARCHITECTURE: &str = "amd64";
+
 /// The kernel file.
 #[derive(Debug, Serialize)]
 pub struct Kernel {
@@ -67,11 +70,7 @@ pub struct Initrd {
 /// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
 /// reading of the whole file.
 pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Option<File>) {
-    let wish = wishes.kernel.clone().unwrap_or_else(|| Said {
-        value: IMAGE_KERNEL.into(),
-        by: Source::Path,
-    });
-    let Said { value: path, by } = wish;
+    let Said { value: path, by } = wish(wishes);
     let (state, file) = match rootfs.open_file(&path) {
         Err(FileError::Missing) if by == Source::Path => return (None, None),
         Err(why) => {
@@ -87,6 +86,33 @@ pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, 
     (Some(Kernel { path, by, state }), file)
 }
 
+/// A kernel that was not looked for, as if it were there.
+pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
+    let Said { value: path, by } = wish(wishes);
+    let image = KernelImage {
+        abi,
+        entry: 0,
+        segments: Vec::new(),
+        file_size: 0,
+    };
+    let state = State::Bootable {
+        abi,
+        architecture: ARCHITECTURE,
+        size: 0,
+        digest: None,
+        image,
+    };
+    Kernel { path, by, state }
+}
+
+/// The kernel that is wished for, or else the image's.
+fn wish(wishes: &Wishes) -> Said<PathBuf> {
+    wishes.kernel.clone().unwrap_or_else(|| Said {
+        value: IMAGE_KERNEL.into(),
+        by: Source::Path,
+    })
+}
+
 fn probe(file: &File, path: &Path, digest: bool) -> Result<State, Fault> {
     let image = KernelImage::probe(file).map_err(|why| Fault::kernel(path.to_owned(), &why))?;
     let digest = digest.then(|| sha256(file)).transpose();
@@ -96,7 +122,7 @@ fn probe(file: &File, path: &Path, digest: bool) -> Result<State, Fault> {
     })?;
     Ok(State::Bootable {
         abi: image.abi,
-        architecture: "amd64", // The only one that is probed so far.
+        architecture: ARCHITECTURE,
         size: image.file_size,
         digest,
         image,

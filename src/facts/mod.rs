@@ -25,6 +25,7 @@ pub use said::{Said, Source, SourceKind};
 pub use wishes::Wishes;
 
 use crate::bundle::{self, Bundle, Rootfs};
+use crate::vmm::BootAbi;
 
 /// Everything that a decision may depend on.
 #[derive(Debug, Serialize)]
@@ -89,7 +90,17 @@ impl Facts {
     /// Only where the bundle's rootfs cannot be looked at; what is wrong with an
     /// annotation or a kernel is a fact.
     pub fn gather(bundle: &Bundle, wanted: Wanted) -> Result<(Self, Files), bundle::Error> {
-        let config = &bundle.config;
+        let mut facts = Self::of_config(&bundle.config, wanted);
+        let mut files = Files::default();
+        // A sandbox is runc's whatever it holds: its rootfs is not looked at.
+        if facts.container.kind != Kind::Sandbox {
+            files = facts.look_inside(&bundle.rootfs()?, wanted.digest);
+        }
+        Ok((facts, files))
+    }
+
+    /// What config.json alone says.
+    pub fn of_config(config: &bundle::Config, wanted: Wanted) -> Self {
         let container = Container::read(config);
         let name = container.name.as_deref();
         let (mode, mut wishes) = annotations::read(config.annotations(), name);
@@ -102,8 +113,7 @@ impl Facts {
             wishes.join(conventions::vm(vm));
         }
         let annotations = config.annotations().filter(|_| wanted.annotations);
-        let mut facts = Self {
-            container,
+        Self {
             mode,
             wishes,
             kernel: None,
@@ -111,18 +121,18 @@ impl Facts {
             args: config.args().to_vec(),
             memory_limit: config.memory_limit(),
             host: wanted.host.then(Host::read),
-            obeyed: Vec::new(),
+            obeyed: obeyed_keys(config, name),
             annotations: annotations
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
-        };
-        facts.obeyed = facts.obeyed_keys(config);
-        let mut files = Files::default();
-        // A sandbox is runc's whatever it holds: its rootfs is not looked at.
-        if facts.container.kind != Kind::Sandbox {
-            files = facts.look_inside(&bundle.rootfs()?, wanted.digest);
+            container,
         }
-        Ok((facts, files))
+    }
+
+    /// Supposes a kernel where none was looked for: at the path that is wished for, or the
+    /// image's.
+    pub fn suppose_kernel(&mut self, abi: BootAbi) {
+        self.kernel = Some(kernel::supposed(&self.wishes, abi));
     }
 
     /// Looks at the files of the image.
@@ -135,18 +145,6 @@ impl Facts {
         (self.initrd, files.initrd) =
             kernel::find_initrd(rootfs, &self.wishes, self.kernel.as_ref());
         files
-    }
-
-    /// The keys that mean something here: not those that name another container.
-    fn obeyed_keys(&self, config: &bundle::Config) -> Vec<String> {
-        let is_obeyed = |key: &str| match key.strip_prefix(annotations::MODE_OF) {
-            Some(name) => Some(name) == self.container.name.as_deref(),
-            None => PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
-        };
-        let keys = config.annotations().map(|(key, _)| key);
-        keys.filter(|key| is_obeyed(key))
-            .map(str::to_owned)
-            .collect()
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.
@@ -163,6 +161,18 @@ impl Facts {
                 .as_ref()
                 .is_some_and(|mode| mode.value == Mode::Container && mode.is_pod_wide())
     }
+}
+
+/// The keys that mean something to this container: not those that name another.
+fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> {
+    let is_obeyed = |key: &str| match key.strip_prefix(annotations::MODE_OF) {
+        Some(name) => Some(name) == container,
+        None => PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
+    };
+    let keys = config.annotations().map(|(key, _)| key);
+    keys.filter(|key| is_obeyed(key))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The beginning of a text from outside, for an error: one line, not a page.

@@ -38,6 +38,8 @@ pub enum Outcome {
 /// Why: logs, `runu explain` and errors all say it in these words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
+    /// It is a pod's pause container.
+    Sandbox,
     /// The rule's own words.
     Rule(String),
     /// A rule said "unikernel", or none matched, because of this.
@@ -70,6 +72,7 @@ impl Outcome {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Sandbox => f.write_str("the pod's sandbox is always an ordinary container"),
             Self::Rule(because) => f.write_str(because),
             Self::Fault(fault) => fault.fmt(f),
             Self::Excess(excess) => excess.fmt(f),

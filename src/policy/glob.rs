@@ -8,14 +8,14 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use wildmatch::WildMatch;
 
 /// `"a"` or `["a", "b"]`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct OneOf<T>(Vec<T>);
 
 /// Patterns: `*` is any text, slashes too, `?` is one character.
 pub type Globs = OneOf<Glob>;
 
 /// One pattern.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Glob(WildMatch);
 
 impl<T> OneOf<T> {
@@ -35,6 +35,13 @@ impl Globs {
     /// Whether one of the patterns matches the whole text.
     pub fn matches(&self, text: &str) -> bool {
         self.any(|glob| glob.0.matches(text))
+    }
+}
+
+impl fmt::Display for Globs {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let patterns: Vec<_> = self.0.iter().map(|glob| glob.0.to_string()).collect();
+        f.write_str(&patterns.join(", "))
     }
 }
 

@@ -45,6 +45,20 @@ impl Limits {
         }
     }
 
+    /// A line for each limit, as the end of "pods may …".
+    pub fn describe(&self) -> Vec<String> {
+        let lines = [
+            self.annotations.as_ref().map(|keys| format!("set {keys}")),
+            self.memory
+                .map(|most| format!("ask for {} of memory", display(most))),
+            self.vcpus.map(|most| format!("ask for {most} vCPUs")),
+            self.kernels
+                .as_ref()
+                .map(|paths| format!("name the kernels {paths}")),
+        ];
+        lines.into_iter().flatten().collect()
+    }
+
     /// The first thing that the pod asks for and may not have.
     pub fn excess(&self, facts: &Facts) -> Option<Excess> {
         self.key(facts)

@@ -18,16 +18,21 @@ pub const DEFAULT_NAME: &str = "default.toml";
 const MOST: u64 = 1 << 20;
 
 impl Policy {
-    /// The rules of the files `*.toml` in `folder`, by name, and then the default's. No
-    /// folder is no file.
+    /// The rules of the site's files in `folder`, and then the default's.
     ///
     /// # Errors
     /// For the first file that cannot be read or understood.
     pub fn load(folder: &Path) -> Result<Self, PolicyError> {
-        let mut files = files(folder)?
-            .iter()
-            .map(|path| read(path))
-            .collect::<Result<Vec<_>, _>>()?;
+        Self::of_files(&site_files(folder)?)
+    }
+
+    /// The rules of these files, and then the default's.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn of_files(paths: &[PathBuf]) -> Result<Self, PolicyError> {
+        let read = paths.iter().map(|path| read(path));
+        let mut files = read.collect::<Result<Vec<_>, _>>()?;
         files.push(PolicyFile::parse(DEFAULT_NAME, DEFAULT)?);
         Ok(Self::of(files))
     }
@@ -67,8 +72,11 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
     PolicyFile::parse(&name, &text)
 }
 
-/// The site's files in the order in which they count.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, PolicyError> {
+/// The files `*.toml` in `folder`, by name. No folder is no file.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn site_files(folder: &Path) -> Result<Vec<PathBuf>, PolicyError> {
     let failed = |source| PolicyError::Read {
         file: folder.display().to_string(),
         source,

@@ -9,7 +9,7 @@ mod when;
 
 pub use decision::{Decision, Outcome, Reason, RuleId};
 pub use limits::Excess;
-pub use load::read;
+pub use load::{read, site_files};
 pub use rules::{PolicyError, PolicyFile, Rule, Then};
 
 use crate::facts::{Facts, Kind, Wanted, Wishes};
@@ -20,7 +20,7 @@ use when::When;
 /// Rules in the order in which they are tried, and what pods may ask for.
 #[derive(Debug)]
 pub struct Policy {
-    limits: Limits,
+    pub limits: Limits,
     pub rules: Vec<Rule>,
 }
 
@@ -49,7 +49,17 @@ impl Policy {
     }
 
     /// Decides what a bundle with these facts is.
+    ///
+    /// The pod's sandbox is always a container: no rule is asked, and no rule of a site can
+    /// keep its pods from having one.
     pub fn decide(&self, facts: &Facts) -> Decision {
+        if facts.container.kind == Kind::Sandbox {
+            return Decision {
+                outcome: Outcome::Container,
+                rule: None,
+                reason: Reason::Sandbox,
+            };
+        }
         let Some(rule) = self.rules.iter().find(|rule| rule.when.holds(facts)) else {
             let Wishes { faults, signs, .. } = &facts.wishes;
             let no_rule = || Reason::NoRule(signs.first().cloned());
@@ -71,10 +81,7 @@ impl Policy {
     }
 
     fn outcome(&self, rule: &Rule, facts: &Facts) -> (Outcome, Reason) {
-        // The pause container is nobody's choice.
-        if facts.container.kind != Kind::Sandbox
-            && let Some(excess) = self.limits.excess(facts)
-        {
+        if let Some(excess) = self.limits.excess(facts) {
             return (Outcome::Deny, Reason::Excess(excess));
         }
         let because = Reason::Rule(rule.because.clone());

@@ -9,11 +9,10 @@ use crate::facts::{Facts, Kind, Mode, SourceKind, State};
 
 /// Conditions; those that are given must all hold. One on something that there is not
 /// (an image's name where the caller gave none) does not hold.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
     // The container, as its caller describes it.
-    sandbox: Option<bool>,
     kind: Option<OneOf<Kind>>,
     namespace: Option<Globs>,
     pod: Option<Globs>,
@@ -51,6 +50,11 @@ impl When {
             && self.not.as_ref().is_none_or(|not| !not.holds(facts))
     }
 
+    /// Whether there is no condition at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether this or what it negates has a condition that `has` finds.
     pub fn mentions(&self, has: fn(&Self) -> bool) -> bool {
         has(self) || self.not.as_ref().is_some_and(|not| not.mentions(has))
@@ -70,11 +74,8 @@ impl When {
 
     fn container_holds(&self, facts: &Facts) -> bool {
         let container = &facts.container;
-        is(&self.sandbox, Some(container.kind == Kind::Sandbox))
-            && self
-                .kind
-                .as_ref()
-                .is_none_or(|kinds| kinds.has(&container.kind))
+        let is_kind = |kinds: &OneOf<Kind>| kinds.has(&container.kind);
+        self.kind.as_ref().is_none_or(is_kind)
             && fits(&self.namespace, container.namespace.as_deref())
             && fits(&self.pod, container.pod.as_deref())
             && fits(&self.container, container.name.as_deref())
