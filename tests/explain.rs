@@ -5,6 +5,8 @@
 
 mod harness;
 
+use std::path::PathBuf;
+
 use harness::bundle::Bundle;
 use harness::program::Program;
 use serde_json::Value;
@@ -16,7 +18,7 @@ fn every_bundle_is_decided_as_before() {
         .map(|case| case.unwrap().file_name().into_string().unwrap())
         .collect();
     cases.sort();
-    assert!(cases.len() > 40, "the fixtures are not all there");
+    assert!(cases.len() >= 60, "the fixtures are not all there");
     for case in cases {
         insta::assert_snapshot!(case.as_str(), explain(&case));
     }
@@ -24,7 +26,7 @@ fn every_bundle_is_decided_as_before() {
 
 /// The exit code and both forms of the answer.
 fn explain(case: &str) -> String {
-    let program = Program::new();
+    let program = Program::new().with_policy(&policies(case));
     let bundle = Bundle::fixture(case);
     let path = bundle.path().to_str().unwrap();
     let text = program.call(&["explain", "--bundle", path]);
@@ -63,7 +65,25 @@ fn explain(case: &str) -> String {
         story.join("\n"),
         json.stderr
     );
+    let folder = program.root().with_file_name("policy.d");
     said.replace(path, "[bundle]")
+        .replace(folder.to_str().unwrap(), "[policy]")
+}
+
+/// The example that a case's file `policy` names, as the site's own.
+fn policies(case: &str) -> Vec<PathBuf> {
+    let repository = harness::repository();
+    let file = repository
+        .join("fixtures/bundles")
+        .join(case)
+        .join("policy");
+    let names = std::fs::read_to_string(file).unwrap_or_default();
+    let example = |name: &str| {
+        repository
+            .join("policy/examples")
+            .join(format!("{name}.toml"))
+    };
+    names.lines().map(example).collect()
 }
 
 #[test]

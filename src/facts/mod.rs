@@ -175,15 +175,18 @@ fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> 
         .collect()
 }
 
-/// The beginning of a text from outside, for an error: one line, not a page.
+/// The beginning of a text from outside, for an error: one line, not a page, with what
+/// cannot be seen spelt out.
 fn cut(text: &str) -> String {
     const MOST: usize = 64;
-    let mut short: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MOST)
-        .collect();
-    if text.chars().count() > MOST {
+    let mut short = String::new();
+    for c in text.chars().take(MOST) {
+        match c.is_control() {
+            true => short.extend(c.escape_default()),
+            false => short.push(c),
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
         short.push('…');
     }
     short

@@ -9,24 +9,36 @@ pub fn of(expect: &Expect, decision: &Decision) -> Option<String> {
     let rule = decision.rule.as_ref().map_or("none", |rule| &rule.name);
     let reason = decision.reason.to_string();
     let name = decision.outcome.name();
-    let is = |wanted: &str, found: &str| wanted == found;
-    let has = |wanted: &str, found: &str| found.contains(wanted);
-    let fields: [(&str, Option<&str>, &str, fn(&str, &str) -> bool); 3] = [
-        ("decision", Some(&expect.decision), name, is),
-        ("rule", expect.rule.as_deref(), rule, is),
-        ("reason", expect.reason.as_deref(), &reason, has),
+    let wanted_reason = expect.reason.as_deref();
+    let lines = [
+        line(
+            "decision",
+            Some(&expect.decision),
+            name,
+            expect.decision == name,
+        ),
+        line(
+            "rule",
+            expect.rule.as_deref(),
+            rule,
+            expect.rule.as_deref() == Some(rule),
+        ),
+        line(
+            "reason",
+            wanted_reason,
+            &reason,
+            wanted_reason.is_some_and(|part| reason.contains(part)),
+        ),
     ];
-    let mut lines = Vec::new();
-    let mut same = true;
-    for (field, wanted, found, holds) in fields {
-        match wanted {
-            Some(wanted) if !holds(wanted, found) => {
-                same = false;
-                lines.push(format!("  - {field:<9} {wanted}"));
-                lines.push(format!("  + {field:<9} {found}"));
-            }
-            _ => lines.push(format!("    {field:<9} {found}")),
-        }
+    let differs = lines.iter().any(Result::is_err);
+    let lines = lines.map(|line| line.unwrap_or_else(|difference| difference));
+    differs.then(|| lines.join("\n"))
+}
+
+/// One field; an error where it is not as wanted.
+fn line(field: &str, wanted: Option<&str>, found: &str, holds: bool) -> Result<String, String> {
+    match wanted {
+        Some(wanted) if !holds => Err(format!("  - {field:<9} {wanted}\n  + {field:<9} {found}")),
+        _ => Ok(format!("    {field:<9} {found}")),
     }
-    (!same).then(|| lines.join("\n"))
 }

@@ -20,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Program {
     binary: PathBuf,
     folder: Rc<TempDir>,
+    /// The node's configuration in place of the usual file.
+    config: Option<PathBuf>,
 }
 
 /// What one call came to.
@@ -41,6 +43,7 @@ impl Program {
         Self {
             binary,
             folder: Rc::new(tempfile::tempdir().unwrap()),
+            config: None,
         }
     }
 
@@ -49,7 +52,21 @@ impl Program {
         Self {
             binary,
             folder: self.folder.clone(),
+            config: self.config.clone(),
         }
+    }
+
+    /// On a node with these policy files of its site's.
+    pub fn with_policy(mut self, files: &[PathBuf]) -> Self {
+        let folder = self.folder.path().join("policy.d");
+        fs::create_dir(&folder).unwrap();
+        for file in files {
+            fs::copy(file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+        let config = self.folder.path().join("config.toml");
+        fs::write(&config, format!("policy = {folder:?}\n")).unwrap();
+        self.config = Some(config);
+        self
     }
 
     /// The caller's `--root`.
@@ -80,6 +97,7 @@ impl Program {
             .args(["--log-format", "json"])
             .args(args)
             .stdin(Stdio::null());
+        command.envs(self.config.iter().map(|config| ("RUNU_CONFIG", config)));
         command
     }
 
