@@ -40,8 +40,17 @@ pub fn warn(line: &str) {
 /// Reports a failed call. Never fails itself: what cannot be written is lost.
 pub fn report(globals: &Globals, error: &anyhow::Error) {
     let message = one_line(&chain(error.as_ref()));
-    log(globals, &message);
+    log(globals, "error", &message);
     warn(&message);
+}
+
+/// Says a line for who looks for a fault (`--debug`): in the caller's log, or on stderr.
+pub fn debug(globals: &Globals, message: &str) {
+    let message = one_line(message);
+    match globals.log {
+        Some(_) => log(globals, "debug", &message),
+        None => warn(&format!("time={:?} level=debug msg={message:?}", now())),
+    }
 }
 
 /// An error and what caused it; a cause that an error tells itself is not told again.
@@ -59,14 +68,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Appends the error to the file that `--log` names.
-fn log(globals: &Globals, message: &str) {
+/// Appends a line to the file that `--log` names.
+fn log(globals: &Globals, level: &str, message: &str) {
     let Some(path) = &globals.log else { return };
     let now = now();
     let line = if globals.log_json {
-        json!({ "level": "error", "msg": message, "time": now }).to_string()
+        json!({ "level": level, "msg": message, "time": now }).to_string()
     } else {
-        format!("time={now:?} level=error msg={message:?}")
+        format!("time={now:?} level={level} msg={message:?}")
     };
     let file = File::options()
         .append(true)

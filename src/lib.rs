@@ -54,6 +54,7 @@ use bundle::Bundle;
 use cli::{Command, Create, Format, Invocation, Verb, own};
 use config::Config;
 use dispatch::Judged;
+use explain::Explanation;
 use facts::Wanted;
 use lifecycle::{Request, Store};
 use policy::Outcome;
@@ -87,7 +88,7 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         Command::Features => {
             features::print(&Config::load_or_default()).map(|()| ExitCode::SUCCESS)
         }
-        Command::Own(own::Command::Explain(args)) => explain::explain(args),
+        Command::Own(own::Command::Explain(args)) => explain::explain(&call.globals, args),
         Command::Own(own::Command::Policy(command)) => govern::govern(command),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) | Command::Version if presents_runc(call) => {
@@ -110,8 +111,13 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
     let config = Config::load()?;
     let bundle = Bundle::open(&args.bundle)?;
     let Judged {
-        decision, files, ..
+        facts,
+        decision,
+        files,
     } = dispatch::judge(&config, &bundle, Wanted::default())?;
+    if call.globals.debug {
+        exit::debug(&call.globals, &explain::line(&args.id, &decision));
+    }
     match decision.outcome {
         Outcome::Container if Store::of(call.globals.root.as_deref()).holds(&args.id) => {
             Err(lifecycle::Error::Exists {
@@ -127,14 +133,16 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
             }
             .into())
         }
-        Outcome::Unikernel(plan) => {
+        Outcome::Unikernel(ref plan) => {
+            let explanation = Explanation::of(&facts, &decision)?.to_string();
             let globals = &call.globals;
             let request = Request {
                 globals,
                 args,
                 bundle: &bundle,
-                rule: decision.rule.map(|rule| rule.name),
-                plan,
+                rule: decision.rule.as_ref().map(|rule| rule.name.clone()),
+                plan: plan.clone(),
+                explanation,
                 files,
             };
             match args.run {

@@ -63,15 +63,31 @@ impl Bundle {
             source,
         })?;
         let text = read_config(&folder)?;
+        Self::of_text(folder, text)
+    }
+
+    /// Reads a config.json from stdin, as if it lay in the working directory.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`].
+    pub fn of_stdin() -> Result<Self, Error> {
+        let path = PathBuf::from("stdin");
+        let failed = |source| Error::Read {
+            path: path.clone(),
+            source,
+        };
+        let mut text = Vec::new();
+        let stdin = io::stdin().take(CONFIG_LIMIT);
+        { stdin }.read_to_end(&mut text).map_err(failed)?;
+        Self::of_text(std::env::current_dir().map_err(failed)?, text)
+    }
+
+    fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
         let config = serde_json::from_slice(&text).map_err(|source| Error::Syntax {
-            path: folder.join("config.json"),
+            path: path.join("config.json"),
             source,
         })?;
-        Ok(Self {
-            path: folder,
-            config,
-            text,
-        })
+        Ok(Self { path, config, text })
     }
 
     /// The root file system's folder, absolute (runtime-spec, config.md, "Root").

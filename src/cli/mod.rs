@@ -28,6 +28,8 @@ pub struct Globals {
     pub root: Option<PathBuf>,
     /// `--log`: the file that gets a line for each error.
     pub log: Option<PathBuf>,
+    /// `--debug`.
+    pub debug: bool,
     /// `--log-format json`.
     pub log_json: bool,
     /// `--systemd-cgroup`.
@@ -135,6 +137,7 @@ impl Invocation {
         let globals = Globals {
             root: path(&global, "root"),
             log: path(&global, "log"),
+            debug: global.switch("debug"),
             log_json: global.value("log-format") == Some(OsStr::new("json")),
             systemd_cgroup: global.switch("systemd-cgroup"),
         };

@@ -20,9 +20,13 @@ pub enum Command {
 /// `runu explain`.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// The bundle to look at: the folder that holds config.json
+    /// The bundle to look at: the folder that holds config.json, or `-` for a config.json
+    /// on stdin, with the working directory as its folder
     #[arg(short, long, default_value = ".")]
     pub bundle: PathBuf,
+    /// A container that was created already: how it was decided about
+    #[arg(short, long, value_name = "ID", conflicts_with = "bundle")]
+    pub container: Option<String>,
     /// How to print the decision
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
     pub format: ExplainFormat,

@@ -2,23 +2,36 @@
 
 mod text;
 
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
+use crate::cli::Globals;
 use crate::cli::own::{self, ExplainFormat};
 use crate::config::Config;
 use crate::dispatch::{self, Judged};
 use crate::exit;
 use crate::facts::{Facts, Wanted};
+use crate::lifecycle::Store;
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, Reason, RuleId};
+use crate::runc;
 
-/// What `runu explain --format json` prints.
+/// A decision in both forms: what is kept of a unikernel as it was decided.
+#[derive(Debug, Deserialize)]
+pub struct Explanation {
+    pub text: String,
+    pub json: Value,
+}
+
+/// The form for programs.
 #[derive(Serialize)]
-struct Explanation<'a> {
+struct Document<'a> {
     /// Of this form: docs/dispatch.md has it.
     version: u32,
     /// `container`, `unikernel` or `deny`.
@@ -30,14 +43,34 @@ struct Explanation<'a> {
     plan: Option<&'a Plan>,
 }
 
-/// `runu explain`: prints how the bundle would run; starts nothing.
+/// `runu explain`: prints how a bundle would run, or how a container was decided about;
+/// starts nothing.
 ///
 /// Gives 0 for a container and a unikernel, 1 for a refusal.
 ///
 /// # Errors
-/// Where the bundle cannot be read.
-pub fn explain(args: &own::Explain) -> Result<ExitCode> {
-    let bundle = Bundle::open(&args.bundle)?;
+/// Where there is nothing to look at.
+pub fn explain(globals: &Globals, args: &own::Explain) -> Result<ExitCode> {
+    let explanation = match &args.container {
+        Some(id) => of_container(globals, id)?,
+        None => of_bundle(&args.bundle)?,
+    };
+    match args.format {
+        ExplainFormat::Json => exit::say(&format!("{:#}", explanation.json)),
+        ExplainFormat::Text => exit::say(explanation.text.trim_end()),
+    }
+    Ok(match explanation.json["decision"] == "deny" {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
+}
+
+/// How it would be decided about a bundle now; `-` is a config.json on stdin.
+fn of_bundle(path: &Path) -> Result<Explanation> {
+    let bundle = match path == Path::new("-") {
+        true => Bundle::of_stdin()?,
+        false => Bundle::open(path)?,
+    };
     let everything = Wanted {
         digest: true,
         host: true,
@@ -46,24 +79,73 @@ pub fn explain(args: &own::Explain) -> Result<ExitCode> {
     let Judged {
         facts, decision, ..
     } = dispatch::judge(&Config::load()?, &bundle, everything)?;
-    match args.format {
-        ExplainFormat::Json => exit::say(&json(&facts, &decision)?),
-        ExplainFormat::Text => exit::say(text::render(&facts, &decision).trim_end()),
-    }
-    Ok(match decision.outcome {
-        Outcome::Deny => ExitCode::FAILURE,
-        Outcome::Container | Outcome::Unikernel(_) => ExitCode::SUCCESS,
-    })
+    Explanation::of(&facts, &decision)
 }
 
-/// The decision as JSON, indented.
-fn json(facts: &Facts, decision: &Decision) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(&Explanation {
-        version: 1,
-        decision: decision.outcome.name(),
-        rule: decision.rule.as_ref(),
-        reason: &decision.reason,
-        facts,
-        plan: decision.outcome.plan(),
-    })
+/// How it was decided about a unikernel when it was made. Of runc's containers nothing is
+/// kept: their bundle is looked at again.
+fn of_container(globals: &Globals, id: &str) -> Result<Explanation> {
+    let store = Store::of(globals.root.as_deref());
+    if store.holds(id) {
+        return Ok(serde_json::from_str(&store.entry(id).explanation()?)?);
+    }
+    let bundle = runcs_bundle(globals, id)?;
+    exit::warn(&format!(
+        "container {id} is runc's: this is how it would be decided about now, by {}",
+        bundle.display()
+    ));
+    of_bundle(&bundle)
+}
+
+/// The bundle of a container that runc made.
+fn runcs_bundle(globals: &Globals, id: &str) -> Result<PathBuf> {
+    let mut args = Vec::new();
+    if let Some(root) = &globals.root {
+        args.extend(["--root".into(), root.into()]);
+    }
+    args.extend(["state".into(), id.into()]);
+    let state: Value = serde_json::from_slice(&runc::output(&Config::load_or_default(), &args)?)?;
+    let bundle = state["bundle"].as_str().map(PathBuf::from);
+    bundle.with_context(|| anyhow!("runc's state of container {id} names no bundle"))
+}
+
+impl Explanation {
+    /// Explains a decision.
+    ///
+    /// # Errors
+    /// When it is no JSON: a path that is no text.
+    pub fn of(facts: &Facts, decision: &Decision) -> Result<Self> {
+        let document = Document {
+            version: 1,
+            decision: decision.outcome.name(),
+            rule: decision.rule.as_ref(),
+            reason: &decision.reason,
+            facts,
+            plan: decision.outcome.plan(),
+        };
+        Ok(Self {
+            text: text::render(facts, decision),
+            json: serde_json::to_value(&document)?,
+        })
+    }
+}
+
+/// As JSON, to be kept.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&json!({ "text": self.text, "json": self.json }).to_string())
+    }
+}
+
+/// The decision as one line, for the log.
+pub fn line(id: &str, decision: &Decision) -> String {
+    let name = match decision.outcome {
+        Outcome::Deny => "refused",
+        _ => decision.outcome.name(),
+    };
+    let rule = match &decision.rule {
+        Some(RuleId { name, file }) => format!("rule {name} in {file}"),
+        None => "no rule".to_owned(),
+    };
+    format!("container {id}: {name}, by {rule}: {}", decision.reason)
 }

@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub bundle: &'a Bundle,
     pub rule: Option<String>,
     pub plan: Plan,
+    /// The decision as `runu explain` has it, to be kept.
+    pub explanation: String,
     /// The files that were judged.
     pub files: facts::Files,
 }
@@ -69,6 +71,7 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     cgroup.check().map_err(failed)?;
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
+    entry.save_explanation(&request.explanation)?;
     let made = build(request, entry, kvm, lock).and_then(|pid| {
         record.process = Process::of(pid);
         entry.save(&record)?;

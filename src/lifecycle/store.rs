@@ -1,8 +1,8 @@
 //! runu's own containers on disk, apart from runc's.
 //!
 //! `/run/runu/<caller's root>/<id>/` holds `record.json` (what runu knows),
-//! `bundle/config.json` (what the container was built from) and `container/`
-//! (libcontainer's root). Making the folder is what claims the ID: mkdir(2) lets
+//! `explanation.json` (why it is a unikernel), `bundle/config.json` (what the container
+//! was built from) and `container/` (libcontainer's root). Making the folder is what claims the ID: mkdir(2) lets
 //! one caller win.
 
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ use super::process::Process;
 use crate::plan::Plan;
 
 const RECORD: &str = "record.json";
+const EXPLANATION: &str = "explanation.json";
 
 /// The containers of one caller's root.
 #[derive(Debug)]
@@ -173,6 +174,24 @@ impl Entry {
         let text = serde_json::to_vec(record).expect("a record is always JSON");
         write_whole(&self.folder.join(RECORD), &text)
             .map_err(|e| Error::store(&self.folder.join(RECORD), e))
+    }
+
+    /// Keeps the decision by which the container was made, as `runu explain` has it.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn save_explanation(&self, text: &str) -> Result<(), Error> {
+        let path = self.folder.join(EXPLANATION);
+        write_whole(&path, text.as_bytes()).map_err(|e| Error::store(&path, e))
+    }
+
+    /// The decision by which the container was made.
+    ///
+    /// # Errors
+    /// When it was not kept, or cannot be read.
+    pub fn explanation(&self) -> Result<String, Error> {
+        let path = self.folder.join(EXPLANATION);
+        fs::read_to_string(&path).map_err(|e| Error::store(&path, e))
     }
 
     /// Reads the record; `None` where `create` was stopped before writing it.
