@@ -16,6 +16,7 @@
 //! | [`cli`] | command lines: runc's grammar, and the verbs of runu's own |
 //! | [`config`] | the node's configuration |
 //! | [`bundle`] | config.json, and files beneath a rootfs |
+//! | [`image`] | what an image says of itself: media types, platform, annotations |
 //! | [`facts`] | what can be seen of a bundle; it judges nothing |
 //! | [`policy`] | rules, and the decision with its reason |
 //! | [`plan`] | facts turned into a machine's description |
@@ -35,6 +36,7 @@ pub mod explain;
 pub mod facts;
 pub mod features;
 pub mod guest;
+pub mod image;
 pub mod lifecycle;
 pub mod plan;
 pub mod policy;
