@@ -16,6 +16,7 @@
 //! | [`cli`] | command lines: runc's grammar, and the verbs of runu's own |
 //! | [`config`] | the node's configuration |
 //! | [`bundle`] | config.json, and files beneath a rootfs |
+//! | [`image`] | what an image says of itself: media types, platform, annotations |
 //! | [`facts`] | what can be seen of a bundle; it judges nothing |
 //! | [`dispatch`] | from a bundle to a decision |
 //! | [`policy`] | rules, and the decision with its reason |
@@ -39,6 +40,7 @@ pub mod facts;
 pub mod features;
 pub mod govern;
 pub mod guest;
+pub mod image;
 pub mod lifecycle;
 pub mod plan;
 pub mod policy;

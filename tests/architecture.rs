@@ -14,11 +14,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &[]),
     ("config", &[]),
     ("exit", &["cli"]),
-    ("facts", &["bundle", "guest", "vmm"]),
+    ("image", &["bundle"]),
+    ("facts", &["bundle", "guest", "image", "vmm"]),
     ("plan", &["facts", "guest", "vmm"]),
     ("policy", &["facts", "plan"]),
     ("runc", &["config"]),
-    ("dispatch", &["bundle", "config", "facts", "policy"]),
+    (
+        "dispatch",
+        &["bundle", "config", "facts", "image", "policy"],
+    ),
     (
         "govern",
         &["bundle", "cli", "config", "exit", "facts", "policy", "vmm"],

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Host, Initrd, Kernel, Said, State, Wishes};
+use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -51,6 +51,7 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     for fault in faults {
         line("fault", fault.to_string());
     }
+    media(facts, &mut line);
     if let Some(found) = &facts.host {
         line("host", host(found));
     }
@@ -85,6 +86,30 @@ fn container(facts: &Facts) -> String {
         }
     }
     text
+}
+
+/// What the image says of itself, and why other manifests of it were not chosen.
+fn media(facts: &Facts, line: &mut impl FnMut(&str, String)) {
+    match &facts.media {
+        Media::Unasked | Media::None => {}
+        Media::Unknown { why } => line("image", format!("unknown: {why}")),
+        Media::Unusable { .. } => line("image", "unusable".to_owned()),
+        Media::Known(image) => {
+            let platform = image.platform.iter().map(ToString::to_string);
+            let artifact = image.artifact_type.iter().cloned();
+            let parts: Vec<_> = artifact.chain(platform).collect();
+            line("image", format!("{}: {}", image.digest, parts.join(", ")));
+            for candidate in image
+                .candidates
+                .iter()
+                .filter(|_| image.candidates.len() > 1)
+            {
+                let platform = candidate.platform.as_ref();
+                let platform = platform.map_or("no platform".to_owned(), ToString::to_string);
+                line("candidate", format!("{platform}: {}", candidate.verdict));
+            }
+        }
+    }
 }
 
 fn host(host: &Host) -> String {

@@ -42,10 +42,11 @@ impl ModeChoice {
 
 /// Reads runu's own annotations for the container that the pod calls `container`
 /// (`None` where no pod is known): its mode (`runu.dev/mode.<container>`, or else
-/// `runu.dev/mode`) and its wishes.
+/// `runu.dev/mode`) and its wishes; `source` makes of a key who said it.
 pub fn read<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
     container: Option<&str>,
+    source: fn(String) -> Source,
 ) -> (Option<ModeChoice>, Wishes) {
     let mut wishes = Wishes::default();
     let (mut own_mode, mut pod_mode) = (None, None);
@@ -53,9 +54,9 @@ pub fn read<'a>(
         let Some(name) = key.strip_prefix(PREFIX) else {
             continue;
         };
-        let by = Source::Annotation(cut(key));
+        let by = source(cut(key));
         match name {
-            "mode" => pod_mode = mode(&mut wishes, key, value),
+            "mode" => pod_mode = mode(&mut wishes, key, value, by),
             "kernel" => wishes.kernel = wishes.kernel_path(value, by),
             "initrd" => wishes.initrd = wishes.path(value, by),
             "cmdline" => wishes.cmdline = wishes.text(value, by),
@@ -63,7 +64,9 @@ pub fn read<'a>(
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
             _ => match name.strip_prefix("mode.") {
-                Some(name) if Some(name) == container => own_mode = mode(&mut wishes, key, value),
+                Some(name) if Some(name) == container => {
+                    own_mode = mode(&mut wishes, key, value, by);
+                }
                 // The choice of another container of this pod.
                 Some(_) => {}
                 None => wishes.unknown(by),
@@ -73,21 +76,20 @@ pub fn read<'a>(
     (own_mode.or(pod_mode), wishes)
 }
 
-fn mode(wishes: &mut Wishes, key: &str, value: &str) -> Option<ModeChoice> {
-    let by = || Source::Annotation(cut(key));
+fn mode(wishes: &mut Wishes, key: &str, value: &str, by: Source) -> Option<ModeChoice> {
     let mode = match value {
         "auto" => Mode::Auto,
         "unikernel" => Mode::Unikernel,
         "container" => Mode::Container,
         _ => {
             let value = cut(value);
-            wishes.signs.push(by());
-            wishes.faults.push(Fault::UnknownMode { by: by(), value });
+            wishes.signs.push(by.clone());
+            wishes.faults.push(Fault::UnknownMode { by, value });
             return None;
         }
     };
     if mode == Mode::Unikernel {
-        wishes.signs.push(by());
+        wishes.signs.push(by);
     }
     Some(ModeChoice {
         value: mode,
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)], container: Option<&str>) -> (Option<ModeChoice>, Wishes) {
-        super::read(pairs.iter().copied(), container)
+        super::read(pairs.iter().copied(), container, Source::Annotation)
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::quantity::{QuantityError, display};
 use super::said::Source;
 use crate::bundle::FileError;
+use crate::image::ImageError;
 use crate::vmm;
 
 /// A thing, its fault, and where it helps the cure.
@@ -41,6 +42,8 @@ pub enum Fault {
         other: Source,
         other_says: String,
     },
+    #[error("the image: {0}")]
+    Image(ImageError),
     #[error("/urunc.json of the image: {why}")]
     UruncJson { why: String },
     #[error(

@@ -1,7 +1,6 @@
 //! What this host has for a unikernel.
 
 use std::fs;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -14,37 +13,34 @@ pub struct Host {
     pub kvm: bool,
     /// Bytes of memory, 0 where unknown.
     pub memory: u64,
-    /// The instruction set extensions that /proc/cpuinfo names.
-    #[serde(skip)]
-    pub cpu_features: Vec<String>,
 }
 
 impl Host {
     /// Looks at the host.
     pub fn read() -> Self {
-        let kvm = fs::File::options().read(true).write(true).open("/dev/kvm");
         Self {
             architecture: "amd64",
-            kvm: kvm.is_ok(),
-            memory: field("/proc/meminfo", "MemTotal").map_or(0, |text| kibibytes(&text)),
-            cpu_features: field("/proc/cpuinfo", "flags")
-                .map(|text| text.split_whitespace().map(str::to_owned).collect())
-                .unwrap_or_default(),
+            kvm: has_kvm(),
+            memory: memory().unwrap_or(0),
         }
     }
 }
 
-/// The value of the first line `NAME : VALUE` (proc(5)).
-fn field(file: &str, name: &str) -> Option<String> {
-    let text = fs::read_to_string(Path::new(file)).ok()?;
-    text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == name).then(|| value.trim().to_owned())
-    })
+/// Whether this process may use KVM.
+pub fn has_kvm() -> bool {
+    fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_ok()
 }
 
-/// `16384 kB`, in bytes.
-fn kibibytes(text: &str) -> u64 {
-    let number = text.split(' ').next().and_then(|n| n.parse::<u64>().ok());
-    number.map_or(0, |number| number.saturating_mul(1024))
+/// The host's memory in bytes (proc_meminfo(5)): a line `MemTotal:  16384 kB`.
+fn memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kibibytes.checked_mul(1024)
 }

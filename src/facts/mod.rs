@@ -6,6 +6,7 @@ mod conventions;
 mod fault;
 mod host;
 mod kernel;
+mod media;
 pub mod quantity;
 mod said;
 mod urunc;
@@ -19,8 +20,9 @@ use serde::Serialize;
 pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use container::{Container, Kind};
 pub use fault::Fault;
-pub use host::Host;
+pub use host::{Host, has_kvm};
 pub use kernel::{Initrd, Kernel, State};
+pub use media::{Media, MediaState};
 pub use said::{Said, Source, SourceKind};
 pub use wishes::Wishes;
 
@@ -32,8 +34,11 @@ use crate::vmm::BootAbi;
 pub struct Facts {
     pub container: Container,
     pub mode: Option<ModeChoice>,
-    /// How it would be run, if as a unikernel.
+    /// How it would be run, if as a unikernel: what the pod says, and where it says nothing
+    /// what the image says.
     pub wishes: Wishes,
+    /// What the image says of itself.
+    pub media: Media,
     /// The kernel that is wished for or that the image holds.
     pub kernel: Option<Kernel>,
     pub initrd: Option<Initrd>,
@@ -49,6 +54,15 @@ pub struct Facts {
     /// All annotations of config.json; none where nobody asked.
     #[serde(skip)]
     pub annotations: BTreeMap<String, String>,
+    #[serde(skip)]
+    said: Standing,
+}
+
+/// The wishes by the standing of who said them.
+#[derive(Debug, Default)]
+struct Standing {
+    pod: Wishes,
+    image: Wishes,
 }
 
 /// What the annotations that are obeyed begin with.
@@ -94,28 +108,61 @@ impl Facts {
         let mut files = Files::default();
         // A sandbox is runc's whatever it holds: its rootfs is not looked at.
         if facts.container.kind != Kind::Sandbox {
-            files = facts.look_inside(&bundle.rootfs()?, wanted.digest);
+            let rootfs = bundle.rootfs()?;
+            if let Some(wishes) = urunc::file(&rootfs) {
+                facts.hear_image(wishes);
+            }
+            files = facts.find_files(&rootfs, wanted.digest);
         }
         Ok((facts, files))
+    }
+
+    /// Takes in what the image says of itself, which may name other files.
+    ///
+    /// # Errors
+    /// As [`Facts::gather`].
+    pub fn learn(
+        &mut self,
+        media: Media,
+        bundle: &Bundle,
+        wanted: Wanted,
+    ) -> Result<Files, bundle::Error> {
+        self.suppose_media(media);
+        Ok(self.find_files(&bundle.rootfs()?, wanted.digest))
+    }
+
+    /// Takes in what an image says of itself, without a look at files.
+    pub fn suppose_media(&mut self, media: Media) {
+        self.hear_image(media.wishes());
+        self.media = media;
+    }
+
+    fn hear_image(&mut self, wishes: Wishes) {
+        self.said.image.join(wishes);
+        self.wishes = self.said.pod.clone();
+        self.wishes.or(self.said.image.clone());
     }
 
     /// What config.json alone says.
     pub fn of_config(config: &bundle::Config, wanted: Wanted) -> Self {
         let container = Container::read(config);
         let name = container.name.as_deref();
-        let (mode, mut wishes) = annotations::read(config.annotations(), name);
-        wishes.join(urunc::annotations(config.annotations()));
-        wishes.join(conventions::kraftkit(
-            config.annotations(),
-            Source::Annotation,
-        ));
+        let all = || config.annotations();
+        let (mode, mut wishes) = annotations::read(all(), name, Source::Annotation);
+        wishes.join(urunc::annotations(all(), Source::Annotation));
+        wishes.join(conventions::kraftkit(all(), Source::Annotation));
         if let Some(vm) = &config.vm {
             wishes.join(conventions::vm(vm));
         }
         let annotations = config.annotations().filter(|_| wanted.annotations);
         Self {
             mode,
-            wishes,
+            wishes: wishes.clone(),
+            media: Media::Unasked,
+            said: Standing {
+                pod: wishes,
+                image: Wishes::default(),
+            },
             kernel: None,
             initrd: None,
             args: config.args().to_vec(),
@@ -135,11 +182,8 @@ impl Facts {
         self.kernel = Some(kernel::supposed(&self.wishes, abi));
     }
 
-    /// Looks at the files of the image.
-    fn look_inside(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
-        if let Some(wishes) = urunc::file(rootfs) {
-            self.wishes.or(wishes);
-        }
+    /// Finds the files of the image that are wished for.
+    fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
         let mut files = Files::default();
         (self.kernel, files.kernel) = kernel::find(rootfs, &self.wishes, digest);
         (self.initrd, files.initrd) =

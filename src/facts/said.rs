@@ -20,8 +20,10 @@ pub enum Source {
     Vm(&'static str),
     /// A key of `/urunc.json` in the image.
     UruncJson(String),
-    /// An annotation of the image's manifest or of one of its layers.
+    /// An annotation of the image's manifest or of one of its layers, or a label.
     Manifest(String),
+    /// What the image is, by its media types: a line.
+    Image(String),
     /// A file at a well-known place in the image.
     Path,
 }
@@ -44,7 +46,7 @@ impl Source {
             Self::Annotation(_) => SourceKind::Annotation,
             Self::Vm(_) => SourceKind::Vm,
             Self::UruncJson(_) => SourceKind::UruncJson,
-            Self::Manifest(_) => SourceKind::Manifest,
+            Self::Manifest(_) | Self::Image(_) => SourceKind::Manifest,
             Self::Path => SourceKind::Path,
         }
     }
@@ -57,6 +59,7 @@ impl fmt::Display for Source {
             Self::Vm(field) => write!(f, "config.json's {field}"),
             Self::UruncJson(key) => write!(f, "urunc.json's {key}"),
             Self::Manifest(key) => write!(f, "the image's annotation {key}"),
+            Self::Image(what) => write!(f, "the image: {what}"),
             Self::Path => f.write_str("the image"),
         }
     }

@@ -21,11 +21,14 @@ const FILE: &str = "/urunc.json";
 /// The most of the file that is read, in bytes: a page of keys has a hundredth of it.
 const MOST: u64 = 64 << 10;
 
-/// Reads the annotations among `all` that are urunc's.
-pub fn annotations<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Wishes {
+/// Reads the keys among `all` that are urunc's; `source` makes of one who said it.
+pub fn annotations<'a>(
+    all: impl Iterator<Item = (&'a str, &'a str)>,
+    source: fn(String) -> Source,
+) -> Wishes {
     let mut wishes = Wishes::default();
     for (key, value) in all {
-        wish(&mut wishes, key, value, Source::Annotation(key.to_owned()));
+        wish(&mut wishes, key, value, source(cut(key)));
     }
     wishes
 }
@@ -45,7 +48,7 @@ pub fn file(rootfs: &Rootfs) -> Option<Wishes> {
         }
         Ok(values) => {
             for (key, value) in values {
-                wish(&mut wishes, &key, &value, Source::UruncJson(key.clone()));
+                wish(&mut wishes, &key, &value, Source::UruncJson(cut(&key)));
             }
         }
     }
@@ -123,7 +126,9 @@ mod tests {
     #[test]
     fn keys_and_their_meaning() {
         let key = |name: &str| format!("{PREFIX}{name}");
-        let read = |name: &str, value: &str| annotations([(&*key(name), value)].into_iter());
+        let read = |name: &str, value: &str| {
+            annotations([(&*key(name), value)].into_iter(), Source::Annotation)
+        };
         assert_eq!(read("binary", "/k").kernel.unwrap().value, Path::new("/k"));
         assert_eq!(
             read("unikernelType", "mirage").family.unwrap().value,

@@ -10,7 +10,7 @@ use super::said::{Said, Source};
 use super::{Fault, cut};
 
 /// What is wished for, and by whom.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Wishes {
     /// A path in the container's rootfs.
     pub kernel: Option<Said<PathBuf>>,

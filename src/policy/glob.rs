@@ -1,5 +1,6 @@
 //! What a condition compares with: one value or several, of which one must fit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -74,4 +75,28 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
         Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOf)
     }
+}
+
+/// Each of these is true where nothing is wanted, and false where there is nothing to
+/// compare with.
+pub fn is(wanted: &Option<bool>, found: Option<bool>) -> bool {
+    wanted.is_none_or(|wanted| Some(wanted) == found)
+}
+
+pub fn one_of<T: PartialEq>(wanted: &Option<OneOf<T>>, found: Option<&T>) -> bool {
+    let fits = |wanted: &OneOf<T>| found.is_some_and(|found| wanted.has(found));
+    wanted.as_ref().is_none_or(fits)
+}
+
+pub fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
+    let fits = |globs: &Globs| found.is_some_and(|text| globs.matches(text));
+    wanted.as_ref().is_none_or(fits)
+}
+
+/// Each key that is named is there, with a value that fits.
+pub fn all_fit(wanted: &Option<BTreeMap<String, Globs>>, found: &BTreeMap<String, String>) -> bool {
+    wanted
+        .iter()
+        .flatten()
+        .all(|(key, globs)| found.get(key).is_some_and(|value| globs.matches(value)))
 }

@@ -4,6 +4,7 @@ mod decision;
 mod glob;
 mod limits;
 mod load;
+mod media;
 mod rules;
 mod when;
 
@@ -46,6 +47,19 @@ impl Policy {
             host: any(When::asks_host),
             annotations: any(When::asks_annotations),
         }
+    }
+
+    /// Whether the decision about these facts hangs on what the image says of itself: a rule
+    /// that may hold asks for it, or wants a kernel that only the image can name.
+    pub fn wants_media(&self, facts: &Facts) -> bool {
+        if facts.container.kind == Kind::Sandbox {
+            return false;
+        }
+        let first = self.rules.iter().find(|rule| rule.when.may_hold(facts));
+        first.is_some_and(|rule| {
+            let lacks_kernel = rule.then == Then::Unikernel && facts.kernel.is_none();
+            rule.when.mentions(When::asks_media) || lacks_kernel
+        })
     }
 
     /// Decides what a bundle with these facts is.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::glob::{Globs, OneOf};
+use super::glob::{Globs, OneOf, all_fit, fits, is, one_of};
+use super::media::MediaWhen;
 use crate::facts::{Facts, Kind, Mode, SourceKind, State};
 
 /// Conditions; those that are given must all hold. One on something that there is not
@@ -33,6 +34,9 @@ pub struct When {
     family: Option<Globs>,
     digest: Option<Globs>,
 
+    /// What the image says of itself.
+    media: Option<MediaWhen>,
+
     // The host.
     kvm: Option<bool>,
 
@@ -43,11 +47,25 @@ pub struct When {
 impl When {
     /// Whether the conditions hold.
     pub fn holds(&self, facts: &Facts) -> bool {
+        self.holds_but_for_media(facts)
+            && self
+                .media
+                .as_ref()
+                .is_none_or(|media| media.holds(&facts.media))
+            && self.not.as_ref().is_none_or(|not| !not.holds(facts))
+    }
+
+    /// Whether the conditions may hold, whatever the image turns out to be.
+    pub fn may_hold(&self, facts: &Facts) -> bool {
+        let refuted = |not: &When| !not.mentions(Self::asks_media) && not.holds(facts);
+        self.holds_but_for_media(facts) && !self.not.as_deref().is_some_and(refuted)
+    }
+
+    fn holds_but_for_media(&self, facts: &Facts) -> bool {
         self.container_holds(facts)
             && self.annotations_hold(facts)
             && self.kernel_holds(facts)
             && is(&self.kvm, facts.host.as_ref().map(|host| host.kvm))
-            && self.not.as_ref().is_none_or(|not| !not.holds(facts))
     }
 
     /// Whether there is no condition at all.
@@ -70,6 +88,10 @@ impl When {
 
     pub fn asks_annotations(&self) -> bool {
         self.annotations.is_some()
+    }
+
+    pub fn asks_media(&self) -> bool {
+        self.media.is_some()
     }
 
     fn container_holds(&self, facts: &Facts) -> bool {
@@ -114,26 +136,4 @@ impl When {
             && fits(&self.family, family.map(|said| said.value.as_str()))
             && fits(&self.digest, digest)
     }
-}
-
-fn is(wanted: &Option<bool>, found: Option<bool>) -> bool {
-    wanted.is_none_or(|wanted| Some(wanted) == found)
-}
-
-fn one_of<T: PartialEq>(wanted: &Option<OneOf<T>>, found: Option<&T>) -> bool {
-    let fits = |wanted: &OneOf<T>| found.is_some_and(|found| wanted.has(found));
-    wanted.as_ref().is_none_or(fits)
-}
-
-fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
-    let fits = |globs: &Globs| found.is_some_and(|text| globs.matches(text));
-    wanted.as_ref().is_none_or(fits)
-}
-
-/// Each key that is named is there, with a value that fits.
-fn all_fit(wanted: &Option<BTreeMap<String, Globs>>, found: &BTreeMap<String, String>) -> bool {
-    wanted
-        .iter()
-        .flatten()
-        .all(|(key, globs)| found.get(key).is_some_and(|value| globs.matches(value)))
 }

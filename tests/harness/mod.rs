@@ -9,6 +9,7 @@ pub mod containerd;
 pub mod elf;
 pub mod guard;
 pub mod images;
+pub mod layout;
 pub mod program;
 
 use std::io::Write;

@@ -1,0 +1,199 @@
+//! The documents of an image, as far as they are looked at (image-spec,
+//! descriptor.md, image-index.md, manifest.md, config.md; Docker's "Image
+//! Manifest V 2, Schema 2" has the same fields).
+//!
+//! A smaller view than the whole: a media type, platform or field that this
+//! build does not know fails nothing. A `null` is what Go makes of it: nothing.
+//! What two readers could read in two ways fails: a key that stands twice.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The most manifests in an index. Multi-platform images have some ten.
+pub const MOST_MANIFESTS: usize = 128;
+/// The most layers in a manifest. Overlayfs takes some hundred.
+const MOST_LAYERS: usize = 1024;
+
+/// Says where content lies, and what it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    pub media_type: String,
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+    pub artifact_type: Option<String>,
+    pub platform: Option<Platform>,
+    #[serde(default, deserialize_with = "null_is_nothing")]
+    pub annotations: Annotations,
+}
+
+/// What a manifest is for. Empty texts where a part is not named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// As Go names it (`amd64`), or as kraftkit does (`x86_64`).
+    #[serde(default, deserialize_with = "null_is_nothing")]
+    pub architecture: String,
+    /// `linux`, or the monitor that kraftkit built for: `kvm`, `qemu`, `fc`, `xen`.
+    #[serde(default, deserialize_with = "null_is_nothing")]
+    pub os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Build options (`CONFIG_X=y`) in kraftkit's images: they ask nothing of a host.
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "null_is_nothing",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
+    /// CPU features that must be there (Docker's manifest list, "features").
+    #[serde(
+        default,
+        deserialize_with = "null_is_nothing",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub features: Vec<String>,
+}
+
+impl fmt::Display for Platform {
+    /// `os/architecture[/variant]`, without control characters.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let variant = self.variant.iter().flat_map(|v| ["/", v.as_str()]);
+        let parts = [self.os.as_str(), "/", &self.architecture];
+        for part in parts.into_iter().chain(variant) {
+            let text: String = part.chars().filter(|c| !c.is_control()).take(32).collect();
+            f.write_str(&text)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an index and a manifest have in common, and what tells them apart.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shape {
+    pub schema_version: Option<u64>,
+    pub media_type: Option<String>,
+    pub manifests: Option<IgnoredAny>,
+    pub config: Option<IgnoredAny>,
+    pub layers: Option<IgnoredAny>,
+    /// Of Docker's first schema.
+    pub fs_layers: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Index {
+    #[serde(deserialize_with = "at_most::<MOST_MANIFESTS, _, _>")]
+    pub manifests: Vec<Descriptor>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    pub artifact_type: Option<String>,
+    pub config: Descriptor,
+    #[serde(default, deserialize_with = "at_most::<MOST_LAYERS, _, _>")]
+    pub layers: Vec<Descriptor>,
+    #[serde(default, deserialize_with = "null_is_nothing")]
+    pub annotations: Annotations,
+}
+
+/// An image's configuration.
+#[derive(Debug, Default, Deserialize)]
+pub struct Config {
+    #[serde(flatten)]
+    platform: Platform,
+    pub config: Option<Process>,
+}
+
+impl Config {
+    /// The platform, where the configuration names one.
+    pub fn platform(&self) -> Option<Platform> {
+        let named = !self.platform.os.is_empty() || !self.platform.architecture.is_empty();
+        named.then(|| self.platform.clone())
+    }
+}
+
+/// The part of a configuration that is about the process.
+#[derive(Debug, Deserialize)]
+pub struct Process {
+    #[serde(rename = "Labels", default, deserialize_with = "null_is_nothing")]
+    pub labels: Annotations,
+}
+
+/// `oci-layout` (image-spec, image-layout.md).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayoutMark {
+    pub image_layout_version: String,
+}
+
+/// Annotations or labels: each key once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Annotations(pub BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EachKeyOnce;
+        impl<'de> Visitor<'de> for EachKeyOnce {
+            type Value = Annotations;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map of texts")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
+                let mut all = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, Option<String>>()? {
+                    if all.contains_key(&key) {
+                        return Err(A::Error::custom(format_args!("key {key:?} stands twice")));
+                    }
+                    all.insert(key, value.unwrap_or_default());
+                }
+                Ok(Annotations(all))
+            }
+        }
+        deserializer.deserialize_map(EachKeyOnce)
+    }
+}
+
+fn null_is_nothing<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A list that ends with an error once it has more than `MOST` elements, so that
+/// a long one costs no memory. `null` is an empty one.
+fn at_most<'de, const MOST: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct AtMost<const MOST: usize, T>(PhantomData<T>);
+    impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for AtMost<MOST, T> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            write!(f, "a list of at most {MOST}")
+        }
+        fn visit_unit<E>(self) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(element) = list.next_element()? {
+                if all.len() == MOST {
+                    return Err(A::Error::invalid_length(MOST + 1, &self));
+                }
+                all.push(element);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_any(AtMost::<MOST, T>(PhantomData))
+}

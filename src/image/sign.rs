@@ -1,0 +1,45 @@
+//! By what an image says of itself that it is a unikernel.
+
+use super::document::{Descriptor, Manifest, Platform};
+use super::error::cut;
+
+/// Platforms' operating systems that are monitors: what kraftkit writes there.
+pub const MONITORS: &[&str] = &["kvm", "qemu", "fc", "firecracker", "xen"];
+
+/// kraftkit's media types, and a word that others put in theirs.
+const TYPES: &[&str] = &["application/vnd.unikraft.", "unikernel"];
+
+/// Annotations of unikernels: kraftkit's, urunc's.
+const PREFIXES: &[&str] = &["org.unikraft.", "com.urunc.unikernel."];
+
+/// The first sign of a unikernel, as one line for people: the platform, the
+/// artifact type, another media type, an annotation of the manifest or a layer.
+pub fn of(
+    platform: Option<&Platform>,
+    artifact_type: Option<&str>,
+    descriptor: &Descriptor,
+    manifest: &Manifest,
+) -> Option<String> {
+    if let Some(platform) = platform.filter(|p| MONITORS.contains(&p.os.as_str())) {
+        return Some(format!("its platform is {platform}"));
+    }
+    if let Some(kind) = artifact_type.filter(|kind| speaks_of_one(kind)) {
+        return Some(format!("its artifact type is {}", cut(kind)));
+    }
+    let mut contents = manifest.layers.iter().chain([&manifest.config]);
+    if let Some(content) = contents.find(|content| speaks_of_one(&content.media_type)) {
+        return Some(format!(
+            "it has content of type {}",
+            cut(&content.media_type)
+        ));
+    }
+    let own = manifest.annotations.0.keys();
+    let layers = manifest.layers.iter().flat_map(|l| l.annotations.0.keys());
+    let mut keys = own.chain(descriptor.annotations.0.keys()).chain(layers);
+    let key = keys.find(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)))?;
+    Some(format!("it has the annotation {}", cut(key)))
+}
+
+fn speaks_of_one(media_type: &str) -> bool {
+    TYPES.iter().any(|part| media_type.contains(part))
+}

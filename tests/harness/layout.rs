@@ -1,0 +1,98 @@
+//! OCI image layouts, well-formed or not (image-spec, image-layout.md).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// A layout in a folder. What is put in gives a descriptor (JSON), to be changed
+/// and put into an index.
+pub struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    pub fn new(folder: &Path) -> Self {
+        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        fs::write(
+            folder.join("oci-layout"),
+            r#"{"imageLayoutVersion":"1.0.0"}"#,
+        )
+        .unwrap();
+        let folder = folder.to_owned();
+        Self { folder }
+    }
+
+    /// Puts any blob in.
+    pub fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
+        let hex: String = Sha256::digest(bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        fs::write(self.folder.join("blobs/sha256").join(&hex), bytes).unwrap();
+        json!({ "mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len() })
+    }
+
+    pub fn json(&self, media_type: &str, document: &Value) -> Value {
+        self.blob(media_type, document.to_string().as_bytes())
+    }
+
+    /// A manifest of one layer with a configuration for linux/amd64, after
+    /// `change`. Its descriptor names no platform.
+    pub fn manifest(&self, change: impl FnOnce(&mut Value)) -> Value {
+        let config = json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": { "Labels": { "maintainer": "tests" } },
+            "rootfs": { "type": "layers", "diff_ids": [] },
+        });
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self.json(CONFIG, &config),
+            "layers": [self.blob(LAYER, b"no tar")],
+        });
+        change(&mut manifest);
+        self.json(MANIFEST, &manifest)
+    }
+
+    /// A manifest that no other equals, with a platform `os/architecture[/variant]`
+    /// in its descriptor.
+    pub fn for_platform(&self, platform: &str) -> Value {
+        let mut descriptor = self.manifest(|m| m["annotations"] = json!({ "for": platform }));
+        let mut parts = platform.split('/');
+        descriptor["platform"] = json!({ "os": parts.next(), "architecture": parts.next() });
+        if let Some(variant) = parts.next() {
+            descriptor["platform"]["variant"] = variant.into();
+        }
+        descriptor
+    }
+
+    /// An index as a blob.
+    pub fn index(&self, manifests: &[Value]) -> Value {
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+        self.json(INDEX, &index)
+    }
+
+    /// Writes index.json.
+    pub fn top(&self, manifests: &[Value]) {
+        let index = json!({ "schemaVersion": 2, "manifests": manifests });
+        self.top_text(&index.to_string());
+    }
+
+    pub fn top_text(&self, text: &str) {
+        fs::write(self.folder.join("index.json"), text).unwrap();
+    }
+
+    /// Where a descriptor's blob lies.
+    pub fn path(&self, descriptor: &Value) -> PathBuf {
+        let digest = descriptor["digest"].as_str().unwrap();
+        self.folder.join("blobs").join(digest.replace(':', "/"))
+    }
+}

@@ -1,0 +1,36 @@
+//! What images say of themselves: read from layouts, good, bad and of many
+//! platforms.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod bad;
+mod choice;
+mod layout;
+
+use std::path::Path;
+
+use harness::layout::Layout;
+use runu::image::{Host, Image, ImageError, from_layout};
+use tempfile::TempDir;
+
+/// An amd64 host of the second level.
+fn host(kvm: bool) -> Host {
+    let features = "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3 aes";
+    Host {
+        architecture: "amd64".into(),
+        kvm,
+        cpu_features: features.split(' ').map(str::to_owned).collect(),
+    }
+}
+
+/// A folder with a layout that has no index yet.
+fn layout() -> (TempDir, Layout) {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path());
+    (folder, layout)
+}
+
+fn read(folder: &Path) -> Result<Image, ImageError> {
+    from_layout(folder, &host(true)).map(|image| image.expect("a layout"))
+}
