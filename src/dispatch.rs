@@ -39,6 +39,10 @@ pub fn judge(config: &Config, bundle: &Bundle, besides: Wanted) -> Result<Judged
 
 /// What the bundle's image says of itself.
 fn media(bundle: &Bundle) -> Media {
+    // Before anything is read of the host.
+    if !image::has_layout(&bundle.path) {
+        return Media::None;
+    }
     let host = match image::Host::here(facts::has_kvm()) {
         Ok(host) => host,
         Err(e) => return unknown(e),

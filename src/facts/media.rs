@@ -71,7 +71,12 @@ impl Media {
                     wishes.join(conventions::kraftkit(pairs(), Source::Manifest));
                 }
             }
-            Self::Unusable { why } => wishes.faults.push(Fault::Image(why.clone())),
+            Self::Unusable { why } => {
+                wishes
+                    .signs
+                    .push(Source::Image("it is unusable".to_owned()));
+                wishes.faults.push(Fault::Image(why.clone()));
+            }
             Self::Unasked | Self::None | Self::Unknown { .. } => {}
         }
         wishes

@@ -17,6 +17,11 @@ const MARK: &str = "oci-layout";
 const INDEX: &str = "index.json";
 const VERSION: &str = "1.0.0";
 
+/// Whether a layout lies in a bundle's folder, or something of its name.
+pub fn has_layout(bundle: &Path) -> bool {
+    bundle.join(MARK).symlink_metadata().is_ok()
+}
+
 /// Reads the layout in a bundle's folder; `None` where none lies there. Of
 /// several manifests the best for `host` is taken.
 ///

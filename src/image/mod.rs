@@ -27,7 +27,7 @@ pub use choice::{Candidate, Verdict};
 pub use document::Platform;
 pub use error::ImageError;
 pub use host::Host;
-pub use layout::from_layout;
+pub use layout::{from_layout, has_layout};
 
 use choice::Chosen;
 use document::{Annotations, Config, Manifest};

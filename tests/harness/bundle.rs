@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{elf, repository};
+use super::{elf, layout, repository};
 
 /// A bundle in a temporary folder.
 pub struct Bundle {
@@ -22,10 +22,16 @@ impl Bundle {
     /// ```text
     /// file PATH elf:KIND | a text     link PATH TARGET     dir PATH
     /// ```
+    ///
+    /// A file `image` is an image of which an OCI layout lies in the bundle: see
+    /// [`layout::from_list`].
     pub fn fixture(case: &str) -> Self {
         let source = repository().join("fixtures/bundles").join(case);
         let config = fs::read_to_string(source.join("config.json")).unwrap();
         let bundle = Self::empty(serde_json::from_str(&config).unwrap());
+        if let Ok(image) = fs::read_to_string(source.join("image")) {
+            layout::from_list(bundle.path(), &serde_json::from_str(&image).unwrap());
+        }
         let list = fs::read_to_string(source.join("rootfs")).unwrap_or_default();
         for line in list.lines().filter(|line| !line.is_empty()) {
             let mut words = line.splitn(3, ' ');

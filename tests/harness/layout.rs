@@ -96,3 +96,63 @@ impl Layout {
         self.folder.join("blobs").join(digest.replace(':', "/"))
     }
 }
+
+/// Lays out an image in `folder`, a manifest for each of `list`:
+///
+/// ```text
+/// {"platform": "OS/ARCHITECTURE", "os_features": [], "artifact_type": "", "config_type": "",
+///  "layers": [{"type": "", "annotations": {}}], "annotations": {}, "labels": {}, "damaged": true}
+/// ```
+///
+/// Each field may be missing.
+pub fn from_list(folder: &Path, list: &Value) {
+    let layout = Layout::new(folder);
+    let manifests = list.as_array().unwrap().iter();
+    let manifests: Vec<_> = manifests.map(|entry| layout.entry(entry)).collect();
+    layout.top(&manifests);
+}
+
+impl Layout {
+    fn entry(&self, entry: &Value) -> Value {
+        let config = json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": { "Labels": entry["labels"] },
+            "rootfs": { "type": "layers", "diff_ids": [] },
+        });
+        let config_type = entry["config_type"].as_str().unwrap_or(CONFIG);
+        let layers = entry["layers"].as_array().into_iter().flatten();
+        let layers: Vec<_> = layers
+            .map(|layer| {
+                let mut blob = self.blob(layer["type"].as_str().unwrap_or(LAYER), b"no tar");
+                blob["annotations"] = layer["annotations"].clone();
+                blob
+            })
+            .collect();
+        let mut descriptor = self.manifest(|manifest| {
+            manifest["config"] = self.json(config_type, &config);
+            manifest["layers"] = layers.into();
+            for (field, of) in [
+                ("artifactType", "artifact_type"),
+                ("annotations", "annotations"),
+            ] {
+                if !entry[of].is_null() {
+                    manifest[field] = entry[of].clone();
+                }
+            }
+        });
+        if let Some((os, architecture)) = entry["platform"].as_str().and_then(|p| p.split_once('/'))
+        {
+            descriptor["platform"] = json!({ "os": os, "architecture": architecture });
+            if !entry["os_features"].is_null() {
+                descriptor["platform"]["os.features"] = entry["os_features"].clone();
+            }
+        }
+        if entry["damaged"] == true {
+            let path = self.path(&descriptor);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(path, text.replace("schemaVersion", "SchemaVersion")).unwrap();
+        }
+        descriptor
+    }
+}
