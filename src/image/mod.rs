@@ -2,14 +2,15 @@
 //! and labels.
 //!
 //! None of it reaches config.json. It is read from an OCI layout that lies in
-//! the bundle ([`from_layout`]), and judged by nobody here: that is the
-//! policy's. Where an index names several manifests, [`choice`] says which of
+//! the bundle ([`from_layout`]) or from containerd's content store
+//! ([`Containerd::image_of`]), and judged by nobody here: that is the policy's. Where an index names several manifests, [`choice`] says which of
 //! them this host runs best, and of each other one why not.
 //!
 //! All of it comes from whoever made the image. Digests are checked, and sizes,
 //! counts, depth and the sum of what is read have a bound (see [`walk`]).
 
 mod choice;
+mod containerd;
 mod digest;
 mod document;
 mod error;
@@ -24,6 +25,7 @@ use std::collections::btree_map::Entry;
 use serde::{Deserialize, Serialize};
 
 pub use choice::{Candidate, Verdict};
+pub use containerd::{Containerd, namespace, socket};
 pub use document::Platform;
 pub use error::ImageError;
 pub use host::Host;
