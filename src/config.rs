@@ -19,6 +19,8 @@ pub struct Config {
     pub runtimes: Vec<PathBuf>,
     /// The folder of the site's policy files.
     pub policy: PathBuf,
+    /// containerd's gRPC socket, where the environment that its shim hands on is not to tell.
+    pub containerd: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -26,6 +28,7 @@ impl Default for Config {
         Self {
             runtimes: vec!["runc".into(), "crun".into()],
             policy: "/etc/runu/policy.d".into(),
+            containerd: None,
         }
     }
 }

@@ -1,12 +1,21 @@
 //! The way from a bundle to a decision: as much is gathered as the policy asks for.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::bundle::Bundle;
+use crate::cli::Globals;
 use crate::config::Config;
 use crate::facts::{self, Facts, Files, Media, Wanted};
-use crate::image;
+use crate::image::{self, Containerd, Image, ImageError};
+use crate::lifecycle::Store;
 use crate::policy::{Decision, Policy};
+
+/// How long containerd may take to say what an image is. Its answer takes some
+/// milliseconds; whoever waits for it waits for a container.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A bundle that was looked at and decided about.
 #[derive(Debug)]
@@ -17,17 +26,36 @@ pub struct Judged {
     pub decision: Decision,
 }
 
+/// What containerd is asked with.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// `--root`.
+    pub root: Option<PathBuf>,
+    /// Where answers are kept.
+    pub cache: PathBuf,
+}
+
+impl Caller {
+    pub fn of(globals: &Globals) -> Self {
+        Self {
+            root: globals.root.clone(),
+            cache: Store::of(globals.root.as_deref()).image_cache(),
+        }
+    }
+}
+
 /// Looks at a bundle and decides by the node's policy. `besides` is what the caller wants
 /// to know even where no rule does.
 ///
 /// # Errors
 /// For a policy that is broken or a rootfs that cannot be looked at.
-pub fn judge(config: &Config, bundle: &Bundle, besides: Wanted) -> Result<Judged> {
+pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: Wanted) -> Result<Judged> {
     let policy = Policy::load(&config.policy)?;
     let wanted = policy.wanted().and(besides);
     let (mut facts, mut files) = Facts::gather(bundle, wanted)?;
     if policy.wants_media(&facts) {
-        files = facts.learn(media(bundle), bundle, wanted)?;
+        let media = media(config, caller, bundle);
+        files = facts.learn(media, bundle, wanted)?;
     }
     let decision = policy.decide(&facts);
     Ok(Judged {
@@ -37,25 +65,53 @@ pub fn judge(config: &Config, bundle: &Bundle, besides: Wanted) -> Result<Judged
     })
 }
 
-/// What the bundle's image says of itself.
-fn media(bundle: &Bundle) -> Media {
-    // Before anything is read of the host.
-    if !image::has_layout(&bundle.path) {
+/// What the bundle's image says of itself: by a layout in the bundle, or by containerd
+/// where the bundle is one of its own.
+fn media(config: &Config, caller: &Caller, bundle: &Bundle) -> Media {
+    let has_layout = image::has_layout(&bundle.path);
+    let containerd = || socket(config, &bundle.path);
+    if !has_layout && containerd().is_none() {
         return Media::None;
     }
-    let host = match image::Host::here(facts::has_kvm()) {
-        Ok(host) => host,
-        Err(e) => return unknown(e),
-    };
-    match image::from_layout(&bundle.path, &host) {
+    let answer = image::Host::here(facts::has_kvm())
+        .map_err(|e| ImageError::File {
+            document: "/proc/cpuinfo".to_owned(),
+            why: e.to_string(),
+        })
+        .and_then(|host| match containerd() {
+            Some(socket) if !has_layout => ask(socket, caller, &bundle.path, &host).map(Some),
+            _ => image::from_layout(&bundle.path, &host),
+        });
+    match answer {
         Ok(Some(image)) => Media::Known(Box::new(image)),
-        Ok(None) => Media::None,
+        Ok(None) | Err(ImageError::NoImage { .. }) => Media::None,
+        Err(why) if why.is_silence() => Media::Unknown {
+            why: why.to_string(),
+        },
         Err(why) => Media::Unusable { why },
     }
 }
 
-fn unknown(why: impl std::fmt::Display) -> Media {
-    Media::Unknown {
-        why: why.to_string(),
-    }
+/// The socket of the containerd that made the bundle; `None` where none did.
+fn socket(config: &Config, bundle: &Path) -> Option<PathBuf> {
+    let state = image::state_folder(bundle)?;
+    image::socket(|name| std::env::var_os(name), config.containerd.as_deref())
+        .or_else(|| Some(state.join("containerd.sock")).filter(|path| path.exists()))
+}
+
+fn ask(
+    socket: PathBuf,
+    caller: &Caller,
+    bundle: &Path,
+    host: &image::Host,
+) -> Result<Image, ImageError> {
+    let containerd = Containerd {
+        socket,
+        namespace: image::namespace(caller.root.as_deref(), bundle)?,
+        cache: caller.cache.clone(),
+        patience: PATIENCE,
+    };
+    // A bundle's folder has the container's name, in containerd's own state.
+    let id = bundle.file_name().unwrap_or_default().to_string_lossy();
+    containerd.image_of(&id, host)
 }

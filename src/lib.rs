@@ -55,7 +55,7 @@ use anyhow::{Result, anyhow};
 use bundle::Bundle;
 use cli::{Command, Create, Format, Invocation, Verb, own};
 use config::Config;
-use dispatch::Judged;
+use dispatch::{Caller, Judged};
 use explain::Explanation;
 use facts::Wanted;
 use lifecycle::{Request, Store};
@@ -116,7 +116,12 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
         facts,
         decision,
         files,
-    } = dispatch::judge(&config, &bundle, Wanted::default())?;
+    } = dispatch::judge(
+        &config,
+        &Caller::of(&call.globals),
+        &bundle,
+        Wanted::default(),
+    )?;
     if call.globals.debug {
         exit::debug(&call.globals, &explain::line(&args.id, &decision));
     }

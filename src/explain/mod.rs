@@ -14,7 +14,7 @@ use crate::bundle::Bundle;
 use crate::cli::Globals;
 use crate::cli::own::{self, ExplainFormat};
 use crate::config::Config;
-use crate::dispatch::{self, Judged};
+use crate::dispatch::{self, Caller, Judged};
 use crate::exit;
 use crate::facts::{Facts, Wanted};
 use crate::lifecycle::Store;
@@ -53,7 +53,7 @@ struct Document<'a> {
 pub fn explain(globals: &Globals, args: &own::Explain) -> Result<ExitCode> {
     let explanation = match &args.container {
         Some(id) => of_container(globals, id)?,
-        None => of_bundle(&args.bundle)?,
+        None => of_bundle(globals, &args.bundle)?,
     };
     match args.format {
         ExplainFormat::Json => exit::say(&format!("{:#}", explanation.json)),
@@ -66,7 +66,7 @@ pub fn explain(globals: &Globals, args: &own::Explain) -> Result<ExitCode> {
 }
 
 /// How it would be decided about a bundle now; `-` is a config.json on stdin.
-fn of_bundle(path: &Path) -> Result<Explanation> {
+fn of_bundle(globals: &Globals, path: &Path) -> Result<Explanation> {
     let bundle = match path == Path::new("-") {
         true => Bundle::of_stdin()?,
         false => Bundle::open(path)?,
@@ -78,7 +78,7 @@ fn of_bundle(path: &Path) -> Result<Explanation> {
     };
     let Judged {
         facts, decision, ..
-    } = dispatch::judge(&Config::load()?, &bundle, everything)?;
+    } = dispatch::judge(&Config::load()?, &Caller::of(globals), &bundle, everything)?;
     Explanation::of(&facts, &decision)
 }
 
@@ -94,7 +94,7 @@ fn of_container(globals: &Globals, id: &str) -> Result<Explanation> {
         "container {id} is runc's: this is how it would be decided about now, by {}",
         bundle.display()
     ));
-    of_bundle(&bundle)
+    of_bundle(globals, &bundle)
 }
 
 /// The bundle of a container that runc made.

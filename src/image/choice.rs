@@ -46,6 +46,8 @@ pub enum Verdict {
     LessOfTheCpu,
     #[error("the chosen one is for a monitor that is more like this one")]
     Monitor,
+    #[error("containerd unpacks the first one for linux/{host}")]
+    NotUnpacked { host: String },
     #[error("the chosen one is as good and stands before it")]
     Later,
 }
@@ -113,6 +115,54 @@ pub fn best(
     let look = |descriptor| Entry::look(descriptor, no_choice, host, documents);
     let entries: Vec<Entry> = manifests.into_iter().map(look).collect::<Result<_, _>>()?;
     pick(entries, documents)
+}
+
+/// Tells which of `manifests` containerd has unpacked: the first for Linux on this
+/// CPU without a variant, of those that the index describes and then of the others
+/// (containerd, `images.Manifest` with `platforms.Default`). Where none is, someone
+/// asked for another platform: then the [`best`].
+///
+/// # Errors
+/// As for [`best`].
+pub fn unpacked(
+    manifests: Vec<Descriptor>,
+    host: &Host,
+    documents: &mut Documents,
+) -> Result<(Chosen, Vec<Candidate>), ImageError> {
+    let is_default = |platform: &Platform| {
+        platform.os == "linux"
+            && go_name(&platform.architecture) == host.architecture
+            && matches!(platform.variant.as_deref(), None | Some("" | "v1" | "v8"))
+    };
+    let described = |d: &Descriptor| d.platform.as_ref().is_some_and(is_default);
+    let mut place = manifests.iter().position(described);
+    for (at, manifest) in manifests.iter().enumerate() {
+        let silent = manifest.platform.is_none() && walk::is_manifest(&manifest.media_type);
+        if place.is_none() && silent {
+            let manifest = documents.manifest(manifest)?;
+            let config = documents.config(&manifest)?;
+            let platform = config.and_then(|config| config.platform());
+            place = platform.as_ref().filter(|p| is_default(p)).map(|_| at);
+        }
+    }
+    let Some(place) = place else {
+        return best(manifests, host, documents);
+    };
+    let entry = |(at, descriptor): (usize, Descriptor)| Entry {
+        platform: descriptor.platform.clone(),
+        descriptor,
+        manifest: None,
+        standing: match at == place {
+            true => Ok(Rank::default()),
+            false => Err(Verdict::NotUnpacked {
+                host: host.architecture.clone(),
+            }),
+        },
+    };
+    pick(
+        manifests.into_iter().enumerate().map(entry).collect(),
+        documents,
+    )
 }
 
 /// Takes the best, and tells the others why not they.

@@ -1,5 +1,6 @@
 //! Digests: `algorithm:hex` (image-spec, descriptor.md, "Digests").
 
+use std::fmt;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256, Sha512};
@@ -68,6 +69,12 @@ impl<'a> Digest<'a> {
             digest: self.text.to_owned(),
             found,
         })
+    }
+}
+
+impl fmt::Display for Digest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.text)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Why an image's own words cannot be had, each as one line.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::choice::Candidate;
 use super::walk::{MOST_BYTES, MOST_DEPTH, MOST_DOCUMENT};
 
@@ -42,9 +45,33 @@ pub enum ImageError {
     Empty,
     #[error("none of the image's manifests is for this host: {}", reasons(.0))]
     NoneFits(Vec<Candidate>),
+    #[error(
+        "containerd at {} did not answer within {} ms: is it up?",
+        socket.display(), patience.as_millis()
+    )]
+    Unanswered { socket: PathBuf, patience: Duration },
+    #[error("containerd at {}: {why}", socket.display())]
+    Unreachable { socket: PathBuf, why: String },
+    #[error("containerd knows no {thing} in its namespace {namespace}")]
+    Unknown { thing: String, namespace: String },
+    #[error("containerd has the container {container} without an image: nothing tells what it is")]
+    NoImage { container: String },
+    #[error("containerd's namespace of this container is not known: {why}")]
+    Namespace { why: String },
 }
 
 impl ImageError {
+    /// Whether there was no answer, rather than a wrong one.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Unanswered { .. }
+                | Self::Unreachable { .. }
+                | Self::Unknown { .. }
+                | Self::Namespace { .. }
+        )
+    }
+
     pub(super) fn syntax(document: &str, why: impl ToString) -> Self {
         Self::Syntax {
             document: document.to_owned(),

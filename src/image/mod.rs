@@ -2,14 +2,15 @@
 //! and labels.
 //!
 //! None of it reaches config.json. It is read from an OCI layout that lies in
-//! the bundle ([`from_layout`]), and judged by nobody here: that is the
-//! policy's. Where an index names several manifests, [`choice`] says which of
+//! the bundle ([`from_layout`]) or from containerd's content store
+//! ([`Containerd::image_of`]), and judged by nobody here: that is the policy's. Where an index names several manifests, [`choice`] says which of
 //! them this host runs best, and of each other one why not.
 //!
 //! All of it comes from whoever made the image. Digests are checked, and sizes,
 //! counts, depth and the sum of what is read have a bound (see [`walk`]).
 
 mod choice;
+mod containerd;
 mod digest;
 mod document;
 mod error;
@@ -24,6 +25,7 @@ use std::collections::btree_map::Entry;
 use serde::{Deserialize, Serialize};
 
 pub use choice::{Candidate, Verdict};
+pub use containerd::{Containerd, namespace, socket, state_folder};
 pub use document::Platform;
 pub use error::ImageError;
 pub use host::Host;
@@ -115,7 +117,9 @@ fn layer_types(manifest: &Manifest) -> Vec<String> {
     layers.map(|layer| layer.media_type.clone()).collect()
 }
 
-/// The layers' annotations, which must not say two things of one key.
+/// The layers' annotations. Of a unikernel's keys none may say two things; of others the
+/// first counts, for layers of ordinary images have keys of their own each (a table of
+/// contents' digest, a title).
 fn layer_annotations(
     digest: &str,
     manifest: &Manifest,
@@ -124,7 +128,7 @@ fn layer_annotations(
     for (key, value) in manifest.layers.iter().flat_map(|l| &l.annotations.0) {
         match all.entry(key.clone()) {
             Entry::Vacant(entry) => drop(entry.insert(value.clone())),
-            Entry::Occupied(entry) if entry.get() == value => {}
+            Entry::Occupied(entry) if entry.get() == value || !sign::is_key(key) => {}
             Entry::Occupied(entry) => {
                 return Err(ImageError::contradiction(
                     format!("manifest {digest}"),

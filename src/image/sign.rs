@@ -9,8 +9,13 @@ pub const MONITORS: &[&str] = &["kvm", "qemu", "fc", "firecracker", "xen"];
 /// kraftkit's media types, and a word that others put in theirs.
 const TYPES: &[&str] = &["application/vnd.unikraft.", "unikernel"];
 
-/// Annotations of unikernels: kraftkit's, urunc's.
-const PREFIXES: &[&str] = &["org.unikraft.", "com.urunc.unikernel."];
+/// Annotations of unikernels: runu's own, kraftkit's, urunc's.
+const PREFIXES: &[&str] = &["runu.dev/", "org.unikraft.", "com.urunc.unikernel."];
+
+/// Whether a key is a unikernel's.
+pub fn is_key(key: &str) -> bool {
+    PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
 
 /// The first sign of a unikernel, as one line for people: the platform, the
 /// artifact type, another media type, an annotation of the manifest or a layer.
@@ -36,7 +41,7 @@ pub fn of(
     let own = manifest.annotations.0.keys();
     let layers = manifest.layers.iter().flat_map(|l| l.annotations.0.keys());
     let mut keys = own.chain(descriptor.annotations.0.keys()).chain(layers);
-    let key = keys.find(|key| PREFIXES.iter().any(|prefix| key.starts_with(prefix)))?;
+    let key = keys.find(|key| is_key(key))?;
     Some(format!("it has the annotation {}", cut(key)))
 }
 

@@ -86,6 +86,12 @@ impl Store {
         }
     }
 
+    /// Where answers of containerd about images are kept, for all roots in one place. No
+    /// root's name begins so: see [`file_name`].
+    pub fn image_cache(&self) -> PathBuf {
+        self.folder.with_file_name("%images")
+    }
+
     /// Whether runc has a container of this ID.
     pub fn runc_holds(&self, id: &str) -> bool {
         self.root.join(id).exists()

@@ -119,24 +119,27 @@ impl Containerd {
     pub fn import(&self, image: &Image) -> io::Result<()> {
         let archive = self.node.dir().join("image.tar");
         image.write(&archive)?;
-        let output = self
-            .node
-            .command("ctr")
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", "k8s.io", "image", "import"])
-            .arg(&archive)
-            .output()?;
+        let archive_path = archive.to_str().expect("a path that is text");
+        let imported = self.ctr("k8s.io", &["image", "import", archive_path]);
         fs::remove_file(&archive)?;
-        if !output.status.success() {
-            let error = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(io::Error::other(format!("ctr image import: {error}")));
-        }
+        imported?;
         // CRI learns of it by an event.
         poll(Duration::from_secs(10), || {
             self.has_image(&image.name).then_some(())
         })
         .ok_or_else(|| io::Error::other(format!("CRI does not see the image {}", image.name)))
+    }
+
+    /// `ctr` with these arguments in one of containerd's namespaces; what it printed.
+    pub fn ctr(&self, namespace: &str, args: &[&str]) -> io::Result<String> {
+        let mut ctr = self.node.command("ctr");
+        ctr.arg("--address").arg(self.socket());
+        let output = ctr.args(["--namespace", namespace]).args(args).output()?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(io::Error::other(format!("ctr {args:?}: {error}")));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Counts all that a runtime could leave behind on this node.
@@ -170,7 +173,8 @@ impl Containerd {
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its gRPC socket.
+    pub fn socket(&self) -> PathBuf {
         self.node.dir().join("containerd.sock")
     }
 

@@ -43,20 +43,22 @@ impl Layout {
         self.blob(media_type, document.to_string().as_bytes())
     }
 
-    /// A manifest of one layer with a configuration for linux/amd64, after
+    /// A manifest of one empty layer with a configuration for linux/amd64, after
     /// `change`. Its descriptor names no platform.
     pub fn manifest(&self, change: impl FnOnce(&mut Value)) -> Value {
+        // The end of an archive, and nothing before it.
+        let layer = self.blob(LAYER, &[0; 1024]);
         let config = json!({
             "architecture": "amd64",
             "os": "linux",
             "config": { "Labels": { "maintainer": "tests" } },
-            "rootfs": { "type": "layers", "diff_ids": [] },
+            "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
         });
         let mut manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": self.json(CONFIG, &config),
-            "layers": [self.blob(LAYER, b"no tar")],
+            "layers": [layer],
         });
         change(&mut manifest);
         self.json(MANIFEST, &manifest)

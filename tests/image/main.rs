@@ -1,11 +1,12 @@
 //! What images say of themselves: read from layouts, good, bad and of many
-//! platforms.
+//! platforms, and from a containerd.
 
 #[path = "../harness/mod.rs"]
 mod harness;
 
 mod bad;
 mod choice;
+mod containerd;
 mod layout;
 
 use std::path::Path;
