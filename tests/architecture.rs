@@ -25,7 +25,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "govern",
-        &["bundle", "cli", "config", "exit", "facts", "policy", "vmm"],
+        &[
+            "bundle", "cli", "config", "exit", "facts", "image", "policy", "vmm",
+        ],
     ),
     ("features", &["config", "exit", "facts", "runc"]),
     (

@@ -155,7 +155,16 @@ fn cases_are_held_against_a_policy() {
         "{passed:?}"
     );
 
-    let other = harness::repository().join("policy/examples/no-unikernels.toml");
+    let media = folder.with_file_name("policy-media");
+    let signed_off = example.with_file_name("signed-off-media-types.toml");
+    let passed = run(&media, &signed_off);
+    assert_eq!(
+        (passed.code, &*passed.stdout),
+        (0, "5 passed, 0 failed\n"),
+        "{passed:?}"
+    );
+
+    let other = example.with_file_name("no-unikernels.toml");
     let failed = run(&folder, &other);
     assert_eq!(failed.code, 1, "{failed:?}");
     let said = failed.stdout.replace(path(&folder), "[folder]");

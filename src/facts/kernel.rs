@@ -19,6 +19,9 @@ use crate::vmm::{BootAbi, KernelImage};
 const IMAGE_KERNEL: &str = "/unikraft/bin/kernel";
 const IMAGE_INITRD: &str = "/unikraft/bin/initrd";
 
+/// Where an image of runu's own artifact type has its initrd, if it has one.
+const ARTIFACT_INITRD: &str = "/boot/initrd";
+
 /// The only one that kernels are probed for so far, as OCI names it.
 const ARCHITECTURE: &str = "amd64";
 
@@ -159,12 +162,19 @@ pub fn find_initrd(
     };
     let Said { value: path, by } = match &wishes.initrd {
         Some(wish) => wish.clone(),
-        None if kernel.by == Source::Path => Said {
-            value: IMAGE_INITRD.into(),
-            by: Source::Path,
+        None => match &kernel.by {
+            Source::Path => Said {
+                value: IMAGE_INITRD.into(),
+                by: Source::Path,
+            },
+            Source::Image(what) => Said {
+                value: ARTIFACT_INITRD.into(),
+                by: Source::Image(what.clone()),
+            },
+            _ => return (None, None),
         },
-        None => return (None, None),
     };
+    let is_optional = wishes.initrd.is_none();
     let opened = rootfs.open_file(&path).and_then(|file| {
         let size = file
             .metadata()
@@ -174,7 +184,7 @@ pub fn find_initrd(
     });
     let (file, size, fault) = match opened {
         Ok((file, size)) => (Some(file), size, None),
-        Err(FileError::Missing) if by == Source::Path => return (None, None),
+        Err(FileError::Missing) if is_optional => return (None, None),
         Err(why) => {
             let path = path.clone();
             (None, 0, Some(Fault::InitrdFile { path, why }))

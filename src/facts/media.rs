@@ -7,6 +7,11 @@ use super::wishes::Wishes;
 use super::{Fault, annotations, conventions, urunc};
 use crate::image::{Image, ImageError};
 
+/// The artifact type of runu's own images, and where such an image has its kernel if none of
+/// its annotations says.
+const ARTIFACT: &str = "application/vnd.runu.unikernel.v1";
+const ARTIFACT_KERNEL: &str = "/boot/kernel";
+
 /// The answer to "what does the image say of itself?".
 #[derive(Debug, Default, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -69,6 +74,10 @@ impl Media {
                     wishes.join(annotations::read(pairs(), None, Source::Manifest).1);
                     wishes.join(urunc::annotations(pairs(), Source::Manifest));
                     wishes.join(conventions::kraftkit(pairs(), Source::Manifest));
+                }
+                if wishes.kernel.is_none() && image.artifact_type.as_deref() == Some(ARTIFACT) {
+                    let by = Source::Image(format!("its artifact type is {ARTIFACT}"));
+                    wishes.kernel = wishes.path(ARTIFACT_KERNEL, by);
                 }
             }
             Self::Unusable { why } => {

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::diff;
 use crate::bundle::{Bundle, Config};
 use crate::exit;
-use crate::facts::{Facts, Wanted};
+use crate::facts::{Facts, Media, Wanted};
+use crate::image::Words;
 use crate::policy::{Decision, Policy};
 use crate::vmm::BootAbi;
 
@@ -35,6 +36,8 @@ pub struct Case {
     memory_limit: Option<i64>,
     /// A kernel that is there, at the path that is wished for or else at kraftkit's.
     kernel: Option<BootAbi>,
+    /// What the image says of itself.
+    media: Option<Words>,
     pub expect: Expect,
 }
 
@@ -114,6 +117,9 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
                 ..Wanted::default()
             };
             let mut facts = Facts::of_config(&config, everything);
+            if let Some(words) = &case.media {
+                facts.suppose_media(Media::Known(Box::new(words.clone().into())));
+            }
             if let Some(abi) = case.kernel {
                 facts.suppose_kernel(abi);
             }

@@ -260,7 +260,8 @@ impl Entry {
         };
         let kind = walk::artifact_type(&self.descriptor, &manifest)?;
         let platform = self.platform.as_ref();
-        rank.unikernel = sign::of(platform, kind.as_deref(), &self.descriptor, &manifest).is_some();
+        rank.unikernel =
+            sign::of_manifest(platform, kind.as_deref(), &self.descriptor, &manifest).is_some();
         rank.runs = host.kvm || !rank.unikernel;
         self.manifest = Some(manifest);
         Ok(Ok(rank))

@@ -17,6 +17,7 @@ mod error;
 mod host;
 mod layout;
 mod sign;
+mod supposed;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use document::Platform;
 pub use error::ImageError;
 pub use host::Host;
 pub use layout::{from_layout, has_layout};
+pub use supposed::Words;
 
 use choice::Chosen;
 use document::{Annotations, Config, Manifest};
@@ -89,7 +91,7 @@ impl Image {
         let config = documents.config(&manifest)?.unwrap_or_default();
         let platform = platform.or_else(|| config.platform());
         let artifact_type = walk::artifact_type(&descriptor, &manifest)?;
-        let sign = sign::of(
+        let sign = sign::of_manifest(
             platform.as_ref(),
             artifact_type.as_deref(),
             &descriptor,

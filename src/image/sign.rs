@@ -19,11 +19,11 @@ pub fn is_key(key: &str) -> bool {
 
 /// The first sign of a unikernel, as one line for people: the platform, the
 /// artifact type, another media type, an annotation of the manifest or a layer.
-pub fn of(
+pub fn of<'a>(
     platform: Option<&Platform>,
     artifact_type: Option<&str>,
-    descriptor: &Descriptor,
-    manifest: &Manifest,
+    mut content_types: impl Iterator<Item = &'a str>,
+    mut keys: impl Iterator<Item = &'a str>,
 ) -> Option<String> {
     if let Some(platform) = platform.filter(|p| MONITORS.contains(&p.os.as_str())) {
         return Some(format!("its platform is {platform}"));
@@ -31,18 +31,30 @@ pub fn of(
     if let Some(kind) = artifact_type.filter(|kind| speaks_of_one(kind)) {
         return Some(format!("its artifact type is {}", cut(kind)));
     }
-    let mut contents = manifest.layers.iter().chain([&manifest.config]);
-    if let Some(content) = contents.find(|content| speaks_of_one(&content.media_type)) {
-        return Some(format!(
-            "it has content of type {}",
-            cut(&content.media_type)
-        ));
+    if let Some(kind) = content_types.find(|kind| speaks_of_one(kind)) {
+        return Some(format!("it has content of type {}", cut(kind)));
     }
-    let own = manifest.annotations.0.keys();
-    let layers = manifest.layers.iter().flat_map(|l| l.annotations.0.keys());
-    let mut keys = own.chain(descriptor.annotations.0.keys()).chain(layers);
     let key = keys.find(|key| is_key(key))?;
     Some(format!("it has the annotation {}", cut(key)))
+}
+
+/// The first sign of a unikernel in a manifest.
+pub fn of_manifest(
+    platform: Option<&Platform>,
+    artifact_type: Option<&str>,
+    descriptor: &Descriptor,
+    manifest: &Manifest,
+) -> Option<String> {
+    let contents = manifest.layers.iter().chain([&manifest.config]);
+    let own = manifest.annotations.0.keys();
+    let layers = manifest.layers.iter().flat_map(|l| l.annotations.0.keys());
+    let keys = own.chain(descriptor.annotations.0.keys()).chain(layers);
+    of(
+        platform,
+        artifact_type,
+        contents.map(|content| content.media_type.as_str()),
+        keys.map(String::as_str),
+    )
 }
 
 fn speaks_of_one(media_type: &str) -> bool {

@@ -236,12 +236,12 @@ fn documents_that_say_two_things() {
         |_, layout| {
             layout.top(&[layout.manifest(|m| {
                 let mut other = m["layers"][0].clone();
-                m["layers"][0]["annotations"] = json!({ "key": "one" });
-                other["annotations"] = json!({ "key": "two" });
+                m["layers"][0]["annotations"] = json!({ "runu.dev/kernel": "one" });
+                other["annotations"] = json!({ "runu.dev/kernel": "two" });
                 m["layers"].as_array_mut().unwrap().push(other);
             })]);
         },
-        &["layer annotation key", "\"one\"", "\"two\""],
+        &["layer annotation runu.dev/kernel", "\"one\"", "\"two\""],
     );
     spoilt(
         |folder, layout, manifest| {

@@ -1,0 +1,61 @@
+//! An image that nobody has, by what it would say of itself: for who tests a policy.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::document::Platform;
+use super::{Image, Source, sign};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// What such an image says; what is not said is an ordinary image's.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Words {
+    artifact_type: Option<String>,
+    config_type: Option<String>,
+    layer_types: Option<Vec<String>>,
+    /// `os/architecture`.
+    platform: Option<String>,
+    os_features: Vec<String>,
+    annotations: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+}
+
+impl From<Words> for Image {
+    fn from(words: Words) -> Self {
+        let platform = words.platform.unwrap_or_else(|| "linux/amd64".to_owned());
+        let (os, architecture) = platform.split_once('/').unwrap_or((&platform, ""));
+        let platform = Platform {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            os_features: words.os_features,
+            ..Platform::default()
+        };
+        let config_type = words.config_type.unwrap_or_else(|| CONFIG.to_owned());
+        let layer_types = words.layer_types.unwrap_or_else(|| vec![LAYER.to_owned()]);
+        let sign = sign::of(
+            Some(&platform),
+            words.artifact_type.as_deref(),
+            layer_types.iter().chain([&config_type]).map(String::as_str),
+            words.annotations.keys().map(String::as_str),
+        );
+        Self {
+            source: Source::Layout,
+            digest: String::new(),
+            media_type: MANIFEST.to_owned(),
+            artifact_type: words.artifact_type,
+            config_type,
+            layer_types,
+            platform: Some(platform),
+            annotations: words.annotations,
+            layer_annotations: BTreeMap::new(),
+            labels: words.labels,
+            sign,
+            candidates: Vec::new(),
+        }
+    }
+}
