@@ -3,10 +3,13 @@
 TARGET  := x86_64-unknown-linux-musl
 RELEASE := target/$(TARGET)/release/runu
 
+# How long `make fuzz` stays with each fuzzer.
+FUZZ_SECONDS ?= 60
+
 # The tests call the program that ships.
 export RUNU_TEST_BIN := $(CURDIR)/$(RELEASE)
 
-.PHONY: demo test soak bench build guests check tools-demo tools-test
+.PHONY: demo test soak bench fuzz build guests check tools-demo tools-test
 
 demo: tools-demo build guests ## an ordinary container and a unikernel through one binary
 	@tests/demo.sh $(RELEASE)
@@ -21,6 +24,15 @@ soak: tools-test build guests ## the containerd scenario twenty times in a row
 bench: tools-demo build ## what delegation costs, beside runc alone
 	cargo bench --bench delegate
 
+# The sanitizers' flags are for nightly compilers, or for a stable one that is told so.
+fuzz: export RUSTC_BOOTSTRAP := 1
+fuzz: ## every fuzzer for FUZZ_SECONDS; see fuzz/README.md
+	@command -v cargo-fuzz >/dev/null || { echo "cargo fuzz is missing: cargo install cargo-fuzz"; exit 1; }
+	for target in $$(cargo fuzz list); do \
+		cargo fuzz run --target x86_64-unknown-linux-gnu $$target -- -dict=fuzz/$$target.dict \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=5 -rss_limit_mb=512 || exit 1; \
+	done
+
 build:
 	cargo build --release --locked
 
@@ -29,6 +41,7 @@ guests:
 
 check:
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
