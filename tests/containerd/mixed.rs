@@ -83,7 +83,7 @@ fn an_exit_while_containerd_is_down_arrives() -> Result {
     ];
     containerd.kill()?;
     for pid in pids {
-        containerd.signal(pid, "TERM")?;
+        containerd.node().signal(pid, "TERM")?;
     }
     containerd.restart()?;
     assert_eq!(containerd.wait_exit(&mixed.sidecar)?.exit_code, 3);
