@@ -1,10 +1,12 @@
 //! The life of a container: run, logs, exec, a pause, a terminal, its ends, and a
 //! crash of its caller.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::caller::{Caller, call, ok};
+use crate::caller::{Caller, call};
+use crate::harness;
 use crate::harness::containerd::TEST_ID;
 use crate::harness::program::wait_for;
 use crate::kind::{self, Kind, Store, Workload};
@@ -13,6 +15,9 @@ use crate::terminal::Terminal;
 /// Longer than from one tick to the next.
 const MORE_THAN_A_TICK: Duration = Duration::from_millis(1500);
 
+/// A part of that life: the caller, what is expected, and a name for the container.
+type Step = fn(&mut dyn Caller, &Kind, &str);
+
 /// Leads a container of this kind through all of it; nothing may be left.
 pub fn lead(caller: &mut dyn Caller, kind: &Kind) {
     for image in &kind.images {
@@ -20,35 +25,20 @@ pub fn lead(caller: &mut dyn Caller, kind: &Kind) {
     }
     caller.import(&kind::not_a_kernel());
     let before = caller.census();
-    let steps: [(&str, fn(&mut dyn Caller, &Kind, &str)); 7] = [
-        ("a refusal", a_refusal),
+    let steps: [(&str, Step); 7] = [
         ("exit codes", exit_codes),
         ("a terminal", a_terminal),
         ("a stop", logs_exec_pause_and_stop),
         ("a kill", a_kill),
         ("a crash of the caller", a_crash_of_the_caller),
         ("an exit without the caller", an_exit_without_the_caller),
+        ("a refusal", a_refusal),
     ];
     for (number, (step, lead)) in steps.into_iter().enumerate() {
         println!("{step}"); // shown when the test fails
         lead(caller, kind, &format!("{TEST_ID}{number}"));
         caller.node().assert_nothing_left_since(&before);
     }
-}
-
-/// Shows that the runtime is runu, which decides by the image alone.
-fn a_refusal(caller: &mut dyn Caller, _: &Kind, name: &str) {
-    let broken = Workload {
-        image: kind::not_a_kernel().name,
-        args: Vec::new(),
-    };
-    let outcome = caller.run_to_its_end(name, &broken);
-    assert_ne!(outcome.code, 0);
-    assert!(
-        outcome.stderr.contains("/unikraft/bin/kernel"),
-        "{outcome:#?}"
-    );
-    caller.remove(name);
 }
 
 fn exit_codes(caller: &mut dyn Caller, kind: &Kind, name: &str) {
@@ -135,6 +125,21 @@ fn an_exit_without_the_caller(caller: &mut dyn Caller, kind: &Kind, name: &str) 
     caller.remove(name);
 }
 
+/// Shows that the runtime is runu, which decides by the image alone.
+fn a_refusal(caller: &mut dyn Caller, _: &Kind, name: &str) {
+    let broken = Workload {
+        image: kind::not_a_kernel().name,
+        args: Vec::new(),
+    };
+    let outcome = caller.run_to_its_end(name, &broken);
+    assert_ne!(outcome.code, 0);
+    assert!(
+        outcome.stderr.contains("/unikraft/bin/kernel"),
+        "{outcome:#?}"
+    );
+    caller.remove(name);
+}
+
 /// Another program inside, with a terminal and without; or the refusal, which leaves
 /// the container as it was.
 fn exec(caller: &dyn Caller, kind: &Kind, name: &str) {
@@ -173,18 +178,14 @@ fn goes_on(caller: &dyn Caller, name: &str) {
 /// root and ID.
 fn lies_in_its_store(caller: &dyn Caller, kind: &Kind, name: &str) {
     let id = caller.id(name);
-    let state_by = |program: &std::path::Path| {
+    let state_by = |program: &Path| {
         let mut state = caller.node().command(program);
         state.arg("--root").arg(caller.root()).args(["state", &id]);
         call(state)
     };
     let runc = state_by(&which::which("runc").unwrap());
     assert_eq!(runc.code == 0, kind.store == Store::Runc, "{runc:#?}");
-    let runu: serde_json::Value = serde_json::from_str(&{
-        let mut state = caller.node().command(crate::harness::runu());
-        state.arg("--root").arg(caller.root()).args(["state", &id]);
-        ok(state)
-    })
-    .unwrap();
-    assert_eq!(runu["status"], "running", "{runu}");
+    let runu = state_by(&harness::runu());
+    let status: serde_json::Value = serde_json::from_str(&runu.stdout).expect(&runu.stderr);
+    assert_eq!(status["status"], "running", "{status}");
 }

@@ -46,6 +46,8 @@ pub struct ContainerSpec<'a> {
     pub args: &'a [&'a str],
     /// Bytes; 0 for none.
     pub memory_limit: i64,
+    /// Whether its stdio is a terminal.
+    pub tty: bool,
 }
 
 impl Default for ContainerSpec<'_> {
@@ -56,6 +58,7 @@ impl Default for ContainerSpec<'_> {
             command: &[],
             args: &[],
             memory_limit: 0,
+            tty: false,
         }
     }
 }
@@ -172,6 +175,7 @@ impl Containerd {
             args: strings(spec.args),
             annotations: Default::default(),
             log_path: log_path.clone(),
+            tty: spec.tty,
             linux: Some(api::LinuxContainerConfig {
                 resources: Some(api::LinuxContainerResources {
                     memory_limit_in_bytes: spec.memory_limit,
