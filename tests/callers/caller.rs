@@ -131,6 +131,11 @@ pub trait Caller {
         self.verb(&["unpause", name]);
     }
 
+    /// Gives the container half a CPU.
+    fn limit_cpus(&self, name: &str) {
+        self.verb(&["update", "--cpus", "0.5", name]);
+    }
+
     /// Waits for the container's end and gives its exit code.
     fn wait(&self, name: &str) -> i32 {
         let answer = self.verb(&["wait", name]);

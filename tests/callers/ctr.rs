@@ -122,6 +122,8 @@ impl Caller for Ctr {
         self.verb(&["tasks", "resume", name]);
     }
 
+    fn limit_cpus(&self, _: &str) {} // it has no such verb
+
     fn wait(&self, name: &str) -> i32 {
         self.wait_stopped(name);
         let mut delete = self.client();

@@ -66,6 +66,7 @@ fn logs_exec_pause_and_stop(caller: &mut dyn Caller, kind: &Kind, name: &str) {
     assert!(caller.logs(name).starts_with("tick 1\n"));
     lies_in_its_store(caller, kind, name);
     exec(caller, kind, name);
+    caller.limit_cpus(name);
 
     caller.pause(name);
     assert_eq!(caller.status(name), "paused");
