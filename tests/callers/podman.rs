@@ -82,6 +82,9 @@ impl Caller for Podman {
             "nofile=1024:1024",
             "--ulimit",
             "nproc=1000:1000",
+            // Its tmpfs has an option of runc's own, `tmpcopyup`.
+            "--tmpfs",
+            "/scratch",
         ]
         .map(str::to_owned)
         .to_vec()
