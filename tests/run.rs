@@ -86,6 +86,34 @@ fn a_signal_while_it_creates_is_the_guests_too() {
     }
 }
 
+/// podman with `--systemd=always`: a mount among the cgroup's files.
+#[test]
+fn a_mount_among_the_cgroups_files() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("systemd", "exit", "pvh", &["exit=0"]).with(|config| {
+        config["mounts"].as_array_mut().unwrap().extend([
+            json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs" }),
+            json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup" }),
+            json!({
+                "destination": "/sys/fs/cgroup/systemd",
+                "type": "bind",
+                "source": "/sys/fs/cgroup",
+                "options": ["rbind"],
+            }),
+        ]);
+    });
+    program.ok(&[
+        "run",
+        "--bundle",
+        bundle.path().to_str().unwrap(),
+        "systemd",
+    ]);
+    program.assert_nothing_left("systemd", &bundle);
+}
+
 /// What runc knows of mounts beyond the OCI specification, and callers use.
 #[test]
 fn runcs_own_words_for_mounts() {

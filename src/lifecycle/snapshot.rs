@@ -88,10 +88,8 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     if args.is_null() {
         *args = json!([]);
     }
-    // A guest has no use for the container's cgroup files, and under cgroups v1 with a
-    // shared pid namespace libcontainer 0.7 cannot mount them.
     if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.retain(|mount| !matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2")));
+        without_cgroups(mounts);
         mounts.iter_mut().for_each(without_copies);
     }
     plain_propagation(&mut config["linux"]);
@@ -101,6 +99,17 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
         *cgroup = default_cgroup(request).into();
     }
     Ok(cgroup.as_str().unwrap_or_default().to_owned())
+}
+
+/// Takes out the container's cgroup files and what is mounted among them: a guest has no use
+/// for them, and under cgroups v1 with a shared pid namespace libcontainer 0.7 cannot mount them.
+fn without_cgroups(mounts: &mut Vec<Value>) {
+    let is_cgroup = |mount: &&Value| matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2"));
+    let place = |mount: &Value| PathBuf::from(mount["destination"].as_str().unwrap_or_default());
+    // Of a place without a parent, `/` or none at all, everything would be a part.
+    let gone = mounts.iter().filter(is_cgroup).map(place);
+    let gone: Vec<_> = gone.filter(|place| place.parent().is_some()).collect();
+    mounts.retain(|mount| !gone.iter().any(|parent| place(mount).starts_with(parent)));
 }
 
 /// Takes out runc's own option for a tmpfs that begins as a copy of the image's folder, which
