@@ -115,8 +115,7 @@ fn an_exit_without_the_caller(caller: &mut dyn Caller, kind: &Kind, name: &str) 
     goes_on(caller, name);
     let pid = caller.pid(name);
     caller.crash();
-    caller.node().signal(pid, "TERM").unwrap();
-    sleep(Duration::from_millis(500));
+    caller.node().end(pid, "TERM").unwrap();
     caller.restart();
     assert_eq!(caller.wait(name), kind.stopped);
     if kind.store == Store::Runc && caller.keeps_last_words() {

@@ -131,6 +131,15 @@ impl Node {
         }
     }
 
+    /// Ends a process of the node by `signal` and waits until it is gone, reaped by its shim.
+    pub fn end(&self, pid: i64, signal: &str) -> io::Result<()> {
+        self.signal(pid, signal)?;
+        match wait_gone(&self.path(&format!("/proc/{pid}"))) {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("{pid} lives on after {signal}"))),
+        }
+    }
+
     /// Counts all that a runtime could leave behind.
     pub fn census(&self) -> io::Result<Census> {
         Census::take(self)
@@ -160,20 +169,18 @@ impl Drop for Node {
         // processes of the pid namespace; their namespaces and mounts follow.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
-        wait_gone(self.init);
+        wait_gone(Path::new(&format!("/proc/{}", self.init)));
         for cgroup in super::census::cgroups_under(&self.cgroup).iter().rev() {
             let _ = fs::remove_dir(cgroup);
         }
     }
 }
 
-/// A process whose namespace's init is killed is gone only when all the
-/// others are: then the cgroups are empty.
-fn wait_gone(pid: u32) {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    super::poll(std::time::Duration::from_secs(10), || {
-        (!proc.exists()).then_some(())
-    });
+/// Whether the process with this folder goes. One that is the init of a namespace is
+/// gone only when all the others are: then the cgroups are empty.
+fn wait_gone(proc: &Path) -> bool {
+    let gone = || (!proc.exists()).then_some(());
+    super::poll(std::time::Duration::from_secs(10), gone).is_some()
 }
 
 fn only_child(pid: u32) -> io::Result<u32> {
