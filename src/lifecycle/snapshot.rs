@@ -88,17 +88,47 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     if args.is_null() {
         *args = json!([]);
     }
-    // A guest has no use for the container's cgroup files, and under cgroups v1 with a
-    // shared pid namespace libcontainer 0.7 cannot mount them.
     if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.retain(|mount| !matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2")));
+        without_cgroups(mounts);
+        mounts.iter_mut().for_each(without_copies);
     }
+    plain_propagation(&mut config["linux"]);
     hook::wrap(&mut config["hooks"], &bundle.path)?;
     let cgroup = &mut config["linux"]["cgroupsPath"];
     if cgroup.as_str().is_none_or(str::is_empty) {
         *cgroup = default_cgroup(request).into();
     }
     Ok(cgroup.as_str().unwrap_or_default().to_owned())
+}
+
+/// Takes out the container's cgroup files and what is mounted among them: a guest has no use
+/// for them, and under cgroups v1 with a shared pid namespace libcontainer 0.7 cannot mount them.
+fn without_cgroups(mounts: &mut Vec<Value>) {
+    let is_cgroup = |mount: &&Value| matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2"));
+    let place = |mount: &Value| PathBuf::from(mount["destination"].as_str().unwrap_or_default());
+    // Of a place without a parent, `/` or none at all, everything would be a part.
+    let gone = mounts.iter().filter(is_cgroup).map(place);
+    let gone: Vec<_> = gone.filter(|place| place.parent().is_some()).collect();
+    mounts.retain(|mount| !gone.iter().any(|parent| place(mount).starts_with(parent)));
+}
+
+/// Takes out runc's own option for a tmpfs that begins as a copy of the image's folder, which
+/// podman asks for: nobody looks into it, and libcontainer 0.7 would hand it to the kernel.
+fn without_copies(mount: &mut Value) {
+    if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
+        options.retain(|option| option != "tmpcopyup");
+    }
+}
+
+/// Makes `slave` of `rslave`, which a volume's propagation comes with: libcontainer 0.7
+/// knows the plain words only, and means by them what runc means by the others.
+fn plain_propagation(linux: &mut Value) {
+    let Some(word) = linux.get_mut("rootfsPropagation") else {
+        return;
+    };
+    if let Some(plain) = word.as_str().and_then(|word| word.strip_prefix('r')) {
+        *word = plain.into();
+    }
 }
 
 /// The cgroup of a container whose configuration names none, as runc's.

@@ -48,6 +48,8 @@ pub struct ContainerSpec<'a> {
     pub memory_limit: i64,
     /// The higher, the sooner the kernel ends it for want of memory.
     pub oom_score_adj: i64,
+    /// Whether its stdio is a terminal.
+    pub tty: bool,
 }
 
 impl Default for ContainerSpec<'_> {
@@ -59,6 +61,7 @@ impl Default for ContainerSpec<'_> {
             args: &[],
             memory_limit: 0,
             oom_score_adj: 0,
+            tty: false,
         }
     }
 }
@@ -175,6 +178,7 @@ impl Containerd {
             args: strings(spec.args),
             annotations: Default::default(),
             log_path: log_path.clone(),
+            tty: spec.tty,
             linux: Some(api::LinuxContainerConfig {
                 resources: Some(api::LinuxContainerResources {
                     memory_limit_in_bytes: spec.memory_limit,
