@@ -123,10 +123,11 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 rule: decision.rule,
                 plan,
                 files,
+                relay: None,
             };
             match args.run {
                 Some(_) => Ok(lifecycle::run(request)?),
-                None => lifecycle::create(request)
+                None => lifecycle::create(&request)
                     .map(|_| ExitCode::SUCCESS)
                     .map_err(Into::into),
             }

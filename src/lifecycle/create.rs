@@ -13,6 +13,7 @@ use super::faults::{self, Faults};
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::process::Process;
+use super::relay::Relay;
 use super::store::{Entry, Record, Store, write_whole};
 use super::{Error, Unikernel, snapshot};
 use crate::bundle::Bundle;
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub plan: Plan,
     /// The files that were judged.
     pub files: facts::Files,
+    /// What the guest's terminal is joined with, where no console socket takes it.
+    pub relay: Option<Relay>,
 }
 
 /// Creates the container: when this returns, the monitor has its machine, is
@@ -38,7 +41,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// One line with the fault; nothing of the container is left then.
-pub fn create(request: Request) -> Result<Unikernel, Error> {
+pub fn create(request: &Request) -> Result<Unikernel, Error> {
     let kvm = open_kvm()?;
     let id = &request.args.id;
     let store = Store::of(request.globals.root.as_deref());
@@ -46,7 +49,7 @@ pub fn create(request: Request) -> Result<Unikernel, Error> {
         return Err(Error::Exists { id: id.clone() });
     }
     let (entry, lock) = store.claim(id)?;
-    make(&request, &entry, kvm, &lock)
+    make(request, &entry, kvm, &lock)
         .map(|record| Unikernel {
             entry: store.entry(id),
             record,
@@ -117,16 +120,23 @@ fn build(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Pid
     let faults = Arc::new(faults);
     let files = files(request, kvm)?;
     let monitor = Monitor::new(machine(&request.plan), files, faults.clone(), lock.clone());
+    let own_socket = |relay: &Relay| {
+        let listening = relay.listen(&entry.folder);
+        listening.map_err(|e| failed(format!("console socket: {e}")))
+    };
+    let console_socket = match &request.relay {
+        Some(relay) => Some(own_socket(relay)?),
+        None => request.args.console_socket.clone(),
+    };
     let builder = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
         .with_executor(monitor)
         .with_root_path(entry.container_root())
         .map(|builder| {
             builder
-                .with_console_socket(request.args.console_socket.as_ref())
+                .with_console_socket(console_socket)
                 .as_init(entry.bundle_folder())
                 .with_systemd(request.globals.systemd_cgroup)
                 .with_no_pivot(request.args.no_pivot)
-                .with_detach(request.args.run.as_ref().is_none_or(|run| run.detach))
         });
     // The processes that are forked in there have the same subscriber.
     let built = tracing::subscriber::with_default(faults, || builder?.build());

@@ -32,6 +32,10 @@ pub enum Error {
         "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"
     )]
     NoKvm { source: io::Error },
+    #[error(
+        "process.terminal is true, but there is no terminal here: {source}; call from one, or use --detach and --console-socket"
+    )]
+    NoTerminal { source: io::Error },
     #[error("cannot create unikernel {id}: {why}")]
     Create { id: String, why: String },
     #[error("cannot start unikernel {id}: {why}")]

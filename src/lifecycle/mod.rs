@@ -15,6 +15,7 @@ mod monitor;
 mod pause;
 mod process;
 mod ps;
+mod relay;
 mod run;
 mod seal;
 mod snapshot;

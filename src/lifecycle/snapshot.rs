@@ -61,7 +61,7 @@ fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
     if config["process"].is_null() {
         return Err("config.json has no process");
     }
-    let terminal = config["process"]["terminal"] == true;
+    let terminal = request.bundle.config.wants_terminal();
     let detached = request.args.run.as_ref().is_none_or(|run| run.detach);
     match (terminal, &request.args.console_socket) {
         (true, None) if detached => {
@@ -69,6 +69,9 @@ fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
         }
         (false, Some(_)) => {
             Err("--console-socket is of no use without a terminal: set process.terminal to true")
+        }
+        (true, Some(_)) if !detached => {
+            Err("--console-socket is of no use in the foreground: add --detach, or leave it out")
         }
         _ => Ok(()),
     }
