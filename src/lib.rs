@@ -89,8 +89,8 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         }
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
-        Command::UnknownFlag { verb, flag } => Err(anyhow!(
-            "flag provided but not defined: {flag}: runu cannot tell what {verb} would run with it"
+        Command::UnknownFlag { verb, fault } => Err(anyhow!(
+            "{fault}: runu cannot tell what {verb} would run with it"
         )),
         Command::Version => Ok(print(&version())),
         Command::OnContainer { .. } | Command::Delegate => {

@@ -4,12 +4,14 @@
 //! meet here: runc's (the table in [`grammar`]) and that of runu's own verbs
 //! (clap, in [`own`]).
 
+mod fault;
 mod grammar;
 pub mod own;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+pub use fault::Fault;
 use grammar::Parsed;
 
 /// One call of the program.
@@ -51,7 +53,7 @@ pub enum Command {
     Version,
     /// `create` or `run` with a flag that is not known here: it may name another
     /// bundle or configuration than the one that would be looked at.
-    UnknownFlag { verb: String, flag: String },
+    UnknownFlag { verb: String, fault: Fault },
     /// Anything else is runc's.
     Delegate,
 }
@@ -96,6 +98,8 @@ pub enum Verb {
     /// A foreground or detached command inside: a unikernel has none.
     Exec,
     Update(Update),
+    /// Any of them, with words that runc would refuse.
+    Malformed(Fault),
     /// `events`, `checkpoint`, `restore`.
     Other(String),
 }
@@ -114,6 +118,8 @@ pub struct Update {
 pub enum Format {
     Table,
     Json,
+    /// Neither: an error, of whoever answers.
+    Unknown,
 }
 
 impl Invocation {
@@ -144,10 +150,16 @@ impl Invocation {
 }
 
 fn command(global: &Parsed) -> Command {
+    let verb = global.positionals.split_first();
+    match (&global.fault, verb) {
+        // A flag of a later runc's may stand before a verb.
+        (None, _) | (Some(Fault::UnknownFlag(_)), Some(_)) => {}
+        _ => return Command::Delegate,
+    }
     if global.switch("version") {
         return Command::Version;
     }
-    let Some((verb, args)) = global.positionals.split_first() else {
+    let Some((verb, args)) = verb else {
         return Command::Own(own::Command::Help);
     };
     if global.switch("help") {
@@ -172,17 +184,17 @@ fn command(global: &Parsed) -> Command {
         return Command::Delegate;
     }
     match &*verb {
-        "list" => Command::List {
-            format: format(&parsed),
-            quiet: parsed.switch("quiet"),
+        "list" => match (format(&parsed), parsed.switch("quiet")) {
+            (Format::Unknown, false) => Command::Delegate,
+            (format, quiet) => Command::List { format, quiet },
         },
-        "create" | "run" if !parsed.unknown.is_empty() => Command::UnknownFlag {
-            verb: verb.into_owned(),
-            flag: parsed.unknown[0].to_string_lossy().into_owned(),
-        },
-        "create" | "run" => match create(&verb, &parsed) {
-            Some(create) => Command::Create(create),
-            None => Command::Delegate,
+        "create" | "run" => match (&parsed.fault, create(&verb, &parsed)) {
+            (Some(fault @ Fault::UnknownFlag(_)), _) => Command::UnknownFlag {
+                verb: verb.into_owned(),
+                fault: fault.clone(),
+            },
+            (None, Some(create)) => Command::Create(create),
+            _ => Command::Delegate,
         },
         _ => match parsed.positionals.first().and_then(|id| id.to_str()) {
             Some(id) => Command::OnContainer {
@@ -214,6 +226,10 @@ fn create(verb: &str, parsed: &Parsed) -> Option<Create> {
 }
 
 fn on_container(verb: &str, parsed: &Parsed) -> Verb {
+    let counted = fault::check_count(verb, &parsed.positionals);
+    if let Some(fault) = parsed.fault.clone().or(counted.err()) {
+        return Verb::Malformed(fault);
+    }
     let rest = || {
         parsed.positionals[1..]
             .iter()
@@ -246,8 +262,10 @@ fn on_container(verb: &str, parsed: &Parsed) -> Verb {
 
 fn format(parsed: &Parsed) -> Format {
     match parsed.value("format") {
+        None => Format::Table,
+        Some(value) if value == "table" => Format::Table,
         Some(value) if value == "json" => Format::Json,
-        _ => Format::Table,
+        Some(_) => Format::Unknown,
     }
 }
 
@@ -259,85 +277,4 @@ fn path(parsed: &Parsed, name: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Invocation {
-        Invocation::parse(line.split(' ').map(OsString::from).collect())
-    }
-
-    #[test]
-    fn the_verb_is_found_past_a_bundle_named_create() {
-        let call = parse("runu --root=/r --log /l --log-format json create --bundle create run");
-        assert_eq!(call.globals.root.as_deref(), Some(Path::new("/r")));
-        assert!(call.globals.log_json);
-        let Command::Create(create) = call.command else {
-            panic!("{call:?}")
-        };
-        assert_eq!(create.id, "run");
-        assert_eq!(create.bundle, Path::new("create"));
-        assert!(create.run.is_none());
-    }
-
-    #[test]
-    fn kill_by_number_and_default() {
-        let Command::OnContainer { id, verb } = parse("runu kill --all c 9").command else {
-            panic!()
-        };
-        assert_eq!(id, "c");
-        assert!(matches!(verb, Verb::Kill { signal, all: true } if signal == "9"));
-        let Command::OnContainer { verb, .. } = parse("runu kill c").command else {
-            panic!()
-        };
-        assert!(matches!(verb, Verb::Kill { signal, all: false } if signal == "SIGTERM"));
-    }
-
-    #[test]
-    fn a_flag_that_may_name_another_configuration_is_not_passed_on() {
-        for line in [
-            "runu create -f x c",
-            "runu create --config=x c",
-            "runu run --bundle b -z c",
-        ] {
-            let command = parse(line).command;
-            assert!(
-                matches!(command, Command::UnknownFlag { .. }),
-                "{line}: {command:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn runcs_name_is_the_last_part_of_the_path() {
-        for (line, is) in [
-            ("runc", true),
-            ("/usr/bin/runc -v", true),
-            ("runu runc", false),
-            ("/runc/runu", false),
-        ] {
-            assert_eq!(parse(line).in_runcs_name(), is, "{line}");
-        }
-        assert!(!Invocation::parse(Vec::new()).in_runcs_name());
-    }
-
-    #[test]
-    fn what_is_not_understood_is_runcs() {
-        for line in [
-            "runu spec",
-            "runu features x",
-            "runu create",
-            "runu frobnicate c",
-            "runu create -b b c -h",
-            "runu kill --help c",
-            "runu list -h",
-            "runu help create",
-        ] {
-            assert!(matches!(parse(line).command, Command::Delegate), "{line}");
-        }
-        // Their own flags begin after the ID.
-        for line in ["runu exec c ls -h", "runu ps c -h"] {
-            let command = parse(line).command;
-            assert!(matches!(command, Command::OnContainer { .. }), "{line}");
-        }
-    }
-}
+mod tests;

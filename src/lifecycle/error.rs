@@ -46,6 +46,8 @@ pub enum Error {
     PidFile { path: PathBuf, source: io::Error },
     #[error("cannot start an already running container: {id}")]
     StartRunning { id: String },
+    #[error("cannot start a container in the paused state: {id}")]
+    StartPaused { id: String },
     #[error("cannot start a container that has stopped: {id}")]
     StartStopped { id: String },
     #[error("container not running: {id}")]
@@ -66,10 +68,16 @@ pub enum Error {
         id: String,
         why: String,
     },
+    #[error("exec failed: cannot exec in a paused container: {id}")]
+    ExecPaused { id: String },
+    #[error("exec failed: cannot exec in a stopped container: {id}")]
+    ExecStopped { id: String },
     #[error(
-        "cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
+        "exec failed: cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
     )]
     Exec { id: String },
+    #[error("invalid format option: write table or json")]
+    Format,
     #[error("{verb} is not supported for unikernel {id}")]
     Unsupported { verb: String, id: String },
 }

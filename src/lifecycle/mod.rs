@@ -66,7 +66,8 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         }
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
         Verb::Update(args) => update::update(&unikernel()?, args)?,
-        Verb::Exec => return Err(Error::Exec { id: id.to_owned() }.into()),
+        Verb::Malformed(fault) => return Err(fault.clone().into()),
+        Verb::Exec => return Err(refuse_exec(&unikernel()?).into()),
         Verb::Other(verb) => {
             return Err(Error::Unsupported {
                 verb: verb.clone(),
@@ -76,4 +77,14 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why there is no `exec`; where runc would have none either, in runc's words.
+fn refuse_exec(unikernel: &Unikernel) -> Error {
+    let id = unikernel.id().to_owned();
+    match unikernel.status() {
+        Status::Paused => Error::ExecPaused { id },
+        Status::Stopped => Error::ExecStopped { id },
+        _ => Error::Exec { id },
+    }
 }

@@ -12,7 +12,8 @@ pub fn start(unikernel: &Unikernel) -> Result<(), Error> {
     match unikernel.status() {
         Status::Created => {}
         Status::Creating => return Err(Error::Missing { id }),
-        Status::Running | Status::Paused => return Err(Error::StartRunning { id }),
+        Status::Running => return Err(Error::StartRunning { id }),
+        Status::Paused => return Err(Error::StartPaused { id }),
         Status::Stopped => return Err(Error::StartStopped { id }),
     }
     let started = unikernel
