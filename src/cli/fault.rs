@@ -22,7 +22,7 @@ pub enum Fault {
 pub fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), Fault> {
     let (least, most, wanted) = match verb {
         "exec" | "ps" => (1, usize::MAX, "a minimum of 1"),
-        "kill" => (1, 2, "1 or 2"),
+        "kill" => (1, 2, "a maximum of 2"),
         _ => (1, 1, "exactly 1"),
     };
     if (least..=most).contains(&positionals.len()) {

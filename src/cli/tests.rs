@@ -96,7 +96,7 @@ fn what_runc_would_refuse_is_not_done_to_a_unikernel() {
         ),
         (
             "runu kill c 9 9",
-            "runu: \"kill\" requires 1 or 2 argument(s)",
+            "runu: \"kill\" requires a maximum of 2 argument(s)",
         ),
     ] {
         let Command::OnContainer { verb, .. } = parse(line).command else {
