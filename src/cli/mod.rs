@@ -66,6 +66,8 @@ pub struct Create {
     pub console_socket: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub no_pivot: bool,
+    /// Whether there is a `--pidfd-socket`.
+    pub pidfd_socket: bool,
     /// `None` for `create`.
     pub run: Option<Run>,
 }
@@ -221,6 +223,7 @@ fn create(verb: &str, parsed: &Parsed) -> Option<Create> {
         console_socket: path(parsed, "console-socket"),
         pid_file: path(parsed, "pid-file"),
         no_pivot: parsed.switch("no-pivot"),
+        pidfd_socket: parsed.value("pidfd-socket").is_some(),
         run: (verb == "run").then_some(run),
     })
 }

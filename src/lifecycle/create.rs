@@ -15,7 +15,7 @@ use super::monitor::Monitor;
 use super::process::Process;
 use super::relay::Relay;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, snapshot};
+use super::{Error, Unikernel, loopback, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -66,13 +66,16 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
         id: entry.id.clone(),
         why,
     };
-    let cgroups_path = snapshot::write(request, entry)?;
-    let mut record = record(request, cgroups_path);
+    let snapshot = snapshot::write(request, entry)?;
+    let mut record = record(request, snapshot.cgroups_path);
     let cgroup = Cgroup::from(&record);
     cgroup.check().map_err(failed)?;
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
     let made = build(request, entry, kvm, lock).and_then(|pid| {
+        if snapshot.wants_loopback {
+            loopback::take_up(pid).map_err(failed)?;
+        }
         record.process = Process::of(pid);
         entry.save(&record)?;
         write_pid_file(request.args.pid_file.as_deref(), pid)
@@ -96,7 +99,7 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
         oci_version: config.oci_version.clone().unwrap_or_default(),
         id: request.args.id.clone(),
         bundle: request.bundle.path.clone(),
-        rootfs: request.bundle.rootfs_path().unwrap_or_default(),
+        rootfs: rootfs(request.bundle),
         annotations: config
             .annotations()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -108,6 +111,12 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
         plan: request.plan.clone(),
         process: None,
     }
+}
+
+/// Where the rootfs is: what config.json says may be `.` or `..`.
+fn rootfs(bundle: &Bundle) -> PathBuf {
+    let path = bundle.rootfs_path().unwrap_or_default();
+    path.canonicalize().unwrap_or(path)
 }
 
 /// Builds the container with the monitor as its workload; gives its pid.
@@ -124,10 +133,16 @@ fn build(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Pid
         let listening = relay.listen(&entry.folder);
         listening.map_err(|e| failed(format!("console socket: {e}")))
     };
+    let socket = request.args.console_socket.as_ref();
     let console_socket = match &request.relay {
         Some(relay) => Some(own_socket(relay)?),
-        None => request.args.console_socket.clone(),
+        // runc has gone to the bundle by then.
+        None => socket.map(|path| request.bundle.path.join(path)),
     };
+    // libcontainer would keep the caller's sockets (sd_listen_fds(3)) for a program that uses
+    // them; a monitor closes them, however many they are said to be.
+    // SAFETY: this process has no other thread that could read its environment.
+    unsafe { std::env::remove_var("LISTEN_FDS") };
     let builder = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
         .with_executor(monitor)
         .with_root_path(entry.container_root())

@@ -40,6 +40,8 @@ pub enum Error {
     Create { id: String, why: String },
     #[error("cannot start unikernel {id}: {why}")]
     Start { id: String, why: String },
+    #[error("container {id}: NOTIFY_SOCKET: {why}")]
+    Notify { id: String, why: io::Error },
     #[error("hook {}: {source}", path.display())]
     Hook { path: PathBuf, source: io::Error },
     #[error("pid file {}: {source}", path.display())]

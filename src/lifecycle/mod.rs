@@ -11,7 +11,9 @@ mod hook;
 mod kill;
 mod list;
 mod lock;
+mod loopback;
 mod monitor;
+mod notify;
 mod pause;
 mod process;
 mod ps;
@@ -51,7 +53,9 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Start => {
             let _lock = lock()?;
-            start::start(&unikernel()?)?;
+            let unikernel = unikernel()?;
+            let pid = unikernel.process().map_or(0, |process| process.pid);
+            start::start(&unikernel, pid)?;
         }
         Verb::State => state::print(&unikernel()?)?,
         Verb::Kill { signal, all } => kill::kill(&unikernel()?, signal, *all)?,

@@ -46,12 +46,20 @@ impl Monitor {
         }))
     }
 
-    fn prepare(&self) -> Result<(), String> {
+    fn prepare(&self, spec: &Spec) -> Result<(), String> {
         let files = self.0.files.take().ok_or("the machine was made already")?;
         // Callers may have signals blocked, and `run` has while it creates; the machine
         // wants them from the beginning.
         let unblocked = SigSet::all().thread_unblock();
         unblocked.map_err(|e| format!("signal mask: {e}"))?;
+        let label = spec
+            .process()
+            .as_ref()
+            .and_then(|p| p.selinux_label().as_deref());
+        if let Some(label) = label.filter(|label| !label.is_empty()) {
+            // Before the machine: SELinux labels no process that has threads.
+            seal::label(label).map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
+        }
         let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
         Ok(())
@@ -59,8 +67,8 @@ impl Monitor {
 }
 
 impl Executor for Monitor {
-    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        let result = self.prepare();
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        let result = self.prepare(spec);
         self.0.lock.release();
         match &result {
             Ok(()) => self.0.faults.use_stderr(),

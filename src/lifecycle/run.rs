@@ -35,7 +35,10 @@ pub fn run(mut request: Request) -> Result<ExitCode, Error> {
     }
     let unikernel = create(&request)?;
     let ended = match detach {
-        true => start_locked(&unikernel).map(|()| ExitCode::SUCCESS),
+        true => {
+            let pid = unikernel.record.process.map_or(0, |process| process.pid);
+            start_locked(&unikernel, pid).map(|()| ExitCode::SUCCESS)
+        }
         false => in_the_foreground(&unikernel, &signals, request.relay),
     };
     if ended.is_err() || !(detach || keep) {
@@ -51,9 +54,9 @@ fn take_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
 }
 
-fn start_locked(unikernel: &Unikernel) -> Result<(), Error> {
+fn start_locked(unikernel: &Unikernel, main_pid: i32) -> Result<(), Error> {
     let _lock = Lock::take(&unikernel.entry)?;
-    start::start(unikernel)
+    start::start(unikernel, main_pid)
 }
 
 /// Starts a created unikernel and stays with it until it ends; gives its exit status.
@@ -65,7 +68,8 @@ fn in_the_foreground(
     let id = unikernel.id();
     let terminal = relay.map(Relay::join).transpose();
     let terminal = terminal.map_err(|e| failed(id, format!("its terminal: {e}")))?;
-    start_locked(unikernel)?;
+    // As long as this process stays, it is the service.
+    start_locked(unikernel, std::process::id() as i32)?;
     let status = match unikernel.record.process {
         Some(process) => wait(process, signals, terminal.as_ref()),
         None => Ok(ExitCode::SUCCESS),
