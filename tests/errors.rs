@@ -220,3 +220,75 @@ fn compare(state: &str, call: &[&str], ours: &Outcome, theirs: &Outcome) {
     assert_eq!(ours.code, theirs.code, "{told}");
     assert!(ours.stderr.contains(words(theirs)), "{told}");
 }
+
+#[test]
+fn what_a_killed_create_has_left() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let Ok(runc) = which::which("runc") else {
+        harness::skip("there is no runc to compare with");
+        return;
+    };
+    let (ours, theirs) = (Program::new(), Program::of(runc));
+    let unikernel = Bundle::unikernel("matrix-half", "spin", "pvh", &["spin"]);
+    let ordinary = Bundle::busybox("matrix-half", &["/bin/busybox", "true"]);
+    let ours = Side::new(&ours, &unikernel, "matrix-half");
+    let theirs = Side::new(&theirs, &ordinary, "matrix-half");
+    for call in CALLS {
+        for folder in [ours.program.store(), theirs.program.root()] {
+            fs::create_dir_all(folder.join(ID)).unwrap();
+        }
+        let (mine, runcs) = (ours.call_and_look_at_the_log(call), theirs.call(call));
+        match call {
+            // runc deletes it, and then says that it was not there.
+            ["delete", id] => assert_eq!((mine.code, runcs.code), (0, 1), "{id}"),
+            ["exec", ..] => assert!(mine.code == 255 && mine.stderr.contains("does not exist")),
+            // Refused for whatever unikernel.
+            ["checkpoint", ..] => assert_eq!((mine.code, runcs.code), (1, 1)),
+            _ => compare("missing", call, &mine, &runcs),
+        }
+        let left = [ours.program.store(), theirs.program.root()].map(|f| f.join(ID).exists());
+        assert_eq!(left[0], left[1], "{call:?}");
+    }
+    ours.program.assert_nothing_left("matrix-half", &unikernel);
+}
+
+#[test]
+fn without_a_runc_nobody_has_the_container() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&config, "runtimes = [\"/nowhere/runc\"]\n").unwrap();
+    let program = Program::new();
+    let call = |args: &[&str]| {
+        let mut command = program.command(args);
+        let outcome = program.capture(command.env("RUNU_CONFIG", config.path()));
+        (outcome.code, outcome.stderr)
+    };
+    let gone = "container does not exist: gone\n";
+    assert_eq!(call(&["state", "gone"]), (1, gone.to_owned()));
+    assert_eq!(call(&["kill", "gone", "9"]), (1, gone.to_owned()));
+    assert_eq!(call(&["delete", "gone"]), (1, gone.to_owned()));
+    assert_eq!(call(&["exec", "gone", "sh"]), (255, gone.to_owned()));
+    assert_eq!(call(&["delete", "--force", "gone"]), (0, String::new()));
+    // One that runc has made: only runc can say what became of it.
+    fs::create_dir_all(program.root().join("gone")).unwrap();
+    for call in [
+        call(&["kill", "gone", "9"]),
+        call(&["delete", "--force", "gone"]),
+    ] {
+        assert!(call.0 == 1 && call.1.contains("install runc"), "{call:?}");
+    }
+}
+
+#[test]
+fn a_kernel_that_is_not_there_is_dockers_127() {
+    // moby, daemon/start: 127 for these words, whatever their case; podman likewise.
+    for case in ["kernel-missing", "initrd-missing"] {
+        let bundle = Bundle::fixture(case);
+        let path = bundle.path().to_str().unwrap();
+        let outcome = Program::new().call(&["create", "--bundle", path, "missing"]);
+        let told = outcome.stderr.to_lowercase();
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(told.contains("no such file or directory"), "{outcome:?}");
+    }
+}
