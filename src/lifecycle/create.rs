@@ -14,6 +14,7 @@ use super::lock::Lock;
 use super::monitor::Monitor;
 use super::process::Process;
 use super::relay::Relay;
+use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
 use super::{Error, Unikernel, loopback, snapshot};
 use crate::bundle::Bundle;
@@ -72,7 +73,8 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     cgroup.check().map_err(failed)?;
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
-    let made = build(request, entry, kvm, lock).and_then(|pid| {
+    let files = files(request, kvm)?;
+    let made = build(request, entry, files, snapshot.start_hooks, lock).and_then(|pid| {
         if snapshot.wants_loopback {
             loopback::take_up(pid).map_err(failed)?;
         }
@@ -120,15 +122,21 @@ fn rootfs(bundle: &Bundle) -> PathBuf {
 }
 
 /// Builds the container with the monitor as its workload; gives its pid.
-fn build(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Pid, Error> {
+fn build(
+    request: &Request,
+    entry: &Entry,
+    files: Files,
+    hooks: StartHooks,
+    lock: &Lock,
+) -> Result<Pid, Error> {
     let failed = |why| Error::Create {
         id: entry.id.clone(),
         why,
     };
     let (pipe, faults) = Faults::pipe().map_err(|e| failed(e.to_string()))?;
     let faults = Arc::new(faults);
-    let files = files(request, kvm)?;
-    let monitor = Monitor::new(machine(&request.plan), files, faults.clone(), lock.clone());
+    let machine = machine(&request.plan);
+    let monitor = Monitor::new(machine, files, hooks, faults.clone(), lock.clone());
     let own_socket = |relay: &Relay| {
         let listening = relay.listen(&entry.folder);
         listening.map_err(|e| failed(format!("console socket: {e}")))

@@ -22,6 +22,7 @@ mod run;
 mod seal;
 mod snapshot;
 mod start;
+mod start_hooks;
 mod state;
 mod store;
 mod unikernel;

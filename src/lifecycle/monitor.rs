@@ -16,6 +16,7 @@ use nix::sys::signal::SigSet;
 use super::faults::Faults;
 use super::lock::Lock;
 use super::seal;
+use super::start_hooks::StartHooks;
 use crate::exit;
 use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
 
@@ -27,6 +28,7 @@ struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
     machine: RefCell<Option<Machine>>,
+    hooks: StartHooks,
     /// Where `create` reads why the machine could not be made.
     faults: Arc<Faults>,
     /// The container's, shared with `create`.
@@ -35,12 +37,19 @@ struct Inner {
 
 impl Monitor {
     /// A monitor that will make its machine of `config` and `files`, tells `faults`
-    /// why it could not, and lets `lock` go when it waits for `start`.
-    pub fn new(config: MachineConfig, files: Files, faults: Arc<Faults>, lock: Lock) -> Self {
+    /// why it could not, lets `lock` go when it waits for `start`, and then runs `hooks`.
+    pub fn new(
+        config: MachineConfig,
+        files: Files,
+        hooks: StartHooks,
+        faults: Arc<Faults>,
+        lock: Lock,
+    ) -> Self {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
             machine: RefCell::new(None),
+            hooks,
             faults,
             lock,
         }))
@@ -83,6 +92,7 @@ impl Executor for Monitor {
             .machine
             .take()
             .ok_or_else(|| ExecutorError::Other("the machine was not made".to_owned()))?;
+        self.0.hooks.run().map_err(ExecutorError::Other)?;
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {

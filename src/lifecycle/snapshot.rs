@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::create::Request;
+use super::start_hooks::StartHooks;
 use super::store::{Entry, write_whole};
 use super::{Error, hook, loopback};
 
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub cgroups_path: PathBuf,
     /// The container has a network of its own.
     pub wants_loopback: bool,
+    /// They are not in the written one.
+    pub start_hooks: StartHooks,
 }
 
 /// Writes the adapted config.json into the container's folder.
@@ -33,10 +36,13 @@ pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     let failed = |e| Error::store(&folder, e);
     let mut config: Value = serde_json::from_slice(&request.bundle.text)
         .map_err(|e| failed(io::Error::new(ErrorKind::InvalidData, e)))?;
-    check(&config, request).map_err(|why| Error::Create {
+    let refused = |why: &str| Error::Create {
         id: entry.id.clone(),
         why: why.to_owned(),
-    })?;
+    };
+    check(&config, request).map_err(refused)?;
+    let start_hooks = StartHooks::take(&mut config, &entry.id, request.bundle);
+    let start_hooks = start_hooks.map_err(|e| refused(&format!("startContainer hooks: {e}")))?;
     let cgroup = adapt(&mut config, request).map_err(failed)?;
     fs::create_dir(&folder).map_err(failed)?;
     let path = folder.join(FILE);
@@ -44,6 +50,7 @@ pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     Ok(Snapshot {
         cgroups_path: cgroup.into(),
         wants_loopback: loopback::is_wanted(&config),
+        start_hooks,
     })
 }
 
