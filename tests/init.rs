@@ -6,7 +6,6 @@ mod harness;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use harness::bundle::Bundle;
@@ -73,7 +72,12 @@ type Case<'a> = (&'a str, &'a [&'a str], &'a dyn Fn(&mut Value));
 /// A container that runs, made of a changed configuration; what `look` sees of it.
 fn seen(program: &Program, bundle: Bundle, case: &Case) -> BTreeMap<String, String> {
     let (name, flags, change) = case;
-    let bundle = bundle.with(|config| change(config));
+    let bundle = bundle.with(|config| {
+        // runc of Go 1.19 raises the limit that it is given (golang/go#46279).
+        let files = json!({ "type": "RLIMIT_NOFILE", "soft": 200, "hard": 300 });
+        config["process"]["rlimits"] = json!([files]);
+        change(config);
+    });
     let container = Container::new(program, "init", &bundle);
     let mut create = container.create_command();
     let outcome = program.capture(create.args(*flags));
@@ -214,19 +218,15 @@ fn what_runc_refuses_is_refused() {
             config["process"]["rlimits"] =
                 json!([{ "type": "RLIMIT_BOGUS", "soft": 1, "hard": 1 }]);
         }),
-        ("apparmorProfile", &[], &|config| {
-            config["process"]["apparmorProfile"] = "docker-default".into();
+        // Where there is AppArmor, there is no such profile.
+        ("apparmor", &[], &|config| {
+            config["process"]["apparmorProfile"] = "runu-test-none".into();
         }),
         ("selinuxLabel", &[], &|config| {
             config["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0".into();
         }),
     ];
     for (word, _, change) in cases {
-        let lsm = Path::new("/sys/module/apparmor/parameters/enabled");
-        if lsm.exists() && *word == "apparmorProfile" {
-            harness::skip("this host has AppArmor: nothing refuses its profiles");
-            continue;
-        }
         let bundle = Bundle::unikernel("unmade", "spin", "pvh", &["spin"]).with(|c| change(c));
         let outcome = Container::new(&program, "unmade", &bundle).create();
         assert_eq!(outcome.code, 1, "{word}: {outcome:?}");
