@@ -3,12 +3,15 @@
 
 mod harness;
 
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::program::{Program, wait_for};
+use serde_json::{Value, json};
 
 /// A call whose output nobody reads.
 fn spawn(program: &Program, args: &[&str]) -> Child {
@@ -55,6 +58,33 @@ fn a_killed_start_has_started_or_can_be_repeated() {
         program.assert_nothing_left("unstarted-start", &bundle);
     }
     assert!(started > 0 && waiting > 0, "{started} {waiting}: no race");
+}
+
+#[test]
+fn a_start_that_was_killed_behind_the_gate_is_known() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("gate", "spin", "pvh", &["spin"]).with(|config| {
+        // The monitor is past the gate, and does not look like it for a while.
+        let hook = json!({ "path": "/bin/busybox", "args": ["sleep", "3"] });
+        config["hooks"]["startContainer"] = json!([hook]);
+    });
+    bundle.add("/bin/busybox", Path::new("/bin/busybox"));
+    let container = Container::new(&program, "gate", &bundle);
+    container.start();
+    // As if the call had been killed before it could say so.
+    let path = program.store().join("gate/container/gate/state.json");
+    let mut state: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(state["status"], "running");
+    state["status"] = "created".into();
+    fs::write(&path, state.to_string()).unwrap();
+    let again = program.call(&["start", "gate"]);
+    let told = "cannot start an already running container";
+    assert!(again.code == 1 && again.stderr.contains(told), "{again:?}");
+    container.wait_output("spinning");
+    assert_eq!(program.state("gate")["status"], "running");
 }
 
 #[test]
