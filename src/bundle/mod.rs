@@ -2,6 +2,7 @@
 //! file system, from which files are opened beneath the root only.
 
 mod config;
+mod keys;
 mod rootfs;
 
 use std::fs::File;
@@ -63,10 +64,12 @@ impl Bundle {
             source,
         })?;
         let text = read_config(&folder)?;
-        let config = serde_json::from_slice(&text).map_err(|source| Error::Syntax {
-            path: folder.join("config.json"),
-            source,
-        })?;
+        let config = serde_json::from_slice(&text)
+            .and_then(|config| keys::check(&text).map(|()| config))
+            .map_err(|source| Error::Syntax {
+                path: folder.join("config.json"),
+                source,
+            })?;
         Ok(Self {
             path: folder,
             config,

@@ -10,6 +10,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::fault::Fault;
+
 /// A flag that takes a value, or one that is on or off.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -189,8 +191,8 @@ pub fn level(verb: &str) -> Option<Level> {
 #[derive(Debug, Default, PartialEq)]
 pub struct Parsed {
     flags: Vec<(&'static str, OsString)>,
-    /// Flags that the table does not know, as written.
-    pub unknown: Vec<OsString>,
+    /// The first thing that is wrong.
+    pub fault: Option<Fault>,
     pub positionals: Vec<OsString>,
 }
 
@@ -213,14 +215,13 @@ impl Parsed {
             .collect()
     }
 
-    /// Whether a switch is on. Go's `strconv.ParseBool` decides what `=false` is.
+    /// Whether a switch is on.
     pub fn switch(&self, name: &str) -> bool {
-        self.value(name).is_some_and(|v| {
-            !matches!(
-                v.as_bytes(),
-                b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False"
-            )
-        })
+        self.value(name).and_then(boolean) == Some(true)
+    }
+
+    fn note(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
     }
 }
 
@@ -251,7 +252,7 @@ pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
             .iter()
             .find(|flag| flag.0.iter().any(|n| n.as_bytes() == name))
         else {
-            parsed.unknown.push(arg.clone());
+            parsed.note(Fault::UnknownFlag(lossy(name)));
             continue;
         };
         let value = match (inline, kind) {
@@ -260,14 +261,33 @@ pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
             (None, Value) => match rest.next() {
                 Some(value) => value.clone(),
                 None => {
-                    parsed.unknown.push(arg.clone());
+                    parsed.note(Fault::NoValue(lossy(name)));
                     break;
                 }
             },
         };
+        if matches!(kind, Switch) && boolean(&value).is_none() {
+            parsed.note(Fault::NotBoolean {
+                flag: lossy(name),
+                value: lossy(value.as_bytes()),
+            });
+        }
         parsed.flags.push((names[0], value));
     }
     parsed
+}
+
+/// What Go's `strconv.ParseBool` makes of a text.
+fn boolean(text: &OsStr) -> Option<bool> {
+    match text.as_bytes() {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Some(true),
+        b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Some(false),
+        _ => None,
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// `--name=value` or `-name` → the name without dashes, and the value if any.
@@ -320,13 +340,20 @@ mod tests {
     }
 
     #[test]
-    fn switches_and_unknown_flags() {
-        let parsed = parse(
-            &level("delete").unwrap(),
-            &words("--force=false --new-flag id"),
-        );
+    fn switches_and_faults() {
+        let delete = |line| parse(&level("delete").unwrap(), &words(line));
+        let parsed = delete("--force=false --new-flag id --newer");
         assert!(!parsed.switch("force"));
-        assert_eq!(parsed.unknown, words("--new-flag"));
+        assert_eq!(parsed.fault, Some(Fault::UnknownFlag("new-flag".into())));
         assert_eq!(parsed.positionals, words("id"));
+        assert!(delete("-f=T id").switch("force"));
+
+        let parsed = delete("-force=maybe id");
+        assert!(!parsed.switch("force"));
+        let told = "invalid boolean value \"maybe\" for -force: parse error";
+        assert_eq!(parsed.fault.unwrap().to_string(), told);
+        let parsed = parse(&GLOBAL, &words("--root"));
+        let told = "flag needs an argument: -root";
+        assert_eq!(parsed.fault.unwrap().to_string(), told);
     }
 }

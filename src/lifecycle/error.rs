@@ -35,16 +35,24 @@ pub enum Error {
         "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"
     )]
     NoKvm { source: io::Error },
+    #[error(
+        "process.terminal is true, but there is no terminal here: {source}; call from one, or use --detach and --console-socket"
+    )]
+    NoTerminal { source: io::Error },
     #[error("cannot create unikernel {id}: {why}")]
     Create { id: String, why: String },
     #[error("cannot start unikernel {id}: {why}")]
     Start { id: String, why: String },
+    #[error("container {id}: NOTIFY_SOCKET: {why}")]
+    Notify { id: String, why: io::Error },
     #[error("hook {}: {source}", path.display())]
     Hook { path: PathBuf, source: io::Error },
     #[error("pid file {}: {source}", path.display())]
     PidFile { path: PathBuf, source: io::Error },
     #[error("cannot start an already running container: {id}")]
     StartRunning { id: String },
+    #[error("cannot start a container in the paused state: {id}")]
+    StartPaused { id: String },
     #[error("cannot start a container that has stopped: {id}")]
     StartStopped { id: String },
     #[error("container not running: {id}")]
@@ -65,8 +73,12 @@ pub enum Error {
         id: String,
         why: String,
     },
+    #[error("exec failed: cannot exec in a paused container: {id}")]
+    ExecPaused { id: String },
+    #[error("exec failed: cannot exec in a stopped container: {id}")]
+    ExecStopped { id: String },
     #[error(
-        "cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
+        "exec failed: cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
     )]
     Exec { id: String },
     #[error(
@@ -77,6 +89,8 @@ pub enum Error {
         "cannot restore container {id}: its bundle is a unikernel's, and there are no checkpoints of unikernels; use create"
     )]
     Restore { id: String },
+    #[error("invalid format option: write table or json")]
+    Format,
 }
 
 impl Error {

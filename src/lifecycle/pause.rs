@@ -6,14 +6,14 @@ use super::process::Process;
 use super::state::Status;
 use super::{Error, Unikernel, freezer};
 
-/// Freezes a running unikernel.
+/// Freezes a unikernel that runs or waits for `start`.
 ///
 /// # Errors
 /// When it does not run, or its cgroup cannot be frozen.
 pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
-        (Status::Running, Some(process)) => {
+        (Status::Created | Status::Running, Some(process)) => {
             apply("pause", id, process, freezer::freeze).inspect_err(|_| {
                 // Not half paused.
                 let _ = freezer::thaw(process);

@@ -12,30 +12,46 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::create::Request;
+use super::start_hooks::StartHooks;
 use super::store::{Entry, write_whole};
-use super::{Error, hook};
+use super::{Error, hook, loopback};
 
 const FILE: &str = "config.json";
 
-/// Writes the adapted config.json into the container's folder; gives the
-/// container's cgroup path.
+/// What of the adapted configuration is of interest afterwards.
+pub struct Snapshot {
+    pub cgroups_path: PathBuf,
+    /// The container has a network of its own.
+    pub wants_loopback: bool,
+    /// They are not in the written one.
+    pub start_hooks: StartHooks,
+}
+
+/// Writes the adapted config.json into the container's folder.
 ///
 /// # Errors
 /// When it asks for what no monitor can have, or the disk does not take it.
-pub fn write(request: &Request, entry: &Entry) -> Result<PathBuf, Error> {
+pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     let folder = entry.bundle_folder();
     let failed = |e| Error::store(&folder, e);
     let mut config: Value = serde_json::from_slice(&request.bundle.text)
         .map_err(|e| failed(io::Error::new(ErrorKind::InvalidData, e)))?;
-    check(&config, request).map_err(|why| Error::Create {
+    let refused = |why: &str| Error::Create {
         id: entry.id.clone(),
         why: why.to_owned(),
-    })?;
+    };
+    check(&config, request).map_err(refused)?;
+    let start_hooks = StartHooks::take(&mut config, &entry.id, request.bundle);
+    let start_hooks = start_hooks.map_err(|e| refused(&format!("startContainer hooks: {e}")))?;
     let cgroup = adapt(&mut config, request).map_err(failed)?;
     fs::create_dir(&folder).map_err(failed)?;
     let path = folder.join(FILE);
     write_whole(&path, config.to_string().as_bytes()).map_err(|e| Error::store(&path, e))?;
-    Ok(cgroup.into())
+    Ok(Snapshot {
+        cgroups_path: cgroup.into(),
+        wants_loopback: loopback::is_wanted(&config),
+        start_hooks,
+    })
 }
 
 /// The cgroup of a container whose record cannot be read, or is not there.
@@ -58,10 +74,20 @@ fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
         // libcontainer would mount on the host, and leave it there.
         return Err("its mounts would be the host's: add {\"type\":\"mount\"} to linux.namespaces");
     }
-    if config["process"].is_null() {
+    if namespaces.is_some_and(|all| all.iter().enumerate().any(|(i, n)| is_again(&all[..i], n))) {
+        return Err("linux.namespaces names a type twice: leave one");
+    }
+    let process = &config["process"];
+    if process.is_null() {
         return Err("config.json has no process");
     }
-    let terminal = config["process"]["terminal"] == true;
+    if is_set(&process["apparmorProfile"]) && !has_apparmor() {
+        return Err("process.apparmorProfile is set, but this host has no AppArmor: leave it out");
+    }
+    if request.args.pidfd_socket {
+        return Err("--pidfd-socket is not supported: use --pid-file");
+    }
+    let terminal = request.bundle.config.wants_terminal();
     let detached = request.args.run.as_ref().is_none_or(|run| run.detach);
     match (terminal, &request.args.console_socket) {
         (true, None) if detached => {
@@ -70,8 +96,27 @@ fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
         (false, Some(_)) => {
             Err("--console-socket is of no use without a terminal: set process.terminal to true")
         }
+        (true, Some(_)) if !detached => {
+            Err("--console-socket is of no use in the foreground: add --detach, or leave it out")
+        }
         _ => Ok(()),
     }
+}
+
+fn is_again(before: &[Value], namespace: &Value) -> bool {
+    before
+        .iter()
+        .any(|other| other["type"] == namespace["type"])
+}
+
+fn is_set(text: &Value) -> bool {
+    text.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// Source: the kernel's admin-guide, "AppArmor".
+fn has_apparmor() -> bool {
+    let enabled = fs::read("/sys/module/apparmor/parameters/enabled");
+    enabled.is_ok_and(|text| text.starts_with(b"Y"))
 }
 
 /// Makes of the caller's configuration the monitor's; gives the cgroup's path.

@@ -10,6 +10,7 @@ pub mod elf;
 pub mod guard;
 pub mod images;
 pub mod program;
+pub mod terminal;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -13,7 +13,8 @@ cd "$(dirname "$0")/../.."
 runu=${1:?usage: tests/machine/tests.sh RUNU [TEST]...}
 shift
 tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(vmm guests lifecycle events upgrade robustness hooks run confinement console bad_input delegate)
+[ ${#tests[@]} -gt 0 ] || tests=(vmm guests lifecycle events upgrade robustness hooks run confinement
+    console bad_input delegate bundles init terminal)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/runu-tests.XXXXXX")
 trap 'rm -rf "$work"' EXIT
