@@ -5,6 +5,7 @@
 //! (clap, in [`own`]).
 
 mod fault;
+mod flags;
 mod grammar;
 pub mod own;
 

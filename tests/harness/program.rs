@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The program with a state root of its own.
 pub struct Program {
     binary: PathBuf,
-    folder: Rc<TempDir>,
+    folder: Arc<TempDir>,
 }
 
 /// What one call came to.
@@ -40,7 +40,7 @@ impl Program {
     pub fn of(binary: PathBuf) -> Self {
         Self {
             binary,
-            folder: Rc::new(tempfile::tempdir().unwrap()),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
         }
     }
 
