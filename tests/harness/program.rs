@@ -19,6 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Program {
     binary: PathBuf,
     folder: TempDir,
+    /// Global flags that every call has, beside those of containerd.
+    flags: Vec<&'static str>,
 }
 
 /// What one call came to.
@@ -40,7 +42,14 @@ impl Program {
         Self {
             binary,
             folder: tempfile::tempdir().unwrap(),
+            flags: Vec::new(),
         }
+    }
+
+    /// The same program, with a global flag in every call.
+    pub fn with_flag(mut self, flag: &'static str) -> Self {
+        self.flags.push(flag);
+        self
     }
 
     /// The caller's `--root`.
@@ -69,6 +78,7 @@ impl Program {
             .arg(self.log());
         command
             .args(["--log-format", "json"])
+            .args(&self.flags)
             .args(args)
             .stdin(Stdio::null());
         command
