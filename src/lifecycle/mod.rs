@@ -16,6 +16,7 @@ mod pause;
 mod process;
 mod ps;
 mod run;
+mod scope;
 mod seal;
 mod snapshot;
 mod start;
@@ -23,6 +24,7 @@ mod state;
 mod store;
 mod unikernel;
 mod update;
+mod user;
 
 use std::process::ExitCode;
 

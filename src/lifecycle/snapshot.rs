@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::create::Request;
+use super::scope::Limits;
 use super::store::{Entry, write_whole};
 use super::{Error, hook};
 
@@ -94,6 +95,13 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
         mounts.retain(|mount| !matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2")));
     }
     hook::wrap(&mut config["hooks"], &bundle.path)?;
+    let resources = &mut config["linux"]["resources"];
+    // What is none, libcontainer refuses.
+    if request.globals.systemd_cgroup
+        && let Ok(all) = serde_json::from_value(resources.clone())
+    {
+        *resources = serde_json::to_value(Limits::of(&all).by_systemd)?;
+    }
     let cgroup = &mut config["linux"]["cgroupsPath"];
     if cgroup.as_str().is_none_or(str::is_empty) {
         *cgroup = default_cgroup(request).into();
@@ -105,7 +113,8 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
 fn default_cgroup(request: &Request) -> String {
     let id = &request.args.id;
     match request.globals.systemd_cgroup {
-        true => format!("system.slice:runu:{id}"),
+        // libcgroups knows the slice: the system's, or the user's.
+        true => format!(":runu:{id}"),
         false => format!("/{id}"),
     }
 }
