@@ -95,6 +95,16 @@ impl Cgroup {
         }
     }
 
+    /// What the cgroup's path ends in, in every hierarchy.
+    pub fn end_of_path(&self) -> PathBuf {
+        let path = self.path.to_string_lossy();
+        let parts: Vec<_> = path.splitn(3, ':').collect();
+        match parts[..] {
+            [_, prefix, name] if self.systemd => format!("{prefix}-{name}.scope").into(),
+            _ => path.trim_start_matches('/').into(),
+        }
+    }
+
     /// Ends every process in the cgroup and removes it.
     ///
     /// # Errors

@@ -28,9 +28,7 @@ pub enum Error {
     Store { path: PathBuf, source: io::Error },
     #[error("{} is of version {found}, this runu knows version 1", path.display())]
     RecordVersion { path: PathBuf, found: u32 },
-    #[error(
-        "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"
-    )]
+    #[error("no /dev/kvm: {source}; a unikernel needs KVM: {}", kvm_cure(source))]
     NoKvm { source: io::Error },
     #[error("cannot create unikernel {id}: {why}")]
     Create { id: String, why: String },
@@ -77,5 +75,16 @@ impl Error {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// What to change where /dev/kvm does not open. Its group is systemd's default (systemd,
+/// `50-udev-default.rules`).
+fn kvm_cure(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "let the user open it: `usermod -aG kvm USER` and log in again, or `setfacl -m u:USER:rw /dev/kvm`"
+        }
+        _ => "enable virtualization and load the kvm module",
     }
 }
