@@ -47,7 +47,7 @@ pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
     Some(Cgroup {
         id: entry.id.clone(),
         path: path.into(),
-        systemd: path.split(':').count() == 3,
+        systemd: !path.starts_with('/'),
     })
 }
 
@@ -103,10 +103,16 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
         *resources = serde_json::to_value(Limits::of(&all).by_systemd)?;
     }
     let cgroup = &mut config["linux"]["cgroupsPath"];
-    if cgroup.as_str().is_none_or(str::is_empty) {
-        *cgroup = default_cgroup(request).into();
-    }
-    Ok(cgroup.as_str().unwrap_or_default().to_owned())
+    let path = match cgroup.as_str() {
+        None | Some("") => default_cgroup(request),
+        // With a new user namespace libcontainer would take it for systemd's form.
+        Some(path) if !request.globals.systemd_cgroup && !path.starts_with('/') => {
+            format!("/{path}")
+        }
+        Some(path) => path.to_owned(),
+    };
+    *cgroup = path.as_str().into();
+    Ok(path)
 }
 
 /// The cgroup of a container whose configuration names none, as runc's.

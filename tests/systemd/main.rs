@@ -1,16 +1,18 @@
 //! Containers under systemd's cgroup driver: `--systemd-cgroup`, cgroups v2.
 
+#[path = "../harness/mod.rs"]
 mod harness;
+mod limits;
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::program::{Program, wait_for};
-use serde_json::{Value, json};
 
 /// Whether what these tests need is missing, said aloud.
 fn cannot_run() -> bool {
@@ -231,132 +233,59 @@ fn a_path_of_the_other_driver_is_refused_in_runcs_words() {
     }
 }
 
-/// The files of a cgroup that hold limits, and systemd's properties behind them. Not
-/// `cpu.weight`: runc changed its rule for shares in 1.3.2, and libcgroups with it. Not
-/// `AllowedCPUs` and `DevicePolicy`: libcgroups 0.7 cannot tell them to systemd.
-const FILES: [&str; 10] = [
-    "cpu.max",
-    "cpuset.cpus",
-    "cpuset.mems",
-    "memory.high",
-    "memory.low",
-    "memory.max",
-    "memory.min",
-    "memory.oom.group",
-    "memory.swap.max",
-    "pids.max",
-];
-const PROPERTIES: [&str; 12] = [
-    "CPUAccounting",
-    "CPUQuotaPerSecUSec",
-    "CPUQuotaPeriodUSec",
-    "DefaultDependencies",
-    "Delegate",
-    "MemoryHigh",
-    "MemoryLow",
-    "MemoryMax",
-    "MemoryMin",
-    "MemorySwapMax",
-    "Slice",
-    "TasksMax",
-];
-
-/// Which cgroup driver.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Driver {
-    Systemd,
-    Plain,
-}
-
-/// The limits of a container after `create` with these resources and some `update`s.
-fn limits_after(
-    driver: Driver,
-    bundle: Bundle,
-    name: &str,
-    (resources, updates): (&Value, &[&[&str]]),
-) -> BTreeMap<String, String> {
-    let bundle = bundle.with(|config| config["linux"]["resources"] = resources.clone());
-    let (program, bundle, scope) = match driver {
-        Driver::Systemd => (runu(), scoped(bundle, name), Scope::of(name)),
-        Driver::Plain => {
-            let cgroup = format!("/runu-test-{name}");
-            (Program::new(), bundle, Scope { cgroup })
-        }
+#[test]
+fn delete_ends_all_that_is_in_the_cgroup() {
+    if cannot_run() {
+        return;
+    }
+    let plain = Scope {
+        cgroup: "/runu-test-crowd".to_owned(),
     };
-    let container = Container::new(&program, name, &bundle);
+    let bare = Bundle::unikernel("crowd", "spin", "pvh", &["spin"]);
+    for (program, bundle, scope) in [
+        (runu(), unikernel("crowd"), Scope::of("crowd")),
+        (Program::new(), bare, plain),
+    ] {
+        let container = Container::new(&program, "crowd", &bundle);
+        container.start();
+        let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+        fs::write(scope.folder().join("cgroup.procs"), other.id().to_string()).unwrap();
+        program.ok(&["kill", "crowd", "KILL"]);
+        assert_eq!(container.wait(), 137);
+        program.ok(&["delete", "crowd"]);
+        let ended = wait_for("the other process to end", || other.try_wait().unwrap());
+        assert_eq!(ended.signal(), Some(9));
+        scope.assert_gone();
+    }
+}
+
+/// libcontainer takes a path that is not absolute for systemd's, where the container
+/// has a user namespace of its own.
+#[test]
+fn a_user_namespace_does_not_change_the_driver() {
+    if cannot_run() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("userns", "spin", "pvh", &["spin"]).with(|config| {
+        let linux = &mut config["linux"];
+        linux["cgroupsPath"] = "runu-test-userns".into();
+        linux["namespaces"]
+            .as_array_mut()
+            .unwrap()
+            .push(serde_json::json!({ "type": "user" }));
+        let all = serde_json::json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+        linux["uidMappings"] = all.clone();
+        linux["gidMappings"] = all;
+    });
+    fs::set_permissions(bundle.path(), Permissions::from_mode(0o755)).unwrap();
+    chown(bundle.rootfs(), Some(100_000), Some(100_000)).unwrap();
+    let container = Container::new(&program, "userns", &bundle);
     container.start();
-    for flags in updates {
-        let args = [&["update"][..], flags, &[name]].concat();
-        program.ok(&args);
-    }
-    let files = |when| FILES.map(|file| (format!("{file} {when}"), scope.file(file)));
-    let mut limits = BTreeMap::from(files("at first"));
-    if driver == Driver::Systemd {
-        limits.extend(PROPERTIES.map(|name| (name.to_owned(), scope.property(name))));
-        // systemd may write anew what it knows, and by that lift what it does not.
-        assert!(systemctl(&["daemon-reload"]).status.success());
-        limits.extend(files("after a reload"));
-    }
-    limits
-}
-
-/// For every configuration and every change of it, what runc makes of an ordinary
-/// container is what runu makes of a unikernel.
-fn assert_limits_are_those_of_runc(driver: Driver) {
-    const MIB: u64 = 1 << 20;
-    let all = json!({
-        "memory": { "limit": 64 * MIB, "reservation": 32 * MIB, "swap": 96 * MIB },
-        "cpu": { "shares": 512, "quota": 50_000, "period": 200_000, "cpus": "0-1", "mems": "0" },
-        "pids": { "limit": 77 },
-    });
-    let unified = json!({
-        "memory": { "limit": 64 * MIB },
-        "unified": {
-            "cpu.max": "20000 100000",
-            "cpu.weight": "50",
-            "memory.high": (60 * MIB).to_string(),
-            "memory.min": MIB.to_string(),
-            "memory.oom.group": "1",
-            "pids.max": "max",
-        },
-    });
-    let updates: [&[&str]; 5] = [
-        &["--cpu-quota", "30000"],
-        &["--memory", "128m", "--memory-swap", "160m"],
-        &["--pids-limit", "50"],
-        &["--cpu-share", "256"],
-        &["--cpuset-cpus", "1"],
-    ];
-    let cases: [(&str, Value, &[&[&str]]); 3] = [
-        ("none", json!({}), &[]),
-        ("unified", unified, &[]),
-        ("updated", all, &updates),
-    ];
-    for (case, resources, updates) in &cases {
-        let name = format!("limits-{case}");
-        let limits = |bundle| limits_after(driver, bundle, &name, (resources, updates));
-        let spin = Bundle::unikernel(&name, "spin", "pvh", &["spin"]);
-        let sleep = Bundle::busybox(&name, &["/bin/busybox", "sleep", "1000"]);
-        assert_eq!(
-            limits(spin),
-            limits(sleep),
-            "left: runu, right: runc; {driver:?}, {case}"
-        );
-    }
-}
-
-#[test]
-fn limits_are_those_that_runc_sets() {
-    if cannot_run() {
-        return;
-    }
-    assert_limits_are_those_of_runc(Driver::Systemd);
-}
-
-#[test]
-fn limits_are_those_that_runc_sets_by_the_plain_driver() {
-    if cannot_run() {
-        return;
-    }
-    assert_limits_are_those_of_runc(Driver::Plain);
+    let scope = Scope {
+        cgroup: "/runu-test-userns".to_owned(),
+    };
+    scope.assert_holds(container.pid());
+    program.ok(&["delete", "--force", "userns"]);
+    program.assert_nothing_left("userns", &bundle);
 }
