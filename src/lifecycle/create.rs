@@ -7,6 +7,7 @@ use std::sync::Arc;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::cgroup::Cgroup;
 use super::faults::{self, Faults};
@@ -14,6 +15,7 @@ use super::lock::Lock;
 use super::monitor::Monitor;
 use super::process::Process;
 use super::relay::Relay;
+use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
 use super::{Error, Unikernel, loopback, snapshot};
@@ -80,12 +82,25 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
         }
         record.process = Process::of(pid);
         entry.save(&record)?;
+        limit(request, record.process).map_err(failed)?;
         write_pid_file(request.args.pid_file.as_deref(), pid)
     });
     if made.is_err() {
         let _ = cgroup.remove();
     }
     made.map(|()| record)
+}
+
+/// The limits that libcontainer does not set under systemd's driver.
+fn limit(request: &Request, process: Option<Process>) -> Result<(), String> {
+    let config: Value = serde_json::from_slice(&request.bundle.text).map_err(|e| e.to_string())?;
+    let resources = &config["linux"]["resources"];
+    if !request.globals.systemd_cgroup || resources.is_null() {
+        return Ok(());
+    }
+    let resources = serde_json::from_value(resources.clone()).map_err(|e| e.to_string())?;
+    let process = process.ok_or("its process is gone")?;
+    Limits::of(&resources).write(process)
 }
 
 /// /dev/kvm, opened before the container's device cgroup and root could hide it.

@@ -31,9 +31,7 @@ pub enum Error {
         path.display()
     )]
     RecordVersion { path: PathBuf, found: u32 },
-    #[error(
-        "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"
-    )]
+    #[error("no /dev/kvm: {source}; a unikernel needs KVM: {}", kvm_cure(source))]
     NoKvm { source: io::Error },
     #[error(
         "process.terminal is true, but there is no terminal here: {source}; call from one, or use --detach and --console-socket"
@@ -100,5 +98,16 @@ impl Error {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// What to change where /dev/kvm does not open. Its group is systemd's default (systemd,
+/// `50-udev-default.rules`).
+fn kvm_cure(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "let the user open it: `usermod -aG kvm USER` and log in again, or `setfacl -m u:USER:rw /dev/kvm`"
+        }
+        _ => "enable virtualization and load the kvm module",
     }
 }

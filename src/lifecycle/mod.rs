@@ -21,6 +21,7 @@ mod process;
 mod ps;
 mod relay;
 mod run;
+mod scope;
 mod seal;
 mod snapshot;
 mod start;
@@ -30,6 +31,7 @@ mod stats;
 mod store;
 mod unikernel;
 mod update;
+mod user;
 
 use std::process::ExitCode;
 

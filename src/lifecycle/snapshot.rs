@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::create::Request;
+use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, write_whole};
 use super::{Error, hook, loopback};
@@ -62,7 +63,7 @@ pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
     Some(Cgroup {
         id: entry.id.clone(),
         path: path.into(),
-        systemd: path.split(':').count() == 3,
+        systemd: !path.starts_with('/'),
     })
 }
 
@@ -139,11 +140,24 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     }
     plain_propagation(&mut config["linux"]);
     hook::wrap(&mut config["hooks"], &bundle.path)?;
-    let cgroup = &mut config["linux"]["cgroupsPath"];
-    if cgroup.as_str().is_none_or(str::is_empty) {
-        *cgroup = default_cgroup(request).into();
+    let resources = &mut config["linux"]["resources"];
+    // What is none, libcontainer refuses.
+    if request.globals.systemd_cgroup
+        && let Ok(all) = serde_json::from_value(resources.clone())
+    {
+        *resources = serde_json::to_value(Limits::of(&all).by_systemd)?;
     }
-    Ok(cgroup.as_str().unwrap_or_default().to_owned())
+    let cgroup = &mut config["linux"]["cgroupsPath"];
+    let path = match cgroup.as_str() {
+        None | Some("") => default_cgroup(request),
+        // With a new user namespace libcontainer would take it for systemd's form.
+        Some(path) if !request.globals.systemd_cgroup && !path.starts_with('/') => {
+            format!("/{path}")
+        }
+        Some(path) => path.to_owned(),
+    };
+    *cgroup = path.as_str().into();
+    Ok(path)
 }
 
 /// Takes out the container's cgroup files and what is mounted among them: a guest has no use
@@ -180,7 +194,8 @@ fn plain_propagation(linux: &mut Value) {
 fn default_cgroup(request: &Request) -> String {
     let id = &request.args.id;
     match request.globals.systemd_cgroup {
-        true => format!("system.slice:runu:{id}"),
+        // libcgroups knows the slice: the system's, or the user's.
+        true => format!(":runu:{id}"),
         false => format!("/{id}"),
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::lock::Lock;
 use super::process::Process;
+use super::user;
 use crate::plan::Plan;
 
 const RECORD: &str = "record.json";
@@ -73,11 +74,7 @@ impl Record {
 impl Store {
     /// The store that belongs to runc's state in `root` (`None`: runc's default).
     pub fn of(root: Option<&Path>) -> Self {
-        let rootless = !nix::unistd::geteuid().is_root();
-        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let base = runtime_dir
-            .filter(|_| rootless)
-            .unwrap_or_else(|| PathBuf::from("/run"));
+        let base = user::runtime_dir().unwrap_or_else(|| PathBuf::from("/run"));
         let root = root.map_or_else(|| base.join("runc"), cleaned);
         Self {
             folder: base.join("runu").join(file_name(&root)),

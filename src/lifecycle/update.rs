@@ -37,9 +37,9 @@ const FLAGS: [(&str, &str, &str); 9] = [
 /// When it has stopped, the limits cannot be read, or the cgroup does not take them.
 pub fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
     let id = unikernel.id();
-    if unikernel.process().is_none() {
+    let Some(process) = unikernel.process() else {
         return Err(Error::NotRunning { id: id.to_owned() });
-    }
+    };
     let failed = |why| Error::Verb {
         verb: "update",
         id: id.to_owned(),
@@ -52,7 +52,7 @@ pub fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
         .and_then(|memory| memory.limit());
     holds_guest(limit, unikernel.record.plan.memory).map_err(failed)?;
     let cgroup = Cgroup::from(&unikernel.record);
-    cgroup.apply(&resources).map_err(failed)
+    cgroup.apply(&resources, process).map_err(failed)
 }
 
 fn resources(args: &Update) -> Result<LinuxResources, String> {

@@ -20,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Program {
     binary: PathBuf,
     folder: Arc<TempDir>,
+    /// Global flags that every call has, beside those of containerd.
+    flags: Vec<&'static str>,
 }
 
 /// What one call came to.
@@ -41,6 +43,7 @@ impl Program {
         Self {
             binary,
             folder: Arc::new(tempfile::tempdir().unwrap()),
+            flags: Vec::new(),
         }
     }
 
@@ -49,7 +52,14 @@ impl Program {
         Self {
             binary,
             folder: self.folder.clone(),
+            flags: self.flags.clone(),
         }
+    }
+
+    /// The same program, with a global flag in every call.
+    pub fn with_flag(mut self, flag: &'static str) -> Self {
+        self.flags.push(flag);
+        self
     }
 
     /// The caller's `--root`.
@@ -78,6 +88,7 @@ impl Program {
             .arg(self.log());
         command
             .args(["--log-format", "json"])
+            .args(&self.flags)
             .args(args)
             .stdin(Stdio::null());
         command
