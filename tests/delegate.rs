@@ -100,7 +100,7 @@ fn every_other_verb_reaches_runc_as_it_was_written() {
         &["events", "--stats", "id"],
         &["update", "--resources=-", "id"],
         &["checkpoint", "id"],
-        &["restore", "id"],
+        &["restore", "-b", bundle, "--image-path", "images", "id"],
         &["spec"],
         &["frobnicate", "--all", ""],
         &["create"],

@@ -79,7 +79,10 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         Verb::Malformed(fault) => return Err(fault.clone().into()),
         Verb::Exec => return Err(refuse_exec(&unikernel()?).into()),
         Verb::Events(args) => events::events(&unikernel()?, args)?,
-        Verb::Checkpoint => return Err(Error::Checkpoint { id: id.to_owned() }.into()),
+        Verb::Checkpoint => {
+            let id = unikernel()?.record.id;
+            return Err(Error::Checkpoint { id }.into());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -63,7 +63,8 @@ fn a_terminal(caller: &mut dyn Caller, kind: &Kind, name: &str) {
 fn logs_exec_pause_and_stop(caller: &mut dyn Caller, kind: &Kind, name: &str) {
     caller.run(name, &kind.ticks);
     goes_on(caller, name);
-    assert!(caller.logs(name).starts_with("tick 1\n"));
+    let said = caller.logs(name);
+    assert!(said.starts_with("tick 1\n"), "{said:?}");
     lies_in_its_store(caller, kind, name);
     exec(caller, kind, name);
     caller.limit_cpus(name);

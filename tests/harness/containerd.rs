@@ -8,6 +8,7 @@
 mod api;
 mod census;
 mod cri;
+mod limits;
 mod node;
 
 use std::fs::{self, File};

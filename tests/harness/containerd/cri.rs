@@ -233,43 +233,6 @@ impl Containerd {
         Ok(self.full_status(container)?.status.unwrap_or_default())
     }
 
-    /// What the container has used: CPU time in nanoseconds, and bytes of memory now.
-    pub fn usage(&self, container: &Container) -> Result<(u64, u64), Status> {
-        let answer: api::ContainerStatsResponse =
-            self.runtime("ContainerStats", container_request(container))?;
-        let stats = answer.stats.unwrap_or_default();
-        let number = |value: Option<api::UInt64Value>| value.unwrap_or_default().value;
-        Ok((
-            number(stats.cpu.unwrap_or_default().usage_core_nano_seconds),
-            number(stats.memory.unwrap_or_default().working_set_bytes),
-        ))
-    }
-
-    /// Gives a running container another memory limit, in bytes.
-    pub fn limit_memory(&self, container: &Container, limit: i64) -> Result<(), Status> {
-        let request = api::UpdateContainerResourcesRequest {
-            container_id: container.id.clone(),
-            linux: Some(api::LinuxContainerResources {
-                memory_limit_in_bytes: limit,
-                ..Default::default()
-            }),
-        };
-        self.runtime::<_, api::Empty>("UpdateContainerResources", request)?;
-        Ok(())
-    }
-
-    /// The folder that has the memory controller's files of the container's first process.
-    pub fn memory_cgroup(&self, container: &Container) -> Result<PathBuf, Status> {
-        let pid = self.pid(container)?;
-        let cgroups = fs::read_to_string(self.node.path(&format!("/proc/{pid}/cgroup")))?;
-        let line = |marker| cgroups.lines().find_map(|line| line.split_once(marker));
-        let top = PathBuf::from("/sys/fs/cgroup");
-        Ok(match (line(":memory:/"), line("0::/")) {
-            (Some((_, path)), _) => top.join("memory").join(path),
-            (None, path) => top.join(path.unwrap_or_default().1),
-        })
-    }
-
     /// The pid of the container's first process, as the node sees it.
     pub fn pid(&self, container: &Container) -> Result<i64, Status> {
         let answer = self.full_status(container)?;
@@ -331,7 +294,7 @@ impl Containerd {
         self.runtime("ContainerStatus", request)
     }
 
-    fn runtime<Q, A>(&self, method: &str, request: Q) -> Result<A, Status>
+    pub(super) fn runtime<Q, A>(&self, method: &str, request: Q) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -355,7 +318,7 @@ fn pod_request(pod: &Pod) -> api::PodSandboxRequest {
     }
 }
 
-fn container_request(container: &Container) -> api::ContainerRequest {
+pub(super) fn container_request(container: &Container) -> api::ContainerRequest {
     api::ContainerRequest {
         container_id: container.id.clone(),
     }
