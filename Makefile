@@ -17,6 +17,7 @@ demo: tools-demo build guests ## an ordinary container and a unikernel through o
 test: tools-test check build guests ## everything; see docs/testing.md
 	cargo test --no-fail-fast
 	tests/machine/tests.sh $(RELEASE)
+	tests/machine/tests.sh --systemd $(RELEASE)
 
 soak: tools-test build guests ## the containerd scenario twenty times in a row
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 cargo test --test containerd -- --nocapture
@@ -42,7 +43,7 @@ guests:
 check:
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --test systemd --test rootless -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	@$(MAKE) --no-print-directory -C fixtures/guests check

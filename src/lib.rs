@@ -98,13 +98,13 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         }
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
-        Command::UnknownFlag { verb, flag } => Err(anyhow!(
-            "flag provided but not defined: {flag}: runu cannot tell what {verb} would run with it"
+        Command::UnknownFlag { verb, fault } => Err(anyhow!(
+            "{fault}: runu cannot tell what {verb} would run with it"
         )),
         Command::Version => Ok(print(&version())),
-        Command::OnContainer { .. } | Command::Delegate => {
-            delegate(&Config::load_or_default(), call)
-        }
+        Command::OnContainer { id, verb } => delegate(&Config::load_or_default(), call)
+            .or_else(|error| nobodys(&store(), id, verb, error)),
+        Command::Delegate => delegate(&Config::load_or_default(), call),
     }
 }
 
@@ -151,10 +151,11 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 plan: plan.clone(),
                 explanation,
                 files,
+                relay: None,
             };
             match args.run {
                 Some(_) => Ok(lifecycle::run(request)?),
-                None => lifecycle::create(request)
+                None => lifecycle::create(&request)
                     .map(|_| ExitCode::SUCCESS)
                     .map_err(Into::into),
             }
@@ -188,6 +189,18 @@ fn list(call: &Invocation, store: &Store, format: Format, quiet: bool) -> Result
 
 fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
     match runc::exec(config, &call.argv)? {}
+}
+
+/// What is to be said of a container that is not runu's where runc's `error` is that there is
+/// no runc. Without a trace of one of runc's it never was: a node of unikernels alone has no
+/// runc, and its callers delete twice.
+fn nobodys(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result<ExitCode> {
+    let is_gone = matches!(error.downcast_ref(), Some(runc::Error::NotFound { .. }));
+    match verb {
+        _ if !is_gone || store.runc_holds(id) => Err(error),
+        Verb::Delete { force: true } => Ok(ExitCode::SUCCESS),
+        _ => Err(lifecycle::Error::Missing { id: id.to_owned() }.into()),
+    }
 }
 
 /// Whether who asks for runc's name and version gets runc's own: callers look for

@@ -74,6 +74,9 @@ fn config_json() {
     refused(folder.path(), &["config.json", "10485762 bytes"]);
     fs::write(&config, "{}").unwrap();
     refused(folder.path(), &["names no root.path"]);
+    // runc would read it.
+    fs::write(&config, r#"{"root":{"path":"."},"Annotations":{}}"#).unwrap();
+    refused(folder.path(), &["\"Annotations\"", "\"annotations\""]);
     fs::remove_file(&config).unwrap();
     fs::create_dir(&config).unwrap();
     refused(folder.path(), &["config.json", "not a regular file"]);

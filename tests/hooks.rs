@@ -47,9 +47,25 @@ fn each_is_told_the_state_and_the_callers_bundle() {
             config["hooks"][kind] = json!([{ "path": hook, "args": args, "env": env }]);
         }
     });
+    // Inside, the container's own files are in sight.
+    bundle.add("/bin/busybox", Path::new("/bin/busybox"));
+    let script = "/bin/busybox cat >/told; echo $FROM >/environment";
+    let bundle = bundle.with(|config| {
+        config["process"]["env"] = json!(["FROM=the container"]);
+        config["hooks"]["startContainer"] =
+            json!([{ "path": "/bin/busybox", "args": ["sh", "-c", script] }]);
+    });
     let container = Container::new(&program, "hooked", &bundle);
     container.start();
+    container.wait_output("spinning");
     let pid = container.pid();
+    let inside = |name: &str| fs::read_to_string(bundle.rootfs().join(name)).unwrap();
+    let told: Value = serde_json::from_str(&inside("told")).unwrap();
+    assert_eq!((&told["id"], &told["pid"]), (&"hooked".into(), &1.into()));
+    assert_eq!(told["status"], "created");
+    assert_eq!(told["bundle"], bundle.path().to_str().unwrap());
+    assert_eq!(told["annotations"]["org.example.note"], "kept");
+    assert_eq!(inside("environment"), "the container\n");
     program.ok(&["delete", "--force", "hooked"]);
     for (kind, status) in kinds {
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
@@ -58,9 +74,9 @@ fn each_is_told_the_state_and_the_callers_bundle() {
         assert_eq!(state["status"], status, "{kind}");
         assert_eq!(state["bundle"], bundle.path().to_str().unwrap(), "{kind}");
         assert_eq!(state["annotations"]["org.example.note"], "kept", "{kind}");
-        if kind != "createContainer" {
-            assert_eq!(state["pid"], pid, "{kind}");
-        }
+        // createContainer's runs in the container's own pid namespace.
+        let seen = if kind == "createContainer" { 1 } else { pid };
+        assert_eq!(state["pid"], seen, "{kind}");
         // A script's own name is its path; the name that the hook was given is lost.
         let args = format!("{} --flag a b\n", hook.display());
         assert_eq!(read(&format!("{kind}.args")), args, "{kind}");

@@ -302,6 +302,15 @@ fn update_changes_the_limits_but_never_below_the_guest() {
     assert_eq!(memory(), (96 << 20).to_string());
     assert_eq!(limit("pids.max").unwrap(), "50");
 
+    // As dockerd says `--cpus 0.5`: a 0 changes nothing.
+    let docker = r#"{"memory":{"limit":0,"reservation":0,"kernel":0},"blockIO":{"weight":0},
+        "cpu":{"quota":50000,"period":100000,"cpus":"","mems":""}}"#;
+    fs::write(&file, docker).unwrap();
+    program.ok(&["update", "-r", file.to_str().unwrap(), "updated"]);
+    let quota = || limit("cpu.cfs_quota_us").or_else(|| limit("cpu.max"));
+    assert!(quota().unwrap().starts_with("50000"), "{:?}", quota());
+    assert_eq!(memory(), (96 << 20).to_string());
+
     let too_little = ["update", "--memory=32m", "updated"];
     refused(&program, &too_little, "its guest has 55.5 MiB of memory");
     refused(

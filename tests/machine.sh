@@ -2,13 +2,17 @@
 # Runs a script in a software-emulated machine that has a full KVM (AMD SVM with
 # nested paging), whatever the host has:
 #
-#   tests/machine.sh [--memory 2G] [--timeout 300] --script FILE [SRC[:DEST]]...
+#   tests/machine.sh [--systemd] [--memory 2G] [--timeout 300] --script FILE [SRC[:DEST]]...
 #
 # Boots Debian's cloud kernel under QEMU's emulation, copies each SRC (a file or a
 # folder) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
 # named; one that ends in / is a folder to copy into. A program brings the libraries
 # that it is linked to. In there: root, 2 CPUs, /dev/kvm, cgroup v2 with its
 # controllers on, a tmpfs as root, the loopback interface, no other network.
+#
+# With --systemd the first process is Debian's systemd, with a system bus, and the script
+# is one of its services; podman is there, and a user named `user` (1000) with a
+# systemd, a bus and a runtime folder of its own.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
 # ours. 125: the machine failed, and one line on stderr says how.
@@ -19,7 +23,10 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/runu-machine
 memory=2G
 timeout=300
 script=
+systemd=
 files=()
+
+source "$here/machine/userland.sh"
 
 fail() {
     echo "machine: $*" >&2
@@ -38,6 +45,7 @@ parse() {
             printf -v "${1#--}" %s "$2"
             shift
             ;;
+        --systemd) systemd=yes ;;
         -h | --help) usage; exit 0 ;;
         -*) fail "unknown option $1; see --help" ;;
         *) files+=("$1") ;;
@@ -114,6 +122,11 @@ put() {
     done
 }
 
+# archive FOLDER FILE: the folder as what the kernel unpacks into its first file system.
+archive() {
+    (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) >"$2"
+}
+
 # Debian's merged /usr, so that a library's path is valid whichever way it is spelt.
 make_root() {
     local name file
@@ -125,6 +138,7 @@ make_root() {
     echo 'root:x:0:' >"$root/etc/group"
     put "$(command -v busybox)" /usr/bin/busybox
     put "$here/machine/init" /init
+    [ -z "$systemd" ] || cp -a "$here/machine/systemd/." "$root/"
     put "$script" /script
     for file in irqbypass kvm kvm-amd; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
@@ -182,7 +196,13 @@ trap 'exit 143' TERM
 root=$work/root
 kernel=$(kernel)
 make_root
-(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/initrd"
+archive "$root" "$work/initrd"
+if [ -n "$systemd" ]; then
+    # The kernel unpacks one after the other; ours last, for its files to stay.
+    userland=$(userland)
+    cat "$userland" "$work/initrd" >"$work/both"
+    mv "$work/both" "$work/initrd"
+fi
 boot
 code=$(tr -dc 0-9 <"$work/exit")
 [ -n "$code" ] || fail "the machine ended before the script did: a kernel panic or a reset, see its output"

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::program::{Program, wait_for};
+use serde_json::json;
 
 #[test]
 fn run_in_the_foreground_gives_the_status_and_cleans_up() {
@@ -82,5 +83,55 @@ fn a_signal_while_it_creates_is_the_guests_too() {
             "{code:?} after {delay} ms"
         );
         program.assert_nothing_left("early", &bundle);
+    }
+}
+
+/// podman with `--systemd=always`: a mount among the cgroup's files.
+#[test]
+fn a_mount_among_the_cgroups_files() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("systemd", "exit", "pvh", &["exit=0"]).with(|config| {
+        config["mounts"].as_array_mut().unwrap().extend([
+            json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs" }),
+            json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup" }),
+            json!({
+                "destination": "/sys/fs/cgroup/systemd",
+                "type": "bind",
+                "source": "/sys/fs/cgroup",
+                "options": ["rbind"],
+            }),
+        ]);
+    });
+    program.ok(&[
+        "run",
+        "--bundle",
+        bundle.path().to_str().unwrap(),
+        "systemd",
+    ]);
+    program.assert_nothing_left("systemd", &bundle);
+}
+
+/// What runc knows of mounts beyond the OCI specification, and callers use.
+#[test]
+fn runcs_own_words_for_mounts() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    for propagation in ["rshared", "rslave", "rprivate", "runbindable", "slave"] {
+        let bundle = Bundle::unikernel("mounts", "exit", "pvh", &["exit=0"]).with(|config| {
+            config["linux"]["rootfsPropagation"] = propagation.into();
+            config["mounts"].as_array_mut().unwrap().push(json!({
+                "destination": "/scratch",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["rw", "rprivate", "tmpcopyup"],
+            }));
+        });
+        program.ok(&["run", "--bundle", bundle.path().to_str().unwrap(), "mounts"]);
+        program.assert_nothing_left("mounts", &bundle);
     }
 }

@@ -38,6 +38,11 @@ fi
 if [ "$1" = test ]; then
 	need containerd containerd
 	need containernetworking-plugins /usr/lib/cni/bridge
+	# Debian starts containerd and dockerd as services where it installs them on a
+	# machine with systemd; the tests start their own and use neither.
+	need podman podman
+	need conmon conmon
+	need docker.io /usr/sbin/dockerd
 	need iproute2 ip /sbin/ip
 	need iptables iptables /usr/sbin/iptables
 	need util-linux unshare

@@ -66,6 +66,7 @@ pub struct Root {
 #[derive(Debug, Deserialize)]
 pub struct Process {
     pub args: Option<Vec<String>>,
+    pub terminal: Option<bool>,
 }
 
 /// `linux`.
@@ -124,6 +125,11 @@ impl Config {
             .as_ref()
             .and_then(|p| p.args.as_deref())
             .unwrap_or_default()
+    }
+
+    /// `process.terminal`.
+    pub fn wants_terminal(&self) -> bool {
+        self.process.as_ref().and_then(|p| p.terminal) == Some(true)
     }
 
     /// `linux.resources.memory.limit` in bytes, where it limits anything.

@@ -2,6 +2,7 @@
 //! file system, from which files are opened beneath the root only.
 
 mod config;
+mod keys;
 mod rootfs;
 
 use std::fs::File;
@@ -83,10 +84,12 @@ impl Bundle {
     }
 
     fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
-        let config = serde_json::from_slice(&text).map_err(|source| Error::Syntax {
-            path: path.join("config.json"),
-            source,
-        })?;
+        let config = serde_json::from_slice(&text)
+            .and_then(|config| keys::check(&text).map(|()| config))
+            .map_err(|source| Error::Syntax {
+                path: path.join("config.json"),
+                source,
+            })?;
         Ok(Self { path, config, text })
     }
 

@@ -20,7 +20,7 @@ pub struct Rootfs(OwnedFd);
 /// Why a file of the image cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    #[error("no such file in the rootfs")]
+    #[error("no such file or directory in the rootfs")]
     Missing,
     #[error("its symlink leads out of the rootfs")]
     LeadsOut,

@@ -1,196 +1,24 @@
-//! runc's command line as a table, and Go's rules for reading one.
+//! Go's rules for reading a command line, over the table of runc's flags.
 //!
 //! Only what is needed to find the verb, the container's ID and the few flags
-//! that runu acts upon: the argv itself is never rebuilt, so a flag that this
+//! that runu acts upon: the argv itself is never rebuilt, so a flag that the
 //! table does not know still reaches runc as it was written.
 //!
-//! Source: `runc --help` and `runc VERB --help` of 1.1 to 1.5; Go's package
-//! `flag`, "Command line flag syntax".
+//! Source: Go's package `flag`, "Command line flag syntax".
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// A flag that takes a value, or one that is on or off.
-#[derive(Clone, Copy)]
-enum Kind {
-    Value,
-    Switch,
-}
-use Kind::{Switch, Value};
-
-/// One flag: its names without dashes, the long one first.
-struct Flag(&'static [&'static str], Kind);
-
-/// One level of the command line: the flags before the verb, or a verb's own.
-pub struct Level {
-    flags: &'static [Flag],
-    /// False where the first positional ends the flags (`exec`, `ps`, and the
-    /// level before the verb).
-    interspersed: bool,
-}
-
-/// Every level has it.
-const HELP: Flag = Flag(&["help", "h"], Switch);
-
-/// The flags before the verb.
-pub const GLOBAL: Level = Level {
-    flags: &[
-        Flag(&["debug"], Switch),
-        Flag(&["log"], Value),
-        Flag(&["log-format"], Value),
-        Flag(&["root"], Value),
-        Flag(&["criu"], Value),
-        Flag(&["systemd-cgroup"], Switch),
-        Flag(&["rootless"], Value),
-        HELP,
-        Flag(&["version", "v"], Switch),
-    ],
-    interspersed: false,
-};
-
-const CREATE: Level = Level {
-    flags: &[
-        Flag(&["bundle", "b"], Value),
-        Flag(&["console-socket"], Value),
-        Flag(&["pidfd-socket"], Value),
-        Flag(&["pid-file"], Value),
-        Flag(&["no-pivot"], Switch),
-        Flag(&["no-new-keyring"], Switch),
-        Flag(&["preserve-fds"], Value),
-        // `run` has these besides.
-        Flag(&["detach", "d"], Switch),
-        Flag(&["keep"], Switch),
-        Flag(&["no-subreaper"], Switch),
-        HELP,
-    ],
-    interspersed: true,
-};
-
-const RESTORE: Level = Level {
-    flags: &[
-        Flag(&["bundle", "b"], Value),
-        Flag(&["console-socket"], Value),
-        Flag(&["pid-file"], Value),
-        Flag(&["no-pivot"], Switch),
-        Flag(&["detach", "d"], Switch),
-        Flag(&["no-subreaper"], Switch),
-        Flag(&["image-path"], Value),
-        Flag(&["work-path"], Value),
-        Flag(&["tcp-established"], Switch),
-        Flag(&["ext-unix-sk"], Switch),
-        Flag(&["shell-job"], Switch),
-        Flag(&["file-locks"], Switch),
-        Flag(&["manage-cgroups-mode"], Value),
-        Flag(&["empty-ns"], Value),
-        Flag(&["auto-dedup"], Switch),
-        Flag(&["lazy-pages"], Switch),
-        Flag(&["lsm-profile"], Value),
-        Flag(&["lsm-mount-context"], Value),
-        HELP,
-    ],
-    interspersed: true,
-};
-
-const EXEC: Level = Level {
-    flags: &[
-        Flag(&["console-socket"], Value),
-        Flag(&["pidfd-socket"], Value),
-        Flag(&["cwd"], Value),
-        Flag(&["env", "e"], Value),
-        Flag(&["tty", "t"], Switch),
-        Flag(&["user", "u"], Value),
-        Flag(&["additional-gids", "g"], Value),
-        Flag(&["process", "p"], Value),
-        Flag(&["detach", "d"], Switch),
-        Flag(&["pid-file"], Value),
-        Flag(&["process-label"], Value),
-        Flag(&["apparmor"], Value),
-        Flag(&["no-new-privs"], Switch),
-        Flag(&["cap", "c"], Value),
-        Flag(&["preserve-fds"], Value),
-        Flag(&["cgroup"], Value),
-        Flag(&["ignore-paused"], Switch),
-        HELP,
-    ],
-    interspersed: false,
-};
-
-/// Verbs whose flags have no meaning for runu, except that a value must not be
-/// taken for the ID.
-const VALUED: Level = Level {
-    flags: &[
-        Flag(&["all", "a"], Switch),
-        Flag(&["force", "f"], Switch),
-        Flag(&["quiet", "q"], Switch),
-        Flag(&["format"], Value),
-        Flag(&["stats"], Switch),
-        Flag(&["interval"], Value),
-        Flag(&["resources", "r"], Value),
-        Flag(&["image-path"], Value),
-        Flag(&["work-path"], Value),
-        Flag(&["parent-path"], Value),
-        Flag(&["page-server"], Value),
-        Flag(&["manage-cgroups-mode"], Value),
-        Flag(&["empty-ns"], Value),
-        Flag(&["status-fd"], Value),
-        Flag(&["blkio-weight"], Value),
-        Flag(&["cpu-period"], Value),
-        Flag(&["cpu-quota"], Value),
-        Flag(&["cpu-burst"], Value),
-        Flag(&["cpu-share"], Value),
-        Flag(&["cpu-rt-period"], Value),
-        Flag(&["cpu-rt-runtime"], Value),
-        Flag(&["cpuset-cpus"], Value),
-        Flag(&["cpuset-mems"], Value),
-        Flag(&["cpu-idle"], Value),
-        Flag(&["kernel-memory"], Value),
-        Flag(&["kernel-memory-tcp"], Value),
-        Flag(&["memory"], Value),
-        Flag(&["memory-reservation"], Value),
-        Flag(&["memory-swap"], Value),
-        Flag(&["pids-limit"], Value),
-        Flag(&["l3-cache-schema"], Value),
-        Flag(&["mem-bw-schema"], Value),
-        HELP,
-    ],
-    interspersed: true,
-};
-
-/// `ps` and `list` spell `-f` as a format, and `ps` hands on what follows the ID.
-const PS: Level = Level {
-    flags: &[Flag(&["format", "f"], Value), HELP],
-    interspersed: false,
-};
-const LIST: Level = Level {
-    flags: &[
-        Flag(&["format", "f"], Value),
-        Flag(&["quiet", "q"], Switch),
-        HELP,
-    ],
-    interspersed: true,
-};
-
-/// The flags of `verb`, or `None` where it is no verb of runc's that names a
-/// container (or lists them).
-pub fn level(verb: &str) -> Option<Level> {
-    Some(match verb {
-        "create" | "run" => CREATE,
-        "restore" => RESTORE,
-        "exec" => EXEC,
-        "ps" => PS,
-        "list" => LIST,
-        "start" | "state" | "kill" | "delete" | "pause" | "resume" | "events" | "update"
-        | "checkpoint" => VALUED,
-        _ => return None,
-    })
-}
+use super::fault::Fault;
+use super::flags::{Flag, Level, Switch, Value};
+pub use super::flags::{GLOBAL, level};
 
 /// What one level of the command line said.
 #[derive(Debug, Default, PartialEq)]
 pub struct Parsed {
     flags: Vec<(&'static str, OsString)>,
-    /// Flags that the table does not know, as written.
-    pub unknown: Vec<OsString>,
+    /// The first thing that is wrong.
+    pub fault: Option<Fault>,
     pub positionals: Vec<OsString>,
 }
 
@@ -213,14 +41,13 @@ impl Parsed {
             .collect()
     }
 
-    /// Whether a switch is on. Go's `strconv.ParseBool` decides what `=false` is.
+    /// Whether a switch is on.
     pub fn switch(&self, name: &str) -> bool {
-        self.value(name).is_some_and(|v| {
-            !matches!(
-                v.as_bytes(),
-                b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False"
-            )
-        })
+        self.value(name).and_then(boolean) == Some(true)
+    }
+
+    fn note(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
     }
 }
 
@@ -251,7 +78,7 @@ pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
             .iter()
             .find(|flag| flag.0.iter().any(|n| n.as_bytes() == name))
         else {
-            parsed.unknown.push(arg.clone());
+            parsed.note(Fault::UnknownFlag(lossy(name)));
             continue;
         };
         let value = match (inline, kind) {
@@ -260,14 +87,33 @@ pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
             (None, Value) => match rest.next() {
                 Some(value) => value.clone(),
                 None => {
-                    parsed.unknown.push(arg.clone());
+                    parsed.note(Fault::NoValue(lossy(name)));
                     break;
                 }
             },
         };
+        if matches!(kind, Switch) && boolean(&value).is_none() {
+            parsed.note(Fault::NotBoolean {
+                flag: lossy(name),
+                value: lossy(value.as_bytes()),
+            });
+        }
         parsed.flags.push((names[0], value));
     }
     parsed
+}
+
+/// What Go's `strconv.ParseBool` makes of a text.
+fn boolean(text: &OsStr) -> Option<bool> {
+    match text.as_bytes() {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Some(true),
+        b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Some(false),
+        _ => None,
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// `--name=value` or `-name` → the name without dashes, and the value if any.
@@ -320,13 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn switches_and_unknown_flags() {
-        let parsed = parse(
-            &level("delete").unwrap(),
-            &words("--force=false --new-flag id"),
-        );
+    fn switches_and_faults() {
+        let delete = |line| parse(&level("delete").unwrap(), &words(line));
+        let parsed = delete("--force=false --new-flag id --newer");
         assert!(!parsed.switch("force"));
-        assert_eq!(parsed.unknown, words("--new-flag"));
+        assert_eq!(parsed.fault, Some(Fault::UnknownFlag("new-flag".into())));
         assert_eq!(parsed.positionals, words("id"));
+        assert!(delete("-f=T id").switch("force"));
+
+        let parsed = delete("-force=maybe id");
+        assert!(!parsed.switch("force"));
+        let told = "invalid boolean value \"maybe\" for -force: parse error";
+        assert_eq!(parsed.fault.unwrap().to_string(), told);
+        let parsed = parse(&GLOBAL, &words("--root"));
+        let told = "flag needs an argument: -root";
+        assert_eq!(parsed.fault.unwrap().to_string(), told);
     }
 }

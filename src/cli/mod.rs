@@ -4,12 +4,15 @@
 //! meet here: runc's (the table in [`grammar`]) and that of runu's own verbs
 //! (clap, in [`own`]).
 
+mod fault;
+mod flags;
 mod grammar;
 pub mod own;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+pub use fault::Fault;
 use grammar::Parsed;
 
 /// One call of the program.
@@ -55,7 +58,7 @@ pub enum Command {
     Version,
     /// One of these with a flag that is not known here: it may name another
     /// bundle or configuration than the one that would be looked at.
-    UnknownFlag { verb: String, flag: String },
+    UnknownFlag { verb: String, fault: Fault },
     /// Anything else is runc's.
     Delegate,
 }
@@ -68,6 +71,8 @@ pub struct Create {
     pub console_socket: Option<PathBuf>,
     pub pid_file: Option<PathBuf>,
     pub no_pivot: bool,
+    /// Whether there is a `--pidfd-socket`.
+    pub pidfd_socket: bool,
     /// `None` for the others.
     pub run: Option<Run>,
 }
@@ -100,6 +105,8 @@ pub enum Verb {
     /// A foreground or detached command inside: a unikernel has none.
     Exec,
     Update(Update),
+    /// Any of them, with words that runc would refuse.
+    Malformed(Fault),
     Events(Events),
     Checkpoint,
 }
@@ -127,6 +134,8 @@ pub struct Update {
 pub enum Format {
     Table,
     Json,
+    /// Neither: an error, of whoever answers.
+    Unknown,
 }
 
 impl Invocation {
@@ -158,10 +167,16 @@ impl Invocation {
 }
 
 fn command(global: &Parsed) -> Command {
+    let verb = global.positionals.split_first();
+    match (&global.fault, verb) {
+        // A flag of a later runc's may stand before a verb.
+        (None, _) | (Some(Fault::UnknownFlag(_)), Some(_)) => {}
+        _ => return Command::Delegate,
+    }
     if global.switch("version") {
         return Command::Version;
     }
-    let Some((verb, args)) = global.positionals.split_first() else {
+    let Some((verb, args)) = verb else {
         return Command::Own(own::Command::Help);
     };
     if global.switch("help") {
@@ -186,16 +201,19 @@ fn command(global: &Parsed) -> Command {
         return Command::Delegate;
     }
     match &*verb {
-        "list" => Command::List {
-            format: format(&parsed),
-            quiet: parsed.switch("quiet"),
+        "list" => match (format(&parsed), parsed.switch("quiet")) {
+            (Format::Unknown, false) => Command::Delegate,
+            (format, quiet) => Command::List { format, quiet },
         },
-        "create" | "run" | "restore" if !parsed.unknown.is_empty() => Command::UnknownFlag {
-            verb: verb.into_owned(),
-            flag: parsed.unknown[0].to_string_lossy().into_owned(),
+        "create" | "run" | "restore" => match (&parsed.fault, create(&verb, &parsed)) {
+            (Some(fault @ Fault::UnknownFlag(_)), _) => Command::UnknownFlag {
+                verb: verb.into_owned(),
+                fault: fault.clone(),
+            },
+            (None, Some(create)) if verb == "restore" => Command::Restore(create),
+            (None, Some(create)) => Command::Create(create),
+            _ => Command::Delegate,
         },
-        "create" | "run" => create(&verb, &parsed).map_or(Command::Delegate, Command::Create),
-        "restore" => create(&verb, &parsed).map_or(Command::Delegate, Command::Restore),
         _ => match parsed.positionals.first().and_then(|id| id.to_str()) {
             Some(id) => on_container(&verb, id, &parsed),
             None => Command::Delegate,
@@ -218,11 +236,20 @@ fn create(verb: &str, parsed: &Parsed) -> Option<Create> {
         console_socket: path(parsed, "console-socket"),
         pid_file: path(parsed, "pid-file"),
         no_pivot: parsed.switch("no-pivot"),
+        pidfd_socket: parsed.value("pidfd-socket").is_some(),
         run: (verb == "run").then_some(run),
     })
 }
 
 fn on_container(verb: &str, id: &str, parsed: &Parsed) -> Command {
+    let of = |verb| Command::OnContainer {
+        id: id.to_owned(),
+        verb,
+    };
+    let counted = fault::check_count(verb, &parsed.positionals);
+    if let Some(fault) = parsed.fault.clone().or(counted.err()) {
+        return of(Verb::Malformed(fault));
+    }
     let rest = || {
         parsed.positionals[1..]
             .iter()
@@ -258,16 +285,15 @@ fn on_container(verb: &str, id: &str, parsed: &Parsed) -> Command {
         "checkpoint" => Verb::Checkpoint,
         _ => return Command::Delegate,
     };
-    Command::OnContainer {
-        id: id.to_owned(),
-        verb,
-    }
+    of(verb)
 }
 
 fn format(parsed: &Parsed) -> Format {
     match parsed.value("format") {
+        None => Format::Table,
+        Some(value) if value == "table" => Format::Table,
         Some(value) if value == "json" => Format::Json,
-        _ => Format::Table,
+        Some(_) => Format::Unknown,
     }
 }
 
@@ -279,86 +305,4 @@ fn path(parsed: &Parsed, name: &str) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Invocation {
-        Invocation::parse(line.split(' ').map(OsString::from).collect())
-    }
-
-    #[test]
-    fn the_verb_is_found_past_a_bundle_named_create() {
-        let call = parse("runu --root=/r --log /l --log-format json create --bundle create run");
-        assert_eq!(call.globals.root.as_deref(), Some(Path::new("/r")));
-        assert!(call.globals.log_json);
-        let Command::Create(create) = call.command else {
-            panic!("{call:?}")
-        };
-        assert_eq!(create.id, "run");
-        assert_eq!(create.bundle, Path::new("create"));
-        assert!(create.run.is_none());
-    }
-
-    #[test]
-    fn kill_by_number_and_default() {
-        let Command::OnContainer { id, verb } = parse("runu kill --all c 9").command else {
-            panic!()
-        };
-        assert_eq!(id, "c");
-        assert!(matches!(verb, Verb::Kill { signal, all: true } if signal == "9"));
-        let Command::OnContainer { verb, .. } = parse("runu kill c").command else {
-            panic!()
-        };
-        assert!(matches!(verb, Verb::Kill { signal, all: false } if signal == "SIGTERM"));
-    }
-
-    #[test]
-    fn a_flag_that_may_name_another_configuration_is_not_passed_on() {
-        for line in [
-            "runu create -f x c",
-            "runu create --config=x c",
-            "runu run --bundle b -z c",
-            "runu restore --spec x c",
-        ] {
-            let command = parse(line).command;
-            assert!(
-                matches!(command, Command::UnknownFlag { .. }),
-                "{line}: {command:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn runcs_name_is_the_last_part_of_the_path() {
-        for (line, is) in [
-            ("runc", true),
-            ("/usr/bin/runc -v", true),
-            ("runu runc", false),
-            ("/runc/runu", false),
-        ] {
-            assert_eq!(parse(line).in_runcs_name(), is, "{line}");
-        }
-        assert!(!Invocation::parse(Vec::new()).in_runcs_name());
-    }
-
-    #[test]
-    fn what_is_not_understood_is_runcs() {
-        for line in [
-            "runu spec",
-            "runu features x",
-            "runu create",
-            "runu frobnicate c",
-            "runu create -b b c -h",
-            "runu kill --help c",
-            "runu list -h",
-            "runu help create",
-        ] {
-            assert!(matches!(parse(line).command, Command::Delegate), "{line}");
-        }
-        // Their own flags begin after the ID.
-        for line in ["runu exec c ls -h", "runu ps c -h"] {
-            let command = parse(line).command;
-            assert!(matches!(command, Command::OnContainer { .. }), "{line}");
-        }
-    }
-}
+mod tests;

@@ -3,13 +3,16 @@
 use std::path::{Component, PathBuf};
 use std::time::Duration;
 
-use libcgroups::common::{AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt};
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt,
+};
 use libcontainer::oci_spec::runtime::LinuxResources;
 use nix::libc::SIGKILL;
 use nix::unistd::Pid;
 
 use super::freezer;
 use super::process::Process;
+use super::scope::Limits;
 use super::store::Record;
 use crate::exit;
 
@@ -25,6 +28,19 @@ pub fn end(process: Process) -> bool {
         let _ = freezer::thaw(process);
     }
     process.end(PATIENCE)
+}
+
+/// Whether systemd can be asked for scopes. libcgroups would make cgroups of its own
+/// under v1.
+fn can_have_scopes() -> Result<(), String> {
+    if !libcgroups::systemd::booted() {
+        // runc's words.
+        return Err("systemd cgroup flag passed, but systemd support for managing cgroups is not available: leave --systemd-cgroup out".to_owned());
+    }
+    match libcgroups::common::get_cgroup_setup() {
+        Ok(CgroupSetup::Unified) => Ok(()),
+        _ => Err("a unikernel under --systemd-cgroup needs cgroups v2: leave the flag out, or boot with systemd.unified_cgroup_hierarchy=1".to_owned()),
+    }
 }
 
 /// A container's cgroup by its name, whether it exists or not.
@@ -61,6 +77,9 @@ impl Cgroup {
                 "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"{path}\" instead"
             ));
         }
+        if self.systemd {
+            can_have_scopes()?;
+        }
         let mut parts = self.path.components();
         let names = |part| matches!(part, Component::Normal(_));
         if self.path.components().any(|p| p == Component::ParentDir) || !parts.any(names) {
@@ -73,6 +92,16 @@ impl Cgroup {
             count => Err(format!(
                 "cgroup {path} has {count} processes in it: give the container one of its own (linux.cgroupsPath)"
             )),
+        }
+    }
+
+    /// What the cgroup's path ends in, in every hierarchy.
+    pub fn end_of_path(&self) -> PathBuf {
+        let path = self.path.to_string_lossy();
+        let parts: Vec<_> = path.splitn(3, ':').collect();
+        match parts[..] {
+            [_, prefix, name] if self.systemd => format!("{prefix}-{name}.scope").into(),
+            _ => path.trim_start_matches('/').into(),
         }
     }
 
@@ -92,11 +121,22 @@ impl Cgroup {
             .map_err(|e| format!("cgroup {}: {e}", self.path.display()))
     }
 
-    /// Changes the limits to those that `resources` names; the others stay.
+    /// Changes the limits to those that `resources` names; the others stay. The cgroup
+    /// is that of the process.
     ///
     /// # Errors
     /// The cgroup manager's, as a text.
-    pub fn apply(&self, resources: &LinuxResources) -> Result<(), String> {
+    pub fn apply(&self, resources: &LinuxResources, process: Process) -> Result<(), String> {
+        if !self.systemd {
+            return self.apply_all(resources);
+        }
+        let mut limits = Limits::of(resources);
+        limits.keep_quota(process);
+        self.apply_all(&limits.by_systemd)?;
+        limits.write(process)
+    }
+
+    fn apply_all(&self, resources: &LinuxResources) -> Result<(), String> {
         let options = ControllerOpt {
             resources,
             disable_oom_killer: false,

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::cgroup::Cgroup;
 use super::faults::{self, Faults};
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::process::Process;
+use super::relay::Relay;
+use super::scope::Limits;
+use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, snapshot};
+use super::{Error, Unikernel, loopback, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -33,6 +37,8 @@ pub struct Request<'a> {
     pub explanation: String,
     /// The files that were judged.
     pub files: facts::Files,
+    /// What the guest's terminal is joined with, where no console socket takes it.
+    pub relay: Option<Relay>,
 }
 
 /// Creates the container: when this returns, the monitor has its machine, is
@@ -40,7 +46,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// One line with the fault; nothing of the container is left then.
-pub fn create(request: Request) -> Result<Unikernel, Error> {
+pub fn create(request: &Request) -> Result<Unikernel, Error> {
     let kvm = open_kvm()?;
     let id = &request.args.id;
     let store = Store::of(request.globals.root.as_deref());
@@ -48,7 +54,7 @@ pub fn create(request: Request) -> Result<Unikernel, Error> {
         return Err(Error::Exists { id: id.clone() });
     }
     let (entry, lock) = store.claim(id)?;
-    make(&request, &entry, kvm, &lock)
+    make(request, &entry, kvm, &lock)
         .map(|record| Unikernel {
             entry: store.entry(id),
             record,
@@ -65,22 +71,39 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
         id: entry.id.clone(),
         why,
     };
-    let cgroups_path = snapshot::write(request, entry)?;
-    let mut record = record(request, cgroups_path);
+    let snapshot = snapshot::write(request, entry)?;
+    let mut record = record(request, snapshot.cgroups_path);
     let cgroup = Cgroup::from(&record);
     cgroup.check().map_err(failed)?;
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
     entry.save_explanation(&request.explanation)?;
-    let made = build(request, entry, kvm, lock).and_then(|pid| {
+    let files = files(request, kvm)?;
+    let made = build(request, entry, files, snapshot.start_hooks, lock).and_then(|pid| {
+        if snapshot.wants_loopback {
+            loopback::take_up(pid).map_err(failed)?;
+        }
         record.process = Process::of(pid);
         entry.save(&record)?;
+        limit(request, record.process).map_err(failed)?;
         write_pid_file(request.args.pid_file.as_deref(), pid)
     });
     if made.is_err() {
         let _ = cgroup.remove();
     }
     made.map(|()| record)
+}
+
+/// The limits that libcontainer does not set under systemd's driver.
+fn limit(request: &Request, process: Option<Process>) -> Result<(), String> {
+    let config: Value = serde_json::from_slice(&request.bundle.text).map_err(|e| e.to_string())?;
+    let resources = &config["linux"]["resources"];
+    if !request.globals.systemd_cgroup || resources.is_null() {
+        return Ok(());
+    }
+    let resources = serde_json::from_value(resources.clone()).map_err(|e| e.to_string())?;
+    let process = process.ok_or("its process is gone")?;
+    Limits::of(&resources).write(process)
 }
 
 /// /dev/kvm, opened before the container's device cgroup and root could hide it.
@@ -96,7 +119,7 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
         oci_version: config.oci_version.clone().unwrap_or_default(),
         id: request.args.id.clone(),
         bundle: request.bundle.path.clone(),
-        rootfs: request.bundle.rootfs_path().unwrap_or_default(),
+        rootfs: rootfs(request.bundle),
         annotations: config
             .annotations()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -110,26 +133,51 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
     }
 }
 
+/// Where the rootfs is: what config.json says may be `.` or `..`.
+fn rootfs(bundle: &Bundle) -> PathBuf {
+    let path = bundle.rootfs_path().unwrap_or_default();
+    path.canonicalize().unwrap_or(path)
+}
+
 /// Builds the container with the monitor as its workload; gives its pid.
-fn build(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Pid, Error> {
+fn build(
+    request: &Request,
+    entry: &Entry,
+    files: Files,
+    hooks: StartHooks,
+    lock: &Lock,
+) -> Result<Pid, Error> {
     let failed = |why| Error::Create {
         id: entry.id.clone(),
         why,
     };
     let (pipe, faults) = Faults::pipe().map_err(|e| failed(e.to_string()))?;
     let faults = Arc::new(faults);
-    let files = files(request, kvm)?;
-    let monitor = Monitor::new(machine(&request.plan), files, faults.clone(), lock.clone());
+    let machine = machine(&request.plan);
+    let monitor = Monitor::new(machine, files, hooks, faults.clone(), lock.clone());
+    let own_socket = |relay: &Relay| {
+        let listening = relay.listen(&entry.folder);
+        listening.map_err(|e| failed(format!("console socket: {e}")))
+    };
+    let socket = request.args.console_socket.as_ref();
+    let console_socket = match &request.relay {
+        Some(relay) => Some(own_socket(relay)?),
+        // runc has gone to the bundle by then.
+        None => socket.map(|path| request.bundle.path.join(path)),
+    };
+    // libcontainer would keep the caller's sockets (sd_listen_fds(3)) for a program that uses
+    // them; a monitor closes them, however many they are said to be.
+    // SAFETY: this process has no other thread that could read its environment.
+    unsafe { std::env::remove_var("LISTEN_FDS") };
     let builder = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
         .with_executor(monitor)
         .with_root_path(entry.container_root())
         .map(|builder| {
             builder
-                .with_console_socket(request.args.console_socket.as_ref())
+                .with_console_socket(console_socket)
                 .as_init(entry.bundle_folder())
                 .with_systemd(request.globals.systemd_cgroup)
                 .with_no_pivot(request.args.no_pivot)
-                .with_detach(request.args.run.as_ref().is_none_or(|run| run.detach))
         });
     // The processes that are forked in there have the same subscriber.
     let built = tracing::subscriber::with_default(faults, || builder?.build());

@@ -31,20 +31,26 @@ pub enum Error {
         path.display()
     )]
     RecordVersion { path: PathBuf, found: u32 },
-    #[error(
-        "no /dev/kvm: {source}; a unikernel needs KVM: enable virtualization and load the kvm module, or let this user open it"
-    )]
+    #[error("no /dev/kvm: {source}; a unikernel needs KVM: {}", kvm_cure(source))]
     NoKvm { source: io::Error },
+    #[error(
+        "process.terminal is true, but there is no terminal here: {source}; call from one, or use --detach and --console-socket"
+    )]
+    NoTerminal { source: io::Error },
     #[error("cannot create unikernel {id}: {why}")]
     Create { id: String, why: String },
     #[error("cannot start unikernel {id}: {why}")]
     Start { id: String, why: String },
+    #[error("container {id}: NOTIFY_SOCKET: {why}")]
+    Notify { id: String, why: io::Error },
     #[error("hook {}: {source}", path.display())]
     Hook { path: PathBuf, source: io::Error },
     #[error("pid file {}: {source}", path.display())]
     PidFile { path: PathBuf, source: io::Error },
     #[error("cannot start an already running container: {id}")]
     StartRunning { id: String },
+    #[error("cannot start a container in the paused state: {id}")]
+    StartPaused { id: String },
     #[error("cannot start a container that has stopped: {id}")]
     StartStopped { id: String },
     #[error("container not running: {id}")]
@@ -65,8 +71,12 @@ pub enum Error {
         id: String,
         why: String,
     },
+    #[error("exec failed: cannot exec in a paused container: {id}")]
+    ExecPaused { id: String },
+    #[error("exec failed: cannot exec in a stopped container: {id}")]
+    ExecStopped { id: String },
     #[error(
-        "cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
+        "exec failed: cannot exec in container {id}: it is a unikernel, one program in a virtual machine, with no process to start beside it"
     )]
     Exec { id: String },
     #[error(
@@ -77,6 +87,8 @@ pub enum Error {
         "cannot restore container {id}: its bundle is a unikernel's, and there are no checkpoints of unikernels; use create"
     )]
     Restore { id: String },
+    #[error("invalid format option: write table or json")]
+    Format,
 }
 
 impl Error {
@@ -86,5 +98,16 @@ impl Error {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// What to change where /dev/kvm does not open. Its group is systemd's default (systemd,
+/// `50-udev-default.rules`).
+fn kvm_cure(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "let the user open it: `usermod -aG kvm USER` and log in again, or `setfacl -m u:USER:rw /dev/kvm`"
+        }
+        _ => "enable virtualization and load the kvm module",
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::hierarchy::Hierarchy;
@@ -29,12 +29,20 @@ struct Freezer {
     report: (PathBuf, &'static str),
 }
 
-/// Stops the process, with all its cgroup.
+/// Stops the process, with all its cgroup, whose path ends in `own`.
 ///
 /// # Errors
-/// Those of reading /proc and writing the freezer's file.
-pub fn freeze(process: Process) -> io::Result<()> {
+/// Those of reading /proc and writing the freezer's file; that it is in another cgroup.
+pub fn freeze(process: Process, own: &Path) -> io::Result<()> {
     let freezer = Freezer::of(process)?;
+    // A caller who may make no cgroups has it in his own, and would stop himself.
+    let folder = freezer.control.parent();
+    if !folder.is_some_and(|folder| folder.ends_with(own)) {
+        return Err(io::Error::other(format!(
+            "it is in no cgroup {}, as its caller may make none: create it with --systemd-cgroup, or as root",
+            own.display()
+        )));
+    }
     fs::write(&freezer.control, freezer.freeze)?;
     let deadline = Instant::now() + PATIENCE;
     let (report, frozen) = &freezer.report;

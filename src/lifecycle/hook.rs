@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::getppid;
 use serde_json::{Value, json};
 
 use super::Error;
@@ -72,6 +73,10 @@ pub fn run(hook: &Hook) -> Result<Infallible, Error> {
 fn state(bundle: &Path) -> io::Result<File> {
     let mut state: Value = serde_json::from_reader(io::stdin())?;
     state["bundle"] = json!(bundle);
+    if state["pid"].is_null() {
+        // createContainer's: libcontainer runs it in the container's init process.
+        state["pid"] = json!(getppid().as_raw());
+    }
     let mut file = File::from(memfd_create(c"state", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(state.to_string().as_bytes())?;
     file.rewind()?;

@@ -13,19 +13,25 @@ mod hook;
 mod kill;
 mod list;
 mod lock;
+mod loopback;
 mod monitor;
+mod notify;
 mod pause;
 mod process;
 mod ps;
+mod relay;
 mod run;
+mod scope;
 mod seal;
 mod snapshot;
 mod start;
+mod start_hooks;
 mod state;
 mod stats;
 mod store;
 mod unikernel;
 mod update;
+mod user;
 
 use std::process::ExitCode;
 
@@ -53,7 +59,9 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Start => {
             let _lock = lock()?;
-            start::start(&unikernel()?)?;
+            let unikernel = unikernel()?;
+            let pid = unikernel.process().map_or(0, |process| process.pid);
+            start::start(&unikernel, pid)?;
         }
         Verb::State => state::print(&unikernel()?)?,
         Verb::Kill { signal, all } => kill::kill(&unikernel()?, signal, *all)?,
@@ -68,9 +76,23 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         }
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
         Verb::Update(args) => update::update(&unikernel()?, args)?,
-        Verb::Exec => return Err(Error::Exec { id: id.to_owned() }.into()),
+        Verb::Malformed(fault) => return Err(fault.clone().into()),
+        Verb::Exec => return Err(refuse_exec(&unikernel()?).into()),
         Verb::Events(args) => events::events(&unikernel()?, args)?,
-        Verb::Checkpoint => return Err(Error::Checkpoint { id: id.to_owned() }.into()),
+        Verb::Checkpoint => {
+            let id = unikernel()?.record.id;
+            return Err(Error::Checkpoint { id }.into());
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why there is no `exec`; where runc would have none either, in runc's words.
+fn refuse_exec(unikernel: &Unikernel) -> Error {
+    let id = unikernel.id().to_owned();
+    match unikernel.status() {
+        Status::Paused => Error::ExecPaused { id },
+        Status::Stopped => Error::ExecStopped { id },
+        _ => Error::Exec { id },
+    }
 }

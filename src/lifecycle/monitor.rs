@@ -16,6 +16,7 @@ use nix::sys::signal::SigSet;
 use super::faults::Faults;
 use super::lock::Lock;
 use super::seal;
+use super::start_hooks::StartHooks;
 use crate::exit;
 use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
 
@@ -27,6 +28,7 @@ struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
     machine: RefCell<Option<Machine>>,
+    hooks: StartHooks,
     /// Where `create` reads why the machine could not be made.
     faults: Arc<Faults>,
     /// The container's, shared with `create`.
@@ -35,23 +37,38 @@ struct Inner {
 
 impl Monitor {
     /// A monitor that will make its machine of `config` and `files`, tells `faults`
-    /// why it could not, and lets `lock` go when it waits for `start`.
-    pub fn new(config: MachineConfig, files: Files, faults: Arc<Faults>, lock: Lock) -> Self {
+    /// why it could not, lets `lock` go when it waits for `start`, and then runs `hooks`.
+    pub fn new(
+        config: MachineConfig,
+        files: Files,
+        hooks: StartHooks,
+        faults: Arc<Faults>,
+        lock: Lock,
+    ) -> Self {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
             machine: RefCell::new(None),
+            hooks,
             faults,
             lock,
         }))
     }
 
-    fn prepare(&self) -> Result<(), String> {
+    fn prepare(&self, spec: &Spec) -> Result<(), String> {
         let files = self.0.files.take().ok_or("the machine was made already")?;
         // Callers may have signals blocked, and `run` has while it creates; the machine
         // wants them from the beginning.
         let unblocked = SigSet::all().thread_unblock();
         unblocked.map_err(|e| format!("signal mask: {e}"))?;
+        let label = spec
+            .process()
+            .as_ref()
+            .and_then(|p| p.selinux_label().as_deref());
+        if let Some(label) = label.filter(|label| !label.is_empty()) {
+            // Before the machine: SELinux labels no process that has threads.
+            seal::label(label).map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
+        }
         let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
         Ok(())
@@ -59,8 +76,8 @@ impl Monitor {
 }
 
 impl Executor for Monitor {
-    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        let result = self.prepare();
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        let result = self.prepare(spec);
         self.0.lock.release();
         match &result {
             Ok(()) => self.0.faults.use_stderr(),
@@ -75,6 +92,7 @@ impl Executor for Monitor {
             .machine
             .take()
             .ok_or_else(|| ExecutorError::Other("the machine was not made".to_owned()))?;
+        self.0.hooks.run().map_err(ExecutorError::Other)?;
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {

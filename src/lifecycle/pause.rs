@@ -2,22 +2,24 @@
 
 use std::io;
 
-use super::process::Process;
+use super::cgroup::Cgroup;
 use super::state::Status;
 use super::{Error, Unikernel, freezer};
 
-/// Freezes a running unikernel.
+/// Freezes a unikernel that runs or waits for `start`.
 ///
 /// # Errors
 /// When it does not run, or its cgroup cannot be frozen.
 pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
-        (Status::Running, Some(process)) => {
-            apply("pause", id, process, freezer::freeze).inspect_err(|_| {
+        (Status::Created | Status::Running, Some(process)) => {
+            let own = Cgroup::from(&unikernel.record).end_of_path();
+            let frozen = freezer::freeze(process, &own).inspect_err(|_| {
                 // Not half paused.
                 let _ = freezer::thaw(process);
-            })
+            });
+            told("pause", id, frozen)
         }
         _ => Err(Error::NotRunning { id }),
     }
@@ -30,18 +32,13 @@ pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
 pub fn resume(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
-        (Status::Paused, Some(process)) => apply("resume", id, process, freezer::thaw),
+        (Status::Paused, Some(process)) => told("resume", id, freezer::thaw(process)),
         _ => Err(Error::NotPaused { id }),
     }
 }
 
-fn apply(
-    verb: &'static str,
-    id: String,
-    process: Process,
-    change: fn(Process) -> io::Result<()>,
-) -> Result<(), Error> {
-    change(process).map_err(|e| Error::Verb {
+fn told(verb: &'static str, id: String, done: io::Result<()>) -> Result<(), Error> {
+    done.map_err(|e| Error::Verb {
         verb,
         id,
         why: e.to_string(),

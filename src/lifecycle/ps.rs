@@ -9,7 +9,7 @@ use crate::exit;
 /// Prints the monitor's pid, as a JSON array or as ps(1) shows it.
 ///
 /// # Errors
-/// When ps(1) cannot be run or prints no column of pids.
+/// When the format is none, or ps(1) cannot be run or prints no column of pids.
 pub fn ps(unikernel: &Unikernel, format: Format, args: &[String]) -> Result<(), Error> {
     let pids: Vec<i32> = unikernel.process().map(|p| p.pid).into_iter().collect();
     match format {
@@ -17,6 +17,7 @@ pub fn ps(unikernel: &Unikernel, format: Format, args: &[String]) -> Result<(), 
             exit::say(&serde_json::to_string(&pids).expect("numbers are always JSON"));
             Ok(())
         }
+        Format::Unknown => Err(Error::Format),
         Format::Table => table(&pids, args).map_err(|why| Error::Verb {
             verb: "ps",
             id: unikernel.id().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use nix::libc::SIGCHLD;
+use nix::libc::{SIGCHLD, SIGWINCH};
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -11,13 +11,15 @@ use nix::unistd::Pid;
 use super::create::Request;
 use super::lock::Lock;
 use super::process::Process;
-use super::{Error, Store, create, delete, start};
+use super::relay::{Joined, Relay};
+use super::{Error, Store, Unikernel, create, delete, start};
 
 /// Runs a unikernel; in the foreground gives its exit status.
 ///
 /// # Errors
-/// As `create`, `start` and `delete`.
-pub fn run(request: Request) -> Result<ExitCode, Error> {
+/// As `create`, `start` and `delete`; and where there is to be a terminal, but the caller
+/// has none.
+pub fn run(mut request: Request) -> Result<ExitCode, Error> {
     let store = Store::of(request.globals.root.as_deref());
     let id = request.args.id.clone();
     let (detach, keep) = request
@@ -27,38 +29,80 @@ pub fn run(request: Request) -> Result<ExitCode, Error> {
         .map_or((false, false), |r| (r.detach, r.keep));
     // From here a signal is the guest's, not ours; one that comes while there is none yet
     // waits for it.
-    let all = SigSet::all();
-    let failed = |errno: nix::Error| Error::Start {
-        id: id.clone(),
-        why: errno.to_string(),
+    let signals = take_signals().map_err(|errno| failed(&id, errno))?;
+    if !detach && request.bundle.config.wants_terminal() {
+        request.relay = Some(Relay::find().map_err(|source| Error::NoTerminal { source })?);
+    }
+    let unikernel = create(&request)?;
+    let ended = match detach {
+        true => {
+            let pid = unikernel.record.process.map_or(0, |process| process.pid);
+            start_locked(&unikernel, pid).map(|()| ExitCode::SUCCESS)
+        }
+        false => in_the_foreground(&unikernel, &signals, request.relay),
     };
-    all.thread_block().map_err(failed)?;
-    let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
-    let unikernel = create(request)?;
-    let started = Lock::take(&unikernel.entry).and_then(|_lock| start::start(&unikernel));
-    let ended = started.and_then(|()| match unikernel.record.process {
-        Some(process) if !detach => wait(process, &signals).map_err(failed),
-        _ => Ok(ExitCode::SUCCESS),
-    });
     if ended.is_err() || !(detach || keep) {
         delete::delete(&store, &id, true)?;
     }
     ended
 }
 
+/// Every signal, from now on read instead of delivered.
+fn take_signals() -> nix::Result<SignalFd> {
+    let all = SigSet::all();
+    all.thread_block()?;
+    SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
+}
+
+fn start_locked(unikernel: &Unikernel, main_pid: i32) -> Result<(), Error> {
+    let _lock = Lock::take(&unikernel.entry)?;
+    start::start(unikernel, main_pid)
+}
+
+/// Starts a created unikernel and stays with it until it ends; gives its exit status.
+fn in_the_foreground(
+    unikernel: &Unikernel,
+    signals: &SignalFd,
+    relay: Option<Relay>,
+) -> Result<ExitCode, Error> {
+    let id = unikernel.id();
+    let terminal = relay.map(Relay::join).transpose();
+    let terminal = terminal.map_err(|e| failed(id, format!("its terminal: {e}")))?;
+    // As long as this process stays, it is the service.
+    start_locked(unikernel, std::process::id() as i32)?;
+    let status = match unikernel.record.process {
+        Some(process) => wait(process, signals, terminal.as_ref()),
+        None => Ok(ExitCode::SUCCESS),
+    };
+    if let Some(terminal) = terminal {
+        terminal.finish();
+    }
+    status.map_err(|errno| failed(id, errno))
+}
+
 /// Waits for the monitor, handing on every signal that comes, real-time ones too.
-fn wait(process: Process, signals: &SignalFd) -> nix::Result<ExitCode> {
+fn wait(process: Process, signals: &SignalFd, terminal: Option<&Joined>) -> nix::Result<ExitCode> {
     loop {
         match waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG))? {
             WaitStatus::Exited(_, code) => return Ok(ExitCode::from(code as u8)),
             WaitStatus::Signaled(_, signal, _) => return Ok(ExitCode::from(128 + signal as u8)),
-            _ => match signals.read_signal()? {
-                Some(info) if info.ssi_signo != SIGCHLD as u32 => {
-                    // ESRCH: it ended just now; the next round sees that.
-                    let _ = process.signal(info.ssi_signo as i32);
-                }
-                _ => {}
-            },
+            _ => {}
         }
+        let Some(info) = signals.read_signal()? else {
+            continue;
+        };
+        match (info.ssi_signo as i32, terminal) {
+            (SIGCHLD, _) => {}
+            (SIGWINCH, Some(terminal)) => terminal.resize(),
+            // ESRCH: it ended just now; the next round sees that.
+            (signal, _) => drop(process.signal(signal)),
+        }
+    }
+}
+
+fn failed(id: &str, why: impl ToString) -> Error {
+    Error::Start {
+        id: id.to_owned(),
+        why: why.to_string(),
     }
 }

@@ -1,11 +1,14 @@
 //! What the monitor gives up before the guest's first instruction.
 
 use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::RawFd;
 
 use caps::CapSet;
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::statfs;
 
 use super::process::Process;
 
@@ -46,6 +49,22 @@ pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
         caps::clear(None, set)?;
     }
     Ok(())
+}
+
+/// Gives this process a SELinux label (proc_pid_attr(5), `current`), as libcontainer 0.7 does
+/// not.
+///
+/// # Errors
+/// Where SELinux is off or its policy does not allow it, or /proc is not mounted.
+pub fn label(label: &str) -> io::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .open("/proc/thread-self/attr/current")?;
+    // An image's own file of that name takes every label.
+    if statfs::fstatfs(&file)?.filesystem_type() != statfs::PROC_SUPER_MAGIC {
+        return Err(io::Error::other("/proc is not mounted in the container"));
+    }
+    file.write_all(label.as_bytes())
 }
 
 /// Whether a monitor has come past its start: it is sealed, or about to be.

@@ -12,30 +12,47 @@ use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
 use super::create::Request;
+use super::scope::Limits;
+use super::start_hooks::StartHooks;
 use super::store::{Entry, write_whole};
-use super::{Error, hook};
+use super::{Error, hook, loopback};
 
 const FILE: &str = "config.json";
 
-/// Writes the adapted config.json into the container's folder; gives the
-/// container's cgroup path.
+/// What of the adapted configuration is of interest afterwards.
+pub struct Snapshot {
+    pub cgroups_path: PathBuf,
+    /// The container has a network of its own.
+    pub wants_loopback: bool,
+    /// They are not in the written one.
+    pub start_hooks: StartHooks,
+}
+
+/// Writes the adapted config.json into the container's folder.
 ///
 /// # Errors
 /// When it asks for what no monitor can have, or the disk does not take it.
-pub fn write(request: &Request, entry: &Entry) -> Result<PathBuf, Error> {
+pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     let folder = entry.bundle_folder();
     let failed = |e| Error::store(&folder, e);
     let mut config: Value = serde_json::from_slice(&request.bundle.text)
         .map_err(|e| failed(io::Error::new(ErrorKind::InvalidData, e)))?;
-    check(&config, request).map_err(|why| Error::Create {
+    let refused = |why: &str| Error::Create {
         id: entry.id.clone(),
         why: why.to_owned(),
-    })?;
+    };
+    check(&config, request).map_err(refused)?;
+    let start_hooks = StartHooks::take(&mut config, &entry.id, request.bundle);
+    let start_hooks = start_hooks.map_err(|e| refused(&format!("startContainer hooks: {e}")))?;
     let cgroup = adapt(&mut config, request).map_err(failed)?;
     fs::create_dir(&folder).map_err(failed)?;
     let path = folder.join(FILE);
     write_whole(&path, config.to_string().as_bytes()).map_err(|e| Error::store(&path, e))?;
-    Ok(cgroup.into())
+    Ok(Snapshot {
+        cgroups_path: cgroup.into(),
+        wants_loopback: loopback::is_wanted(&config),
+        start_hooks,
+    })
 }
 
 /// The cgroup of a container whose record cannot be read, or is not there.
@@ -46,7 +63,7 @@ pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
     Some(Cgroup {
         id: entry.id.clone(),
         path: path.into(),
-        systemd: path.split(':').count() == 3,
+        systemd: !path.starts_with('/'),
     })
 }
 
@@ -58,10 +75,20 @@ fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
         // libcontainer would mount on the host, and leave it there.
         return Err("its mounts would be the host's: add {\"type\":\"mount\"} to linux.namespaces");
     }
-    if config["process"].is_null() {
+    if namespaces.is_some_and(|all| all.iter().enumerate().any(|(i, n)| is_again(&all[..i], n))) {
+        return Err("linux.namespaces names a type twice: leave one");
+    }
+    let process = &config["process"];
+    if process.is_null() {
         return Err("config.json has no process");
     }
-    let terminal = config["process"]["terminal"] == true;
+    if is_set(&process["apparmorProfile"]) && !has_apparmor() {
+        return Err("process.apparmorProfile is set, but this host has no AppArmor: leave it out");
+    }
+    if request.args.pidfd_socket {
+        return Err("--pidfd-socket is not supported: use --pid-file");
+    }
+    let terminal = request.bundle.config.wants_terminal();
     let detached = request.args.run.as_ref().is_none_or(|run| run.detach);
     match (terminal, &request.args.console_socket) {
         (true, None) if detached => {
@@ -70,8 +97,27 @@ fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
         (false, Some(_)) => {
             Err("--console-socket is of no use without a terminal: set process.terminal to true")
         }
+        (true, Some(_)) if !detached => {
+            Err("--console-socket is of no use in the foreground: add --detach, or leave it out")
+        }
         _ => Ok(()),
     }
+}
+
+fn is_again(before: &[Value], namespace: &Value) -> bool {
+    before
+        .iter()
+        .any(|other| other["type"] == namespace["type"])
+}
+
+fn is_set(text: &Value) -> bool {
+    text.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// Source: the kernel's admin-guide, "AppArmor".
+fn has_apparmor() -> bool {
+    let enabled = fs::read("/sys/module/apparmor/parameters/enabled");
+    enabled.is_ok_and(|text| text.starts_with(b"Y"))
 }
 
 /// Makes of the caller's configuration the monitor's; gives the cgroup's path.
@@ -88,24 +134,68 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     if args.is_null() {
         *args = json!([]);
     }
-    // A guest has no use for the container's cgroup files, and under cgroups v1 with a
-    // shared pid namespace libcontainer 0.7 cannot mount them.
     if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.retain(|mount| !matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2")));
+        without_cgroups(mounts);
+        mounts.iter_mut().for_each(without_copies);
     }
+    plain_propagation(&mut config["linux"]);
     hook::wrap(&mut config["hooks"], &bundle.path)?;
-    let cgroup = &mut config["linux"]["cgroupsPath"];
-    if cgroup.as_str().is_none_or(str::is_empty) {
-        *cgroup = default_cgroup(request).into();
+    let resources = &mut config["linux"]["resources"];
+    // What is none, libcontainer refuses.
+    if request.globals.systemd_cgroup
+        && let Ok(all) = serde_json::from_value(resources.clone())
+    {
+        *resources = serde_json::to_value(Limits::of(&all).by_systemd)?;
     }
-    Ok(cgroup.as_str().unwrap_or_default().to_owned())
+    let cgroup = &mut config["linux"]["cgroupsPath"];
+    let path = match cgroup.as_str() {
+        None | Some("") => default_cgroup(request),
+        // With a new user namespace libcontainer would take it for systemd's form.
+        Some(path) if !request.globals.systemd_cgroup && !path.starts_with('/') => {
+            format!("/{path}")
+        }
+        Some(path) => path.to_owned(),
+    };
+    *cgroup = path.as_str().into();
+    Ok(path)
+}
+
+/// Takes out the container's cgroup files and what is mounted among them: a guest has no use
+/// for them, and under cgroups v1 with a shared pid namespace libcontainer 0.7 cannot mount them.
+fn without_cgroups(mounts: &mut Vec<Value>) {
+    let is_cgroup = |mount: &&Value| matches!(mount["type"].as_str(), Some("cgroup" | "cgroup2"));
+    let place = |mount: &Value| PathBuf::from(mount["destination"].as_str().unwrap_or_default());
+    // Of a place without a parent, `/` or none at all, everything would be a part.
+    let gone = mounts.iter().filter(is_cgroup).map(place);
+    let gone: Vec<_> = gone.filter(|place| place.parent().is_some()).collect();
+    mounts.retain(|mount| !gone.iter().any(|parent| place(mount).starts_with(parent)));
+}
+
+/// Takes out runc's own option for a tmpfs that begins as a copy of the image's folder, which
+/// podman asks for: nobody looks into it, and libcontainer 0.7 would hand it to the kernel.
+fn without_copies(mount: &mut Value) {
+    if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
+        options.retain(|option| option != "tmpcopyup");
+    }
+}
+
+/// Makes `slave` of `rslave`, which a volume's propagation comes with: libcontainer 0.7
+/// knows the plain words only, and means by them what runc means by the others.
+fn plain_propagation(linux: &mut Value) {
+    let Some(word) = linux.get_mut("rootfsPropagation") else {
+        return;
+    };
+    if let Some(plain) = word.as_str().and_then(|word| word.strip_prefix('r')) {
+        *word = plain.into();
+    }
 }
 
 /// The cgroup of a container whose configuration names none, as runc's.
 fn default_cgroup(request: &Request) -> String {
     let id = &request.args.id;
     match request.globals.systemd_cgroup {
-        true => format!("system.slice:runu:{id}"),
+        // libcgroups knows the slice: the system's, or the user's.
+        true => format!(":runu:{id}"),
         false => format!("/{id}"),
     }
 }

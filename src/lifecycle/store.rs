@@ -10,13 +10,14 @@ use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::lock::Lock;
 use super::process::Process;
+use super::user;
 use crate::plan::Plan;
 
 const RECORD: &str = "record.json";
@@ -74,12 +75,8 @@ impl Record {
 impl Store {
     /// The store that belongs to runc's state in `root` (`None`: runc's default).
     pub fn of(root: Option<&Path>) -> Self {
-        let rootless = !nix::unistd::geteuid().is_root();
-        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let base = runtime_dir
-            .filter(|_| rootless)
-            .unwrap_or_else(|| PathBuf::from("/run"));
-        let root = root.map_or_else(|| base.join("runc"), Path::to_owned);
+        let base = user::runtime_dir().unwrap_or_else(|| PathBuf::from("/run"));
+        let root = root.map_or_else(|| base.join("runc"), cleaned);
         Self {
             folder: base.join("runu").join(file_name(&root)),
             root,
@@ -266,6 +263,20 @@ fn is_valid_id(id: &str) -> bool {
     !id.is_empty() && id != "." && id != ".." && id.bytes().all(ok)
 }
 
+/// A path as Go's `filepath.Abs` writes it, so that each root has one name: absolute, without
+/// `.`, `..` and needless slashes.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
 /// A path as one file name: `/` becomes `%2F`, so that one root's containers
 /// never lie inside another's.
 fn file_name(path: &Path) -> String {
@@ -286,6 +297,15 @@ mod tests {
     #[test]
     fn roots_do_not_nest() {
         assert_eq!(file_name(Path::new("/run/a%b c")), "%2Frun%2Fa%25b%20c");
+    }
+
+    #[test]
+    fn a_root_has_one_name() {
+        for path in ["/run/x", "/run/x/", "/run//./x", "/run/y/../x", "/../run/x"] {
+            assert_eq!(cleaned(Path::new(path)), Path::new("/run/x"), "{path}");
+        }
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(cleaned(Path::new("x")), here.join("x"));
     }
 
     #[test]

@@ -37,9 +37,9 @@ const FLAGS: [(&str, &str, &str); 9] = [
 /// When it has stopped, the limits cannot be read, or the cgroup does not take them.
 pub fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
     let id = unikernel.id();
-    if unikernel.process().is_none() {
+    let Some(process) = unikernel.process() else {
         return Err(Error::NotRunning { id: id.to_owned() });
-    }
+    };
     let failed = |why| Error::Verb {
         verb: "update",
         id: id.to_owned(),
@@ -52,11 +52,11 @@ pub fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
         .and_then(|memory| memory.limit());
     holds_guest(limit, unikernel.record.plan.memory).map_err(failed)?;
     let cgroup = Cgroup::from(&unikernel.record);
-    cgroup.apply(&resources).map_err(failed)
+    cgroup.apply(&resources, process).map_err(failed)
 }
 
 fn resources(args: &Update) -> Result<LinuxResources, String> {
-    let value = match &args.resources {
+    let mut value = match &args.resources {
         Some(path) if path.as_os_str() == "-" => read("stdin", io::stdin())?,
         Some(path) => {
             let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -64,7 +64,19 @@ fn resources(args: &Update) -> Result<LinuxResources, String> {
         }
         None => from_flags(&args.settings)?,
     };
+    leave_unset(&mut value);
     serde_json::from_value(value).map_err(|e| format!("resources: {e}"))
+}
+
+/// Takes out what leaves a limit as it is: dockerd names every field, and 0 or an empty
+/// list of CPUs is to runc as if it were not there. These two have a 0 of their own.
+fn leave_unset(resources: &mut Value) {
+    let has_zero = |field: &str| matches!(field, "swappiness" | "idle");
+    for group in ["memory", "cpu", "pids", "blockIO"] {
+        if let Some(fields) = resources.get_mut(group).and_then(Value::as_object_mut) {
+            fields.retain(|field, value| has_zero(field) || (*value != 0 && *value != ""));
+        }
+    }
 }
 
 fn read(name: &str, source: impl Read) -> Result<Value, String> {
@@ -137,6 +149,22 @@ mod tests {
             json!({ "memory": { "limit": 64 << 20 }, "cpu": { "cpus": "0-1" } })
         );
         assert!(from_flags(&[flag("l3-cache-schema", "x")]).is_err());
+    }
+
+    #[test]
+    fn zero_leaves_a_limit_as_it_is() {
+        let mut value = json!({
+            "memory": { "limit": 0, "kernel": 0, "swappiness": 0 },
+            "cpu": { "quota": 50000, "shares": 0, "cpus": "" },
+            "blockIO": { "weight": 0 },
+        });
+        leave_unset(&mut value);
+        let left = json!({
+            "memory": { "swappiness": 0 },
+            "cpu": { "quota": 50000 },
+            "blockIO": {},
+        });
+        assert_eq!(value, left);
     }
 
     #[test]

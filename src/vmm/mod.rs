@@ -43,3 +43,4 @@ pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
 pub use memory::{MAX_MEMORY, MIN_MEMORY};
+pub use terminal::RawTerminal;

@@ -83,7 +83,9 @@ fn an_exit_while_containerd_is_down_arrives() -> Result {
     ];
     containerd.kill()?;
     for pid in pids {
-        containerd.signal(pid, "TERM")?;
+        // Gone before containerd is back: the CRI plugin of 1.6 loses an exit in the moment
+        // between asking for a container's status and knowing the container again.
+        containerd.node().end(pid, "TERM")?;
     }
     containerd.restart()?;
     assert_eq!(containerd.wait_exit(&mixed.sidecar)?.exit_code, 3);

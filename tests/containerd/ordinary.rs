@@ -141,7 +141,9 @@ fn the_census_sees_what_a_running_pod_has() -> Result {
         name: "counted",
         ..Default::default()
     })?;
-    containerd.run(&pod, &sidecar())?;
+    let sidecar = containerd.run(&pod, &sidecar())?;
+    // A process that is only just started still has runc's name.
+    sidecar.wait_log("stdout", "hello from the sidecar")?;
 
     let more = containerd.census()?.since(&before);
     for kind in [

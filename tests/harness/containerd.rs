@@ -8,21 +8,22 @@
 mod api;
 mod census;
 mod cri;
+mod limits;
 mod node;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub use api::{ContainerState, PodSandboxState};
-pub use census::Census;
+pub use census::{Census, TEST_ID};
 pub use cri::{Container, ContainerSpec, Pod, PodSpec};
-use node::Node;
+pub use node::Node;
 
 use super::images::{self, Image};
 
@@ -51,6 +52,11 @@ pub fn cannot_start() -> bool {
         ("/usr/lib/cni/host-local", "containernetworking-plugins"),
         ("/usr/lib/cni/loopback", "containernetworking-plugins"),
     ];
+    is_missing(&programs)
+}
+
+/// Whether one of these programs, each with its package, is missing, said aloud.
+pub fn is_missing(programs: &[(&str, &str)]) -> bool {
     let missing = programs
         .iter()
         .find(|(program, _)| which::which(program).is_err());
@@ -109,6 +115,20 @@ impl Containerd {
         self.wait_ready()
     }
 
+    /// Brings an image into one of containerd's namespaces.
+    pub fn import_into(&self, namespace: &str, image: &Image) -> io::Result<()> {
+        let archive = self.node.dir().join("image.tar");
+        image.write(&archive)?;
+        let mut import = self.ctr(namespace);
+        let output = import.args(["image", "import"]).arg(&archive).output()?;
+        fs::remove_file(&archive)?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(io::Error::other(format!("ctr image import: {error}")));
+        }
+        Ok(())
+    }
+
     /// [`Containerd::kill`] and [`Containerd::restart`].
     pub fn kill_and_restart(&mut self) -> io::Result<()> {
         self.kill()?;
@@ -117,12 +137,7 @@ impl Containerd {
 
     /// Brings an image in. Returns when CRI knows it too.
     pub fn import(&self, image: &Image) -> io::Result<()> {
-        let archive = self.node.dir().join("image.tar");
-        image.write(&archive)?;
-        let archive_path = archive.to_str().expect("a path that is text");
-        let imported = self.ctr("k8s.io", &["image", "import", archive_path]);
-        fs::remove_file(&archive)?;
-        imported?;
+        self.import_into("k8s.io", image)?;
         // CRI learns of it by an event.
         poll(Duration::from_secs(10), || {
             self.has_image(&image.name).then_some(())
@@ -130,47 +145,38 @@ impl Containerd {
         .ok_or_else(|| io::Error::other(format!("CRI does not see the image {}", image.name)))
     }
 
-    /// `ctr` with these arguments in one of containerd's namespaces; what it printed.
-    pub fn ctr(&self, namespace: &str, args: &[&str]) -> io::Result<String> {
+    /// The node that it runs on.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// [`Node::census`].
+    pub fn census(&self) -> io::Result<Census> {
+        self.node.census()
+    }
+
+    /// [`Node::assert_nothing_left_since`].
+    #[track_caller]
+    pub fn assert_nothing_left_since(&self, before: &Census) {
+        self.node.assert_nothing_left_since(before);
+    }
+
+    /// `ctr`, spoken to in one of containerd's namespaces; CRI's is `k8s.io`.
+    pub fn ctr(&self, namespace: &str) -> Command {
         let mut ctr = self.node.command("ctr");
         ctr.arg("--address").arg(self.socket());
-        let output = ctr.args(["--namespace", namespace]).args(args).output()?;
+        ctr.args(["--namespace", namespace]);
+        ctr
+    }
+
+    /// What `ctr` with these arguments prints in one of containerd's namespaces.
+    pub fn ask_ctr(&self, namespace: &str, args: &[&str]) -> io::Result<String> {
+        let output = self.ctr(namespace).args(args).output()?;
         if !output.status.success() {
             let error = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(io::Error::other(format!("ctr {args:?}: {error}")));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// Counts all that a runtime could leave behind on this node.
-    pub fn census(&self) -> io::Result<Census> {
-        self.node.census()
-    }
-
-    /// Waits until all is as it was `before`: shims take a moment to go.
-    /// Panics with the difference if that does not happen.
-    pub fn assert_nothing_left_since(&self, before: &Census) {
-        let mut difference = Vec::new();
-        let same = poll(Duration::from_secs(10), || {
-            difference = self.census().expect("a census").since(before);
-            difference.is_empty().then_some(())
-        });
-        assert!(same.is_some(), "left behind:\n{}", difference.join("\n"));
-    }
-
-    /// Sends `signal` to a process of the node, by the node's own pid for it.
-    pub fn signal(&self, pid: i64, signal: &str) -> io::Result<()> {
-        let status = self
-            .node
-            .command(BUSYBOX)
-            .args(["kill", "-s", signal, &pid.to_string()])
-            .status()?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(format!(
-                "kill -s {signal} {pid}: {status}"
-            ))),
-        }
     }
 
     /// Its gRPC socket.

@@ -84,7 +84,7 @@ pub fn busybox() -> io::Result<Image> {
 
 /// A guest's image: its ELF at
 /// `/unikraft/bin/kernel`, which is what makes it a unikernel. The `Cmd` is
-/// there because CRI wants one.
+/// there because callers want one.
 pub fn unikernel(guest: Guest) -> io::Result<Image> {
     let bytes = fs::read(super::guest(guest.0, guest.1))?;
     Ok(Image {
@@ -153,6 +153,11 @@ impl Image {
             )?;
         }
         tar.finish()
+    }
+
+    /// Writes the root filesystem alone, as `docker import` takes it.
+    pub fn write_rootfs(&self, archive: &Path) -> io::Result<()> {
+        fs::write(archive, tar_of(&self.entries)?)
     }
 
     fn config(&self, diff_id: &str) -> Value {

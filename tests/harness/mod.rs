@@ -11,6 +11,7 @@ pub mod guard;
 pub mod images;
 pub mod layout;
 pub mod program;
+pub mod terminal;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,7 +19,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The program with a state root of its own.
 pub struct Program {
     binary: PathBuf,
-    folder: Rc<TempDir>,
+    folder: Arc<TempDir>,
+    /// Global flags that every call has, beside those of containerd.
+    flags: Vec<&'static str>,
     /// The node's configuration in place of the usual file.
     config: Option<PathBuf>,
 }
@@ -42,7 +44,8 @@ impl Program {
     pub fn of(binary: PathBuf) -> Self {
         Self {
             binary,
-            folder: Rc::new(tempfile::tempdir().unwrap()),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+            flags: Vec::new(),
             config: None,
         }
     }
@@ -53,7 +56,14 @@ impl Program {
             binary,
             folder: self.folder.clone(),
             config: self.config.clone(),
+            flags: self.flags.clone(),
         }
+    }
+
+    /// The same program, with a global flag in every call.
+    pub fn with_flag(mut self, flag: &'static str) -> Self {
+        self.flags.push(flag);
+        self
     }
 
     /// On a node with these policy files of its site's.
@@ -95,6 +105,7 @@ impl Program {
             .arg(self.log());
         command
             .args(["--log-format", "json"])
+            .args(&self.flags)
             .args(args)
             .stdin(Stdio::null());
         command.envs(self.config.iter().map(|config| ("RUNU_CONFIG", config)));

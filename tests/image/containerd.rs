@@ -46,8 +46,8 @@ fn container(
     tar.append_dir_all(".", folder.path())?;
     tar.finish()?;
     let archive = archive.path().to_str().expect("a path that is text");
-    containerd.ctr(NAMESPACE, &["image", "import", archive])?;
-    containerd.ctr(NAMESPACE, &["container", "create", &image, name])?;
+    containerd.ask_ctr(NAMESPACE, &["image", "import", archive])?;
+    containerd.ask_ctr(NAMESPACE, &["container", "create", &image, name])?;
     Ok(layout)
 }
 
@@ -77,7 +77,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
 
     // What was kept serves without the content, and only that.
     let digest = image.digest.as_str();
-    daemon.ctr(NAMESPACE, &["content", "rm", digest])?;
+    daemon.ask_ctr(NAMESPACE, &["content", "rm", digest])?;
     assert_eq!(asking.image_of("single", &host(true))?, image);
     let error = asking.image_of("single", &host(false)).unwrap_err();
     assert!(error.to_string().contains(digest), "{error}");
@@ -112,7 +112,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
     assert_eq!(fs::read_dir(&kept)?.count(), 256);
     assert!(kept.join(image.digest.replace(':', "-") + ".json").exists());
     fs::set_permissions(&kept, fs::Permissions::from_mode(0o777))?;
-    daemon.ctr(NAMESPACE, &["content", "rm", &image.digest])?;
+    daemon.ask_ctr(NAMESPACE, &["content", "rm", &image.digest])?;
     assert!(asking.image_of("one-more", &host(true)).is_err());
 
     let text = |id: &str| asking.image_of(id, &host(true)).unwrap_err().to_string();
@@ -126,7 +126,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
         &["container", "create", "--rootfs", "/tmp", "bare"],
     )?;
     assert!(text("bare").contains("container bare without an image"));
-    daemon.ctr(NAMESPACE, &["image", "rm", "localhost/runu-test/matrix:1"])?;
+    daemon.ask_ctr(NAMESPACE, &["image", "rm", "localhost/runu-test/matrix:1"])?;
     assert!(text("matrix").contains("image localhost/runu-test/matrix:1"));
     Ok(())
 }

@@ -2,18 +2,26 @@
 # Runs the tests that boot guests, and those that call runc, in the software-emulated
 # machine: a full KVM and cgroup v2, whatever the host has.
 #
-#   tests/machine/tests.sh RUNU [TEST]...
+#   tests/machine/tests.sh [--systemd] RUNU [TEST]...
 #
+# With --systemd, those that need systemd, a user's session or podman.
 # RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
 # Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
 # and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-runu=${1:?usage: tests/machine/tests.sh RUNU [TEST]...}
+machine=()
+tests=(vmm guests lifecycle events upgrade robustness hooks run confinement console bad_input delegate
+    bundles init terminal)
+if [ "${1-}" = --systemd ]; then
+    machine=(--systemd)
+    tests=(systemd rootless)
+    shift
+fi
+runu=${1:?usage: tests/machine/tests.sh [--systemd] RUNU [TEST]...}
 shift
-tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(vmm guests lifecycle events upgrade robustness hooks run confinement console bad_input delegate)
+[ $# = 0 ] || tests=("$@")
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/runu-tests.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -36,7 +44,7 @@ for test in /tests/*; do
 done
 exit $failed
 EOF
-tests/machine.sh --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
+tests/machine.sh "${machine[@]}" --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records

@@ -136,6 +136,7 @@ messages! {
         args: Vec<String> = "4" [string, repeated],
         annotations: HashMap<String, String> = "10" [map = "string, string"],
         log_path: String = "11" [string],
+        tty: bool = "14" [bool],
         linux: Option<LinuxContainerConfig> = "15" [message, optional],
     }
     CreateContainerRequest {

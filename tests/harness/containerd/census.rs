@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 
 use super::node::Node;
 
-/// Folders of containerd's that hold images: blobs are named as containers are.
+/// Folders that hold images: blobs are named as containers are.
 const OF_IMAGES: [&str; 2] = [
     "io.containerd.content.v1.content",
     "io.containerd.snapshotter.v1.overlayfs",
 ];
+
+/// How a container's name begins where a test gives it.
+pub const TEST_ID: &str = "runu-test-";
 
 /// Things of a node and how many there are of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,12 +32,13 @@ impl Census {
         census.mounts(node.init())?;
         census.network_devices(node.init())?;
         for cgroup in cgroups_under(node.cgroup()) {
-            // The parent itself stays: it is the node's.
-            if !cgroup.ends_with(node.cgroup().trim_start_matches('/')) {
+            // The parent itself stays: it is the node's; podman keeps one for every conmon.
+            let parent = cgroup.ends_with(node.cgroup().trim_start_matches('/'));
+            if !parent && !cgroup.ends_with("conmon") {
                 census.add("cgroup", cgroup.display());
             }
         }
-        for root in ["/run", "/var/lib/cni"] {
+        for root in ["/run", "/var/lib/cni", "/var/lib/containers"] {
             census.state(&node.path(root))?;
         }
         census.state(node.dir())?;
@@ -125,14 +129,16 @@ impl Census {
     }
 }
 
-/// An ID of containerd's is 64 hexadecimal digits (CNI's results have it
-/// within their names, a network namespace's is `cni-` and a UUID); the name
-/// of a lease of CNI's host-local is its address.
+/// An ID that a caller makes is 64 hexadecimal digits (CNI's results have it
+/// within their names, a network namespace's is `cni-` and a UUID); one that a
+/// test gives begins with [`TEST_ID`]; the name of a lease of CNI's host-local is
+/// its address.
 fn names_one_container(name: &str) -> bool {
     let id = name
         .split(|c: char| !c.is_ascii_hexdigit())
         .any(|run| run.len() == 64);
-    id || name.starts_with("cni-") || name.parse::<IpAddr>().is_ok()
+    let given = name.starts_with(TEST_ID) || name.starts_with("cni-");
+    id || given || name.parse::<IpAddr>().is_ok()
 }
 
 /// The cgroup folders beneath `cgroup` (a path from the root, without it) in

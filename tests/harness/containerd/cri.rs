@@ -48,6 +48,8 @@ pub struct ContainerSpec<'a> {
     pub memory_limit: i64,
     /// The higher, the sooner the kernel ends it for want of memory.
     pub oom_score_adj: i64,
+    /// Whether its stdio is a terminal.
+    pub tty: bool,
 }
 
 impl Default for ContainerSpec<'_> {
@@ -59,6 +61,7 @@ impl Default for ContainerSpec<'_> {
             args: &[],
             memory_limit: 0,
             oom_score_adj: 0,
+            tty: false,
         }
     }
 }
@@ -175,6 +178,7 @@ impl Containerd {
             args: strings(spec.args),
             annotations: Default::default(),
             log_path: log_path.clone(),
+            tty: spec.tty,
             linux: Some(api::LinuxContainerConfig {
                 resources: Some(api::LinuxContainerResources {
                     memory_limit_in_bytes: spec.memory_limit,
@@ -227,43 +231,6 @@ impl Containerd {
 
     pub fn status(&self, container: &Container) -> Result<ContainerStatus, Status> {
         Ok(self.full_status(container)?.status.unwrap_or_default())
-    }
-
-    /// What the container has used: CPU time in nanoseconds, and bytes of memory now.
-    pub fn usage(&self, container: &Container) -> Result<(u64, u64), Status> {
-        let answer: api::ContainerStatsResponse =
-            self.runtime("ContainerStats", container_request(container))?;
-        let stats = answer.stats.unwrap_or_default();
-        let number = |value: Option<api::UInt64Value>| value.unwrap_or_default().value;
-        Ok((
-            number(stats.cpu.unwrap_or_default().usage_core_nano_seconds),
-            number(stats.memory.unwrap_or_default().working_set_bytes),
-        ))
-    }
-
-    /// Gives a running container another memory limit, in bytes.
-    pub fn limit_memory(&self, container: &Container, limit: i64) -> Result<(), Status> {
-        let request = api::UpdateContainerResourcesRequest {
-            container_id: container.id.clone(),
-            linux: Some(api::LinuxContainerResources {
-                memory_limit_in_bytes: limit,
-                ..Default::default()
-            }),
-        };
-        self.runtime::<_, api::Empty>("UpdateContainerResources", request)?;
-        Ok(())
-    }
-
-    /// The folder that has the memory controller's files of the container's first process.
-    pub fn memory_cgroup(&self, container: &Container) -> Result<PathBuf, Status> {
-        let pid = self.pid(container)?;
-        let cgroups = fs::read_to_string(self.node.path(&format!("/proc/{pid}/cgroup")))?;
-        let line = |marker| cgroups.lines().find_map(|line| line.split_once(marker));
-        let top = PathBuf::from("/sys/fs/cgroup");
-        Ok(match (line(":memory:/"), line("0::/")) {
-            (Some((_, path)), _) => top.join("memory").join(path),
-            (None, path) => top.join(path.unwrap_or_default().1),
-        })
     }
 
     /// The pid of the container's first process, as the node sees it.
@@ -327,7 +294,7 @@ impl Containerd {
         self.runtime("ContainerStatus", request)
     }
 
-    fn runtime<Q, A>(&self, method: &str, request: Q) -> Result<A, Status>
+    pub(super) fn runtime<Q, A>(&self, method: &str, request: Q) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -351,7 +318,7 @@ fn pod_request(pod: &Pod) -> api::PodSandboxRequest {
     }
 }
 
-fn container_request(container: &Container) -> api::ContainerRequest {
+pub(super) fn container_request(container: &Container) -> api::ContainerRequest {
     api::ContainerRequest {
         container_id: container.id.clone(),
     }

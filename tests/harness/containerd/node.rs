@@ -1,5 +1,5 @@
-//! A node of its own for one containerd: fresh pid, mount and network
-//! namespaces, an own `/run`, one bridge.
+//! A node of its own for one caller of runtimes (containerd, dockerd, podman):
+//! fresh pid, mount and network namespaces, an own `/run`, one bridge.
 //!
 //! Whatever runs in it ends with its first process, and that one ends with the
 //! test's thread, so that nothing survives a test however the test ends.
@@ -19,12 +19,22 @@ pub const BRIDGE: &str = "runu0";
 pub const SUBNET: &str = "10.88.77.0/24";
 
 /// What the node's first process does: an own /run (runc's, runu's and
-/// containerd's state, names of network namespaces), the network, then sleep.
-/// It ignores SIGCHLD so that the kernel reaps the orphans, as an init would.
+/// containerd's state, names of network namespaces), own folders where callers
+/// write whatever they are told (CNI's leases, podman's locks and its cache),
+/// the network, then sleep. It ignores SIGCHLD so that the kernel reaps the
+/// orphans, as an init would.
+///
+/// Where cgroups v1 lie on a tmpfs, that is read-only: podman would make plain
+/// folders there for the hierarchies that are not mounted.
 const INIT: &str = r#"
-mkdir -p /var/lib/cni
-mount -t tmpfs tmpfs /var/lib/cni
+for folder in /var/lib/cni /var/lib/containers /dev/shm; do
+	mkdir -p "$folder"
+	mount -t tmpfs tmpfs "$folder"
+done
 mount -t tmpfs -o mode=755 tmpfs /run
+if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
+	mount -o remount,bind,ro /sys/fs/cgroup
+fi
 ip link set lo up
 ip link add "$1" type bridge
 ip link set "$1" up
@@ -47,7 +57,7 @@ impl Node {
     pub fn new() -> io::Result<Node> {
         // Short: a unix socket's path has 108 bytes.
         let dir = tempfile::Builder::new()
-            .prefix("runu-cri.")
+            .prefix("runu-node.")
             .tempdir_in("/tmp")?;
         let name = dir.path().file_name().expect("a temporary folder's name");
         let cgroup = format!("/{}", name.to_string_lossy());
@@ -108,9 +118,43 @@ impl Node {
         PathBuf::from(format!("/proc/{}/root{path}", self.init))
     }
 
+    /// Sends `signal` to a process of the node, by the node's own pid for it.
+    pub fn signal(&self, pid: i64, signal: &str) -> io::Result<()> {
+        let pid = pid.to_string();
+        let mut kill = self.command(super::BUSYBOX);
+        let status = kill.args(["kill", "-s", signal, &pid]).status()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "kill -s {signal} {pid}: {status}"
+            ))),
+        }
+    }
+
+    /// Ends a process of the node by `signal` and waits until it is gone, reaped by its shim.
+    pub fn end(&self, pid: i64, signal: &str) -> io::Result<()> {
+        self.signal(pid, signal)?;
+        match wait_gone(&self.path(&format!("/proc/{pid}"))) {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("{pid} lives on after {signal}"))),
+        }
+    }
+
     /// Counts all that a runtime could leave behind.
     pub fn census(&self) -> io::Result<Census> {
         Census::take(self)
+    }
+
+    /// Waits until all is as it was `before`: shims take a moment to go.
+    /// Panics with the difference if that does not happen.
+    #[track_caller]
+    pub fn assert_nothing_left_since(&self, before: &Census) {
+        let mut difference = Vec::new();
+        let same = super::poll(std::time::Duration::from_secs(10), || {
+            difference = self.census().expect("a census").since(before);
+            difference.is_empty().then_some(())
+        });
+        assert!(same.is_some(), "left behind:\n{}", difference.join("\n"));
     }
 
     /// The first process's pid, as seen from outside.
@@ -125,20 +169,18 @@ impl Drop for Node {
         // processes of the pid namespace; their namespaces and mounts follow.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
-        wait_gone(self.init);
+        wait_gone(Path::new(&format!("/proc/{}", self.init)));
         for cgroup in super::census::cgroups_under(&self.cgroup).iter().rev() {
             let _ = fs::remove_dir(cgroup);
         }
     }
 }
 
-/// A process whose namespace's init is killed is gone only when all the
-/// others are: then the cgroups are empty.
-fn wait_gone(pid: u32) {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    super::poll(std::time::Duration::from_secs(10), || {
-        (!proc.exists()).then_some(())
-    });
+/// Whether the process with this folder goes. One that is the init of a namespace is
+/// gone only when all the others are: then the cgroups are empty.
+fn wait_gone(proc: &Path) -> bool {
+    let gone = || (!proc.exists()).then_some(());
+    super::poll(std::time::Duration::from_secs(10), gone).is_some()
 }
 
 fn only_child(pid: u32) -> io::Result<u32> {

@@ -1,0 +1,1 @@
+time=T level=error msg="invalid boolean value \"maybe\" for -debug: parse error"
