@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("image", &["bundle"]),
     ("facts", &["bundle", "guest", "image", "vmm"]),
     ("plan", &["facts", "guest", "vmm"]),
-    ("policy", &["facts", "plan"]),
+    ("policy", &["facts", "image", "plan"]),
     ("runc", &["config"]),
     (
         "dispatch",

@@ -121,7 +121,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
         nobody,
         "containerd knows no container nobody in its namespace runu-test"
     );
-    daemon.ctr(
+    daemon.ask_ctr(
         NAMESPACE,
         &["container", "create", "--rootfs", "/tmp", "bare"],
     )?;
