@@ -41,6 +41,7 @@ pub fn not_a_kernel() -> Image {
         entrypoint: Vec::new(),
         cmd: vec!["sh".to_owned()],
         entries: vec![Entry::Dir("unikraft"), Entry::Dir("unikraft/bin"), kernel],
+        artifact_type: None,
     }
 }
 

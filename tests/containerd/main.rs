@@ -4,6 +4,7 @@
 //! `RUNU_SOAK=N` runs the scenario N times in a row (2 by default);
 //! `RUNU_TEST_BIN` names another binary to test.
 
+mod artifact;
 mod ends;
 #[path = "../harness/mod.rs"]
 mod harness;

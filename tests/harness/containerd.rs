@@ -70,6 +70,8 @@ pub fn is_missing(programs: &[(&str, &str)]) -> bool {
 pub struct Containerd {
     daemon: Child,
     node: Node,
+    /// runu's configuration, in place of the node's usual file.
+    runu_config: Option<PathBuf>,
     /// CRI's calls are made one at a time, on this thread.
     executor: tokio::runtime::Runtime,
 }
@@ -87,8 +89,9 @@ impl Containerd {
             config(&node, runtime_binary),
         )?;
         let containerd = Containerd {
-            daemon: spawn(&node)?,
+            daemon: spawn(&node, None)?,
             node,
+            runu_config: None,
             executor: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
@@ -111,8 +114,19 @@ impl Containerd {
 
     /// Starts containerd again after [`Containerd::kill`]. Returns when it is ready.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.daemon = spawn(&self.node)?;
+        self.daemon = spawn(&self.node, self.runu_config.as_deref())?;
         self.wait_ready()
+    }
+
+    /// From here on runu decides by this policy file too, where a pod is new.
+    pub fn use_policy(&mut self, policy: &Path) -> io::Result<()> {
+        let folder = self.node.dir().join("policy.d");
+        fs::create_dir(&folder)?;
+        fs::copy(policy, folder.join("site.toml"))?;
+        let config = self.node.dir().join("runu.toml");
+        fs::write(&config, format!("policy = {folder:?}\n"))?;
+        self.runu_config = Some(config);
+        self.kill_and_restart()
     }
 
     /// Brings an image into one of containerd's namespaces.
@@ -210,7 +224,7 @@ impl Drop for Containerd {
     }
 }
 
-fn spawn(node: &Node) -> io::Result<Child> {
+fn spawn(node: &Node, runu_config: Option<&Path>) -> io::Result<Child> {
     let log = File::options()
         .create(true)
         .append(true)
@@ -218,6 +232,8 @@ fn spawn(node: &Node) -> io::Result<Child> {
     node.command("containerd")
         .arg("--config")
         .arg(node.dir().join("config.toml"))
+        // Its shims inherit it, and runu theirs.
+        .envs(runu_config.map(|config| ("RUNU_CONFIG", config)))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -46,6 +46,8 @@ pub struct Image {
     pub entrypoint: Vec<String>,
     pub cmd: Vec<String>,
     pub entries: Vec<Entry>,
+    /// The manifest's artifact type.
+    pub artifact_type: Option<&'static str>,
 }
 
 /// The pause image: busybox, asleep.
@@ -57,6 +59,7 @@ pub fn pause() -> io::Result<Image> {
             .to_vec(),
         cmd: Vec::new(),
         entries: busybox_entries()?,
+        artifact_type: None,
     })
 }
 
@@ -79,6 +82,7 @@ pub fn busybox() -> io::Result<Image> {
         entrypoint: Vec::new(),
         cmd: vec!["/bin/sh".to_owned()],
         entries,
+        artifact_type: None,
     })
 }
 
@@ -100,6 +104,31 @@ pub fn unikernel(guest: Guest) -> io::Result<Image> {
                 mode: 0o644,
             },
         ],
+        artifact_type: None,
+    })
+}
+
+/// The name of [`artifact`]'s image.
+pub const ARTIFACT: &str = "localhost/runu-test/artifact:1";
+
+/// An image that only its artifact type makes a unikernel: a guest at /boot/kernel, beside
+/// a busybox, so that it can be an ordinary container too.
+pub fn artifact(guest: Guest) -> io::Result<Image> {
+    let mut entries = busybox_entries()?;
+    entries.push(Entry::Dir("boot"));
+    entries.push(Entry::File {
+        path: "boot/kernel",
+        bytes: fs::read(super::guest(guest.0, guest.1))?,
+        mode: 0o644,
+    });
+    Ok(Image {
+        name: ARTIFACT.to_owned(),
+        entrypoint: Vec::new(),
+        cmd: ["/bin/busybox", "echo", "an ordinary container"]
+            .map(str::to_owned)
+            .to_vec(),
+        entries,
+        artifact_type: Some("application/vnd.runu.unikernel.v1"),
     })
 }
 
@@ -121,12 +150,16 @@ impl Image {
     pub fn write(&self, archive: &Path) -> io::Result<()> {
         let layer = tar_of(&self.entries)?;
         let config = to_bytes(&self.config(&digest(&layer)));
-        let manifest = to_bytes(&json!({
+        let mut manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
             "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
-        }));
+        });
+        if let Some(artifact_type) = self.artifact_type {
+            manifest["artifactType"] = artifact_type.into();
+        }
+        let manifest = to_bytes(&manifest);
         let mut target = descriptor(MANIFEST, &manifest);
         // `ctr image import` takes the whole name from the first annotation;
         // other tools look at the second.

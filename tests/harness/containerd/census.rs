@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use super::node::Node;
 
 /// Folders that hold images: blobs are named as containers are.
-const OF_IMAGES: [&str; 2] = [
+const OF_IMAGES: &[&str] = &[
     "io.containerd.content.v1.content",
     "io.containerd.snapshotter.v1.overlayfs",
+    "%images",
 ];
 
 /// How a container's name begins where a test gives it.
