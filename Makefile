@@ -22,8 +22,9 @@ test: tools-test check build guests ## everything; see docs/testing.md
 soak: tools-test build guests ## the containerd scenario twenty times in a row
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 cargo test --test containerd -- --nocapture
 
-bench: tools-demo build ## what delegation costs, beside runc alone
+bench: tools-test build ## what delegation costs, beside runc alone; what deciding takes
 	cargo bench --bench delegate
+	cargo bench --bench decide
 
 # The sanitizers' flags are for nightly compilers, or for a stable one that is told so.
 fuzz: export RUSTC_BOOTSTRAP := 1

@@ -21,7 +21,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runc", &["config"]),
     (
         "dispatch",
-        &["bundle", "config", "facts", "image", "policy"],
+        &[
+            "bundle",
+            "cli",
+            "config",
+            "facts",
+            "image",
+            "lifecycle",
+            "policy",
+        ],
     ),
     (
         "govern",
@@ -39,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "dispatch",
             "exit",
             "facts",
+            "image",
             "lifecycle",
             "plan",
             "policy",
@@ -132,13 +141,23 @@ fn the_docs_name_what_the_code_has() {
             "docs/dispatch.md has no rule {name}"
         );
     }
+    let conditions = conditions();
+    assert!(conditions.len() > 20, "{conditions:?}");
+    for name in conditions {
+        assert!(
+            read("docs/policy.md").contains(&format!("`{name}`")),
+            "docs/policy.md has no condition {name}"
+        );
+    }
     for key in [
         "mode",
         "mode.<container>",
         "kernel",
         "initrd",
         "cmdline",
+        "family",
         "memory",
+        "vcpus",
     ] {
         assert!(
             dispatch.contains(&format!("| `runu.dev/{key}` |")),
@@ -166,4 +185,19 @@ fn the_docs_name_what_the_code_has() {
             "docs/guests.md: {status}"
         );
     }
+}
+
+/// The names of all conditions, as the refusal of one that is none lists them.
+fn conditions() -> Vec<String> {
+    let listed = |when: &str| {
+        let text = format!(
+            "version = 1\n[[rules]]\nname = \"x\"\nbecause = \"y\"\nthen = \"deny\"\nwhen = {when}\n"
+        );
+        let refusal = runu::policy::PolicyFile::parse("f", &text).unwrap_err();
+        let refusal = refusal.to_string();
+        let list = refusal.split("expected one of").nth(1).unwrap().to_owned();
+        let quoted = list.split('`').skip(1).step_by(2).map(str::to_owned);
+        quoted.collect::<Vec<_>>()
+    };
+    [listed("{ none = 1 }"), listed("{ media = { none = 1 } }")].concat()
 }

@@ -267,3 +267,36 @@ fn every_decision_is_a_line_in_the_debug_log() {
         assert!(message.starts_with(words), "{message}");
     }
 }
+
+#[test]
+fn an_image_is_explained_from_its_layout() {
+    let program = Program::new();
+    let image = harness::images::artifact(("hello", "pvh")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("image.tar");
+    image.write(&archive).unwrap();
+    let layout = folder.path().join("layout");
+    tar::Archive::new(fs::File::open(archive).unwrap())
+        .unpack(&layout)
+        .unwrap();
+    let explained = program.call(&["explain", "--layout", path(&layout)]);
+    if harness::cannot_boot() {
+        return;
+    }
+    assert_eq!(explained.code, 0, "{explained:?}");
+    for words in [
+        "decision   unikernel",
+        "rule       unikernel-image",
+        "kernel     /boot/kernel",
+        "boots      /boot/kernel by pvh",
+        "an ordinary container",
+    ] {
+        assert!(
+            explained.stdout.contains(words),
+            "no {words:?}: {explained:?}"
+        );
+    }
+    let none = program.call(&["explain", "--layout", path(folder.path())]);
+    assert_eq!(none.code, 1);
+    assert!(none.stderr.contains("is no OCI layout"), "{none:?}");
+}

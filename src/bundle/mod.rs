@@ -83,7 +83,11 @@ impl Bundle {
         Self::of_text(std::env::current_dir().map_err(failed)?, text)
     }
 
-    fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
+    /// A bundle whose config.json is `text`, whatever lies in its folder.
+    ///
+    /// # Errors
+    /// When the text is no configuration.
+    pub fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
         let config = serde_json::from_slice(&text)
             .and_then(|config| keys::check(&text).map(|()| config))
             .map_err(|source| Error::Syntax {

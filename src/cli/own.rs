@@ -24,8 +24,11 @@ pub struct Explain {
     /// on stdin, with the working directory as its folder
     #[arg(short, long, default_value = ".")]
     pub bundle: PathBuf,
+    /// An image in place of a bundle: the folder of its OCI layout
+    #[arg(short, long, value_name = "DIR", conflicts_with = "bundle")]
+    pub layout: Option<PathBuf>,
     /// A container that was created already: how it was decided about
-    #[arg(short, long, value_name = "ID", conflicts_with = "bundle")]
+    #[arg(short, long, value_name = "ID", conflicts_with_all = ["bundle", "layout"])]
     pub container: Option<String>,
     /// How to print the decision
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]

@@ -16,7 +16,8 @@ use crate::cli::own::{self, ExplainFormat};
 use crate::config::Config;
 use crate::dispatch::{self, Caller, Judged};
 use crate::exit;
-use crate::facts::{Facts, Wanted};
+use crate::facts::{self, Facts, Wanted};
+use crate::image;
 use crate::lifecycle::Store;
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, Reason, RuleId};
@@ -51,9 +52,10 @@ struct Document<'a> {
 /// # Errors
 /// Where there is nothing to look at.
 pub fn explain(globals: &Globals, args: &own::Explain) -> Result<ExitCode> {
-    let explanation = match &args.container {
-        Some(id) => of_container(globals, id)?,
-        None => of_bundle(globals, &args.bundle)?,
+    let explanation = match (&args.container, &args.layout) {
+        (Some(id), _) => of_container(globals, id)?,
+        (None, Some(layout)) => of_layout(globals, layout)?,
+        (None, None) => of_path(globals, &args.bundle)?,
     };
     match args.format {
         ExplainFormat::Json => exit::say(&format!("{:#}", explanation.json)),
@@ -66,11 +68,34 @@ pub fn explain(globals: &Globals, args: &own::Explain) -> Result<ExitCode> {
 }
 
 /// How it would be decided about a bundle now; `-` is a config.json on stdin.
-fn of_bundle(globals: &Globals, path: &Path) -> Result<Explanation> {
-    let bundle = match path == Path::new("-") {
-        true => Bundle::of_stdin()?,
-        false => Bundle::open(path)?,
-    };
+fn of_path(globals: &Globals, path: &Path) -> Result<Explanation> {
+    match path == Path::new("-") {
+        true => of_bundle(globals, &Bundle::of_stdin()?),
+        false => of_bundle(globals, &Bundle::open(path)?),
+    }
+}
+
+/// How it would be decided about a container of an image: its files are unpacked for that,
+/// into a folder that goes again.
+fn of_layout(globals: &Globals, layout: &Path) -> Result<Explanation> {
+    let context = || layout.display().to_string();
+    let layout = layout.canonicalize().with_context(context)?;
+    let host = image::Host::here(facts::has_kvm())?;
+    let image = image::from_layout(&layout, &host).with_context(context)?;
+    let image = image.with_context(|| format!("{} is no OCI layout", layout.display()))?;
+    let rootfs = tempfile::tempdir()?;
+    image::unpack(&layout, &image, rootfs.path()).with_context(context)?;
+    let config = json!({
+        "root": { "path": rootfs.path() },
+        "process": { "args": image.args },
+    });
+    of_bundle(
+        globals,
+        &Bundle::of_text(layout, config.to_string().into_bytes())?,
+    )
+}
+
+fn of_bundle(globals: &Globals, bundle: &Bundle) -> Result<Explanation> {
     let everything = Wanted {
         digest: true,
         host: true,
@@ -78,7 +103,7 @@ fn of_bundle(globals: &Globals, path: &Path) -> Result<Explanation> {
     };
     let Judged {
         facts, decision, ..
-    } = dispatch::judge(&Config::load()?, &Caller::of(globals), &bundle, everything)?;
+    } = dispatch::judge(&Config::load()?, &Caller::of(globals), bundle, everything)?;
     Explanation::of(&facts, &decision)
 }
 
@@ -94,7 +119,7 @@ fn of_container(globals: &Globals, id: &str) -> Result<Explanation> {
         "container {id} is runc's: this is how it would be decided about now, by {}",
         bundle.display()
     ));
-    of_bundle(globals, &bundle)
+    of_path(globals, &bundle)
 }
 
 /// The bundle of a container that runc made.

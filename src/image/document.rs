@@ -19,7 +19,7 @@ pub const MOST_MANIFESTS: usize = 128;
 const MOST_LAYERS: usize = 1024;
 
 /// Says where content lies, and what it is.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     pub media_type: String,
@@ -124,6 +124,10 @@ impl Config {
 pub struct Process {
     #[serde(rename = "Labels", default, deserialize_with = "null_is_nothing")]
     pub labels: Annotations,
+    #[serde(rename = "Entrypoint")]
+    pub entrypoint: Option<Vec<String>>,
+    #[serde(rename = "Cmd")]
+    pub command: Option<Vec<String>>,
 }
 
 /// `oci-layout` (image-spec, image-layout.md).

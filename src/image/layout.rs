@@ -48,10 +48,10 @@ pub fn from_layout(bundle: &Path, host: &Host) -> Result<Option<Image>, ImageErr
 }
 
 /// A folder that may hold a layout. Files are opened beneath it only.
-struct Layout(Rootfs);
+pub(super) struct Layout(Rootfs);
 
 impl Layout {
-    fn open(bundle: &Path) -> Result<Self, ImageError> {
+    pub(super) fn open(bundle: &Path) -> Result<Self, ImageError> {
         let folder = Rootfs::open(bundle).map_err(|why| ImageError::File {
             document: bundle.display().to_string(),
             why: why.to_string(),
@@ -76,7 +76,7 @@ impl Layout {
             Ok(metadata) => metadata.len(),
             Err(why) => return Err(unreadable(document, &why)),
         };
-        if size > MOST_DOCUMENT {
+        if size > most.max(MOST_DOCUMENT) {
             return Err(ImageError::TooLarge { document, size });
         }
         let mut bytes = Vec::new();
@@ -88,11 +88,18 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// A blob of at most `most` bytes; nobody has checked it.
+    pub(super) fn blob(&mut self, digest: &Digest, most: u64) -> Result<Vec<u8>, ImageError> {
+        let path = digest.path();
+        let bytes = self.file(&path, most)?;
+        bytes.ok_or_else(|| missing(path.display().to_string()))
+    }
+}
+
 impl Blobs for Layout {
     fn read(&mut self, digest: &Digest, size: u64) -> Result<Vec<u8>, ImageError> {
-        let path = digest.path();
-        let bytes = self.file(&path, size)?;
-        bytes.ok_or_else(|| missing(path.display().to_string()))
+        self.blob(digest, size)
     }
 }
 

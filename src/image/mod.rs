@@ -18,6 +18,7 @@ mod host;
 mod layout;
 mod sign;
 mod supposed;
+mod unpack;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -32,9 +33,10 @@ pub use error::ImageError;
 pub use host::Host;
 pub use layout::{from_layout, has_layout};
 pub use supposed::Words;
+pub use unpack::unpack;
 
 use choice::Chosen;
-use document::{Annotations, Config, Manifest};
+use document::{Annotations, Config, Descriptor, Manifest};
 use walk::Documents;
 
 /// Where the image's documents were read.
@@ -74,6 +76,13 @@ pub struct Image {
     pub sign: Option<String>,
     /// Each manifest of the index, in its order.
     pub candidates: Vec<Candidate>,
+    /// The configuration's entry point and command: a container's arguments, where the
+    /// caller has no others.
+    #[serde(skip)]
+    pub args: Vec<String>,
+    /// Where the files are.
+    #[serde(skip)]
+    layers: Vec<Descriptor>,
 }
 
 impl Image {
@@ -107,6 +116,8 @@ impl Image {
             layer_annotations: layer_annotations(&descriptor.digest, &manifest)?,
             annotations: over(manifest.annotations, descriptor.annotations),
             digest: descriptor.digest,
+            args: args(&config),
+            layers: manifest.layers,
             labels: labels(config),
             sign,
             candidates,
@@ -149,6 +160,12 @@ fn over(upper: Annotations, lower: Annotations) -> BTreeMap<String, String> {
     let mut all = lower.0;
     all.extend(upper.0);
     all
+}
+
+fn args(config: &Config) -> Vec<String> {
+    let process = config.config.iter();
+    let lists = process.flat_map(|p| [&p.entrypoint, &p.command]);
+    lists.flatten().flatten().cloned().collect()
 }
 
 fn labels(config: Config) -> BTreeMap<String, String> {

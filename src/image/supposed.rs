@@ -56,6 +56,8 @@ impl From<Words> for Image {
             labels: words.labels,
             sign,
             candidates: Vec::new(),
+            args: Vec::new(),
+            layers: Vec::new(),
         }
     }
 }
