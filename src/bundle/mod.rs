@@ -84,12 +84,10 @@ impl Bundle {
     }
 
     fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
-        let config = serde_json::from_slice(&text)
-            .and_then(|config| keys::check(&text).map(|()| config))
-            .map_err(|source| Error::Syntax {
-                path: path.join("config.json"),
-                source,
-            })?;
+        let config = Config::parse(&text).map_err(|source| Error::Syntax {
+            path: path.join("config.json"),
+            source,
+        })?;
         Ok(Self { path, config, text })
     }
 
