@@ -4,16 +4,19 @@
 //! index.json, the others are blobs. A digest is what a mutation never guesses,
 //! so `@N@` in a document stands for the descriptor's fields of document N, which
 //! must come after it: `"digest":"sha256:…","size":…`.
-#![no_main]
 
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use libfuzzer_sys::{Corpus, fuzz_target};
+use runu::bundle::Config;
+use runu::facts::{Facts, Media, Wanted};
 use runu::image::{Host, Image, Verdict, from_layout};
+use runu::vmm::BootAbi;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use super::decisions;
 
 /// The most documents of one input.
 const MOST: usize = 9;
@@ -28,10 +31,11 @@ static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     folder
 });
 
-fuzz_target!(|text: &str| -> Corpus {
+pub fn run(input: &[u8]) {
+    let text = input.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let documents: Vec<&str> = text.split("\n---\n").collect();
     if documents.len() > MOST {
-        return Corpus::Reject;
+        return;
     }
     let folder = FOLDER.path();
     let blobs = write(folder, &documents);
@@ -47,23 +51,36 @@ fuzz_target!(|text: &str| -> Corpus {
             from_layout(folder, &host).map(Option::unwrap),
             "two answers"
         );
-        match read {
-            Ok(image) => check(&image, &blobs),
+        let media = match read {
+            Ok(image) => {
+                check(&image, &blobs);
+                Media::Known(Box::new(image))
+            }
             Err(error) => {
                 let line = error.to_string();
                 assert!(
                     line.len() < 4096 && !line.contains(char::is_control),
                     "{line:?}"
                 );
+                Media::Unusable { why: error }
             }
-        }
+        };
+        decide(media);
     }
     for blob in blobs {
         // Two documents may be the same.
         let _ = fs::remove_file(folder.join("blobs/sha256").join(blob));
     }
-    Corpus::Keep
-});
+}
+
+/// Decides about a bundle of which nothing else is known.
+fn decide(media: Media) {
+    let mut facts = Facts::of_config(&Config::default(), Wanted::default());
+    facts.suppose_media(media);
+    decisions::check_all(&facts);
+    facts.suppose_kernel(BootAbi::Pvh);
+    decisions::check_all(&facts);
+}
 
 /// Lays the documents out, the last first; the blobs' hex digests.
 fn write(folder: &Path, documents: &[&str]) -> Vec<String> {
