@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::keys;
+
 /// The parts of config.json that are looked at (runtime-spec, config.md).
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +91,16 @@ pub struct Memory {
 }
 
 impl Config {
+    /// Reads the text of a config.json.
+    ///
+    /// # Errors
+    /// For what is no JSON, a value of another type, and a key that runc would read and this
+    /// view does not see.
+    pub fn parse(text: &[u8]) -> serde_json::Result<Self> {
+        let config = serde_json::from_slice(text)?;
+        keys::check(text).map(|()| config)
+    }
+
     /// A configuration that says no more than this; `memory_limit` in bytes.
     pub fn of(annotations: BTreeMap<String, String>, memory_limit: Option<i64>) -> Self {
         let memory = Memory {

@@ -88,12 +88,10 @@ impl Bundle {
     /// # Errors
     /// When the text is no configuration.
     pub fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
-        let config = serde_json::from_slice(&text)
-            .and_then(|config| keys::check(&text).map(|()| config))
-            .map_err(|source| Error::Syntax {
-                path: path.join("config.json"),
-                source,
-            })?;
+        let config = Config::parse(&text).map_err(|source| Error::Syntax {
+            path: path.join("config.json"),
+            source,
+        })?;
         Ok(Self { path, config, text })
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes};
+use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -11,6 +11,7 @@ use crate::policy::{Decision, Outcome, RuleId};
 pub fn render(facts: &Facts, decision: &Decision) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
+        let value = visible(&value);
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{name:<10} {value}");
     };

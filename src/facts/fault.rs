@@ -1,9 +1,10 @@
 //! What can be wrong with a unikernel's bundle, each as one line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use super::cut_line;
 use super::quantity::{QuantityError, display};
 use super::said::Source;
 use crate::bundle::FileError;
@@ -50,11 +51,11 @@ pub enum Fault {
         "no kernel: set annotation runu.dev/kernel, put one at /unikraft/bin/kernel in the image, or say runu.dev/mode.<container>: container for a sidecar"
     )]
     NoKernel,
-    #[error("kernel {}: {why}", path.display())]
+    #[error("kernel {}: {why}", shown(path))]
     KernelFile { path: PathBuf, why: FileError },
-    #[error("kernel {}: {why}", path.display())]
+    #[error("kernel {}: {why}", shown(path))]
     Kernel { path: PathBuf, why: String },
-    #[error("initrd {}: {why}", path.display())]
+    #[error("initrd {}: {why}", shown(path))]
     InitrdFile { path: PathBuf, why: FileError },
     #[error(
         "{by} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
@@ -82,6 +83,11 @@ impl Fault {
             why: why.to_string(),
         }
     }
+}
+
+/// A path in an error's line.
+fn shown(path: &Path) -> String {
+    cut_line(&path.to_string_lossy())
 }
 
 impl Serialize for Fault {

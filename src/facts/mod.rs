@@ -9,6 +9,7 @@ mod kernel;
 mod media;
 pub mod quantity;
 mod said;
+mod shown;
 mod urunc;
 mod wishes;
 
@@ -24,6 +25,7 @@ pub use host::{Host, has_kvm};
 pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use said::{Said, Source, SourceKind};
+pub use shown::{cut, cut_line, visible};
 pub use wishes::Wishes;
 
 use crate::bundle::{self, Bundle, Rootfs};
@@ -217,21 +219,4 @@ fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> 
     keys.filter(|key| is_obeyed(key))
         .map(str::to_owned)
         .collect()
-}
-
-/// The beginning of a text from outside, for an error: one line, not a page, with what
-/// cannot be seen spelt out.
-fn cut(text: &str) -> String {
-    const MOST: usize = 64;
-    let mut short = String::new();
-    for c in text.chars().take(MOST) {
-        match c.is_control() {
-            true => short.extend(c.escape_default()),
-            false => short.push(c),
-        }
-    }
-    if text.chars().nth(MOST).is_some() {
-        short.push('…');
-    }
-    short
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::said::Source;
 use super::wishes::Wishes;
-use super::{Fault, cut};
+use super::{Fault, cut, cut_line};
 use crate::bundle::{FileError, Rootfs};
 
 pub const PREFIX: &str = "com.urunc.unikernel.";
@@ -71,8 +71,10 @@ fn read(rootfs: &Rootfs) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// What is wrong with the text.
 pub fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    let encoded: BTreeMap<String, String> =
-        serde_json::from_slice(text).map_err(|e| format!("it is no object of texts: {e}"))?;
+    let encoded: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|e| {
+        let why = cut_line(&e.to_string());
+        format!("it is no object of texts: {why}")
+    })?;
     let decode = |(key, value): (String, String)| {
         let bytes = STANDARD.decode(value.trim_end());
         let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::glob::Globs;
 use crate::facts::quantity::{self, display};
-use crate::facts::{Facts, SourceKind};
+use crate::facts::{Facts, SourceKind, cut, cut_line};
 
 /// The table `[pods]` of a policy file.
 #[derive(Debug, Default, Deserialize)]
@@ -69,7 +69,7 @@ impl Limits {
     fn key(&self, facts: &Facts) -> Option<Excess> {
         let allowed = self.annotations.as_ref()?;
         let key = facts.obeyed.iter().find(|key| !allowed.matches(key))?;
-        Some(Excess::Key { key: key.clone() })
+        Some(Excess::Key { key: cut(key) })
     }
 
     /// Amounts are held to their ceiling whoever names them: an image's author is no more
@@ -93,7 +93,7 @@ impl Limits {
         let by_pod = matches!(said.by.kind(), SourceKind::Annotation | SourceKind::Vm);
         (by_pod && !allowed.matches(&path)).then(|| Excess::Kernel {
             by: said.by.to_string(),
-            path,
+            path: cut_line(&path),
         })
     }
 }

@@ -1,0 +1,10 @@
+//! What the fuzzers do with an input: `run` reads it as others' bytes are read, and panics
+//! where something does not hold that must.
+//!
+//! `fuzz_targets/` hands this to libFuzzer, `tests/corpus.rs` calls it with the corpus.
+
+pub mod config;
+pub mod decisions;
+pub mod image_layout;
+pub mod policy;
+pub mod urunc_json;

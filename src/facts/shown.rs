@@ -1,0 +1,45 @@
+//! Texts from outside, as errors and people are shown them: one line, not a page, with what
+//! a terminal would obey spelt out.
+
+/// The beginning of a key or a value.
+pub fn cut(text: &str) -> String {
+    beginning(text, 64)
+}
+
+/// The beginning of what is longer than a key: a path, an error of another's.
+pub fn cut_line(text: &str) -> String {
+    beginning(text, 256)
+}
+
+/// The whole text, which may be long.
+pub fn visible(text: &str) -> String {
+    beginning(text, usize::MAX)
+}
+
+/// At most so many of the text's characters.
+fn beginning(text: &str, most: usize) -> String {
+    let mut short = String::new();
+    for c in text.chars().take(most) {
+        match c.is_control() {
+            true => short.extend(c.escape_default()),
+            false => short.push(c),
+        }
+    }
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_are_spelt_out_and_the_rest_is_cut() {
+        assert_eq!(visible("a\n\u{1b}[1m\u{9b}é"), "a\\n\\u{1b}[1m\\u{9b}é");
+        assert_eq!(cut(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(cut(&"é".repeat(65)), "é".repeat(64) + "…");
+        assert!(cut_line(&"\u{1b}".repeat(1 << 18)).len() < 2000);
+    }
+}

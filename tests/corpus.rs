@@ -1,0 +1,50 @@
+//! The fuzzers' corpus by what the fuzzers do, on any compiler. `make fuzz` goes on from it.
+
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+mod harness;
+
+use std::fs;
+use std::panic::catch_unwind;
+
+use fuzz::decisions::POLICIES;
+
+/// Gives every input of a fuzzer's corpus to what it runs.
+fn feed(corpus: &str, run: fn(&[u8])) {
+    let folder = harness::repository().join("fuzz/corpus").join(corpus);
+    let inputs: Vec<_> = fs::read_dir(&folder).unwrap().collect();
+    assert!(inputs.len() > 5, "{} has no corpus", folder.display());
+    for input in inputs {
+        let path = input.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        assert!(catch_unwind(|| run(&bytes)).is_ok(), "{}", path.display());
+    }
+}
+
+#[test]
+fn config_json() {
+    feed("config", fuzz::config::run);
+}
+
+#[test]
+fn image_layouts() {
+    feed("image_layout", fuzz::image_layout::run);
+}
+
+#[test]
+fn policy_files() {
+    feed("policy", fuzz::policy::run);
+}
+
+#[test]
+fn urunc_json() {
+    feed("urunc_json", fuzz::urunc_json::run);
+}
+
+/// A new example is one of those that the fuzzers decide by.
+#[test]
+fn every_example_is_asked() {
+    let examples = harness::repository().join("policy/examples");
+    let examples = fs::read_dir(examples).unwrap().count();
+    assert_eq!(POLICIES.len(), examples + 1);
+}
