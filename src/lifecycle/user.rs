@@ -22,6 +22,11 @@ pub fn runtime_dir() -> Option<PathBuf> {
     is_theirs.then(|| folder.into())
 }
 
+/// Whether the call is of root outside of all user namespaces.
+pub fn is_machines_root() -> bool {
+    geteuid().is_root() && !in_user_namespace()
+}
+
 fn in_user_namespace() -> bool {
     // A kernel without user namespaces has no such file.
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
