@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::bus;
 use super::freezer;
+use super::hierarchy::Hierarchy;
 use super::process::Process;
 use super::scope::Limits;
 use super::store::Record;
@@ -130,9 +131,12 @@ impl Cgroup {
     /// is that of the process.
     ///
     /// # Errors
-    /// The cgroup manager's, as a text.
+    /// The cgroup manager's, or that the process is in its caller's cgroup, as a text.
     pub fn apply(&self, resources: &LinuxResources, process: Process) -> Result<(), String> {
         if !self.systemd {
+            let own = self.end_of_path();
+            let place = Hierarchy::of(process).and_then(|it| it.check_own(&own));
+            place.map_err(|e| e.to_string())?;
             return self.apply_all(resources);
         }
         let mut limits = Limits::of(resources);
