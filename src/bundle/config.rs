@@ -15,7 +15,6 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    pub oci_version: Option<String>,
     pub annotations: Option<BTreeMap<String, Option<String>>>,
     pub root: Option<Root>,
     pub process: Option<Process>,
