@@ -197,7 +197,7 @@ fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
 fn nobodys(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result<ExitCode> {
     let is_gone = matches!(error.downcast_ref(), Some(runc::Error::NotFound { .. }));
     match verb {
-        _ if !is_gone || store.runc_holds(id) => Err(error),
+        _ if !is_gone || store.delegate_holds(id) => Err(error),
         Verb::Delete { force: true } => Ok(ExitCode::SUCCESS),
         _ => Err(lifecycle::Error::Missing { id: id.to_owned() }.into()),
     }

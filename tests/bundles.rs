@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::program::{Outcome, Program, wait_for};
+use serde_json::{Value, json};
 
 const SPIN: &[&str] = &["spin"];
 
@@ -192,6 +193,58 @@ fn a_console_socket_is_found_from_the_bundle() {
     let mut create = container.create_command();
     let outcome = program.capture(create.args(["--console-socket", "console.sock"]));
     assert_eq!(outcome.code, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_count_of_descriptors_is_a_number() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("uncounted", "spin", "pvh", SPIN);
+    let container = Container::new(&program, "uncounted", &bundle);
+    let mut create = container.create_command();
+    let outcome = program.capture(create.args(["--preserve-fds", "x"]));
+    // runc's own answer.
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let told = "invalid value \"x\" for flag -preserve-fds";
+    assert!((outcome.stdout + &outcome.stderr).contains(told));
+    program.assert_nothing_left("uncounted", &bundle);
+}
+
+#[test]
+fn what_runc_lets_pass_in_a_config_is_no_fault() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let sets = json!({ "bounding": ["CAP_KILL", "CAP_NO_SUCH"], "effective": ["no such"], "ambient": null });
+    let changes = [
+        ("/process/capabilities", sets),
+        ("/ociVersion", Value::Null),
+        ("/ociVersion", "2.0.0".into()),
+        ("/ociVersion", "next".into()),
+    ];
+    let sides = [
+        Program::of(which::which("runc").unwrap_or_else(|_| "/usr/sbin/runc".into())),
+        Program::new(),
+    ];
+    for (place, value) in changes {
+        let change = |config: &mut Value| {
+            let (parent, key) = place.rsplit_once('/').unwrap();
+            config.pointer_mut(parent).unwrap()[key] = value.clone();
+        };
+        let bundles = [
+            Bundle::busybox("passed", &["/bin/busybox", "sleep", "100"]).with(change),
+            Bundle::unikernel("passed", "spin", "pvh", SPIN).with(change),
+        ];
+        for (program, bundle) in sides.iter().zip(&bundles) {
+            let container = Container::new(program, "passed", bundle);
+            container.start();
+            // Its own version of the spec, which the state follows.
+            let version = program.state("passed")["ociVersion"].take();
+            assert!(version.as_str().unwrap().starts_with("1."), "{version}");
+        }
+    }
 }
 
 /// The datagrams that come to a service manager, until `last`.

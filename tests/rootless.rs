@@ -245,9 +245,9 @@ fn a_users_unikernel_lives_in_a_scope_of_his() {
 }
 
 /// Without --systemd-cgroup the user may make no cgroup: the monitor stays in the
-/// caller's, which a pause would stop.
+/// caller's, which a pause would stop and an update bind.
 #[test]
-fn a_pause_does_not_stop_its_caller() {
+fn a_pause_or_an_update_does_not_reach_its_caller() {
     if cannot_run() {
         return;
     }
@@ -257,14 +257,18 @@ fn a_pause_does_not_stop_its_caller() {
     home.bundle();
     let output = home.run(
         "runu run -d bare >out 2>&1 </dev/null && runu pause bare; echo pause $?; \
+         runu update --pids-limit 50 bare; echo update $?; \
          runu state bare | grep -o running; runu delete --force bare; echo delete $?",
     );
     let stdout = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(stdout, "pause 1\nrunning\ndelete 0\n", "{}", text(&output));
-    assert!(
-        text(&output).contains("--systemd-cgroup"),
+    assert_eq!(
+        stdout,
+        "pause 1\nupdate 1\nrunning\ndelete 0\n",
         "{}",
         text(&output)
     );
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let cures = stderr.matches("create it with --systemd-cgroup, or as root");
+    assert_eq!(cures.count(), 2, "{stderr}");
     assert_eq!(stored(), Vec::<PathBuf>::new());
 }

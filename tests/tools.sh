@@ -42,6 +42,7 @@ if [ "$1" = test ]; then
 	# machine with systemd; the tests start their own and use neither.
 	need podman podman
 	need conmon conmon
+	need crun crun
 	need docker.io /usr/sbin/dockerd
 	need iproute2 ip /sbin/ip
 	need iptables iptables /usr/sbin/iptables

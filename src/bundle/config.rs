@@ -17,7 +17,6 @@ use super::keys;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    pub oci_version: Option<String>,
     pub annotations: Option<BTreeMap<String, Option<String>>>,
     pub root: Option<Root>,
     pub process: Option<Process>,

@@ -11,6 +11,8 @@ pub enum Fault {
     NoValue(String),
     #[error("invalid boolean value {value:?} for -{flag}: parse error")]
     NotBoolean { flag: String, value: String },
+    #[error("invalid value {value:?} for flag -{flag}: parse error")]
+    NotNumber { flag: String, value: String },
     #[error("runu: {verb:?} requires {wanted} argument(s)")]
     Arguments { verb: String, wanted: &'static str },
 }

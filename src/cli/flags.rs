@@ -2,13 +2,14 @@
 //!
 //! Source: `runc --help` and `runc VERB --help` of 1.1 to 1.5.
 
-/// A flag that takes a value, or one that is on or off.
+/// A flag that takes a value, a whole number, or one that is on or off.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Value,
+    Number,
     Switch,
 }
-pub use Kind::{Switch, Value};
+pub use Kind::{Number, Switch, Value};
 
 /// One flag: its names without dashes, the long one first.
 pub struct Flag(pub &'static [&'static str], pub Kind);
@@ -48,7 +49,7 @@ const CREATE: Level = Level {
         Flag(&["pid-file"], Value),
         Flag(&["no-pivot"], Switch),
         Flag(&["no-new-keyring"], Switch),
-        Flag(&["preserve-fds"], Value),
+        Flag(&["preserve-fds"], Number),
         // `run` has these besides.
         Flag(&["detach", "d"], Switch),
         Flag(&["keep"], Switch),
@@ -99,7 +100,7 @@ const EXEC: Level = Level {
         Flag(&["apparmor"], Value),
         Flag(&["no-new-privs"], Switch),
         Flag(&["cap", "c"], Value),
-        Flag(&["preserve-fds"], Value),
+        Flag(&["preserve-fds"], Number),
         Flag(&["cgroup"], Value),
         Flag(&["ignore-paused"], Switch),
         HELP,
@@ -124,7 +125,7 @@ const VALUED: Level = Level {
         Flag(&["page-server"], Value),
         Flag(&["manage-cgroups-mode"], Value),
         Flag(&["empty-ns"], Value),
-        Flag(&["status-fd"], Value),
+        Flag(&["status-fd"], Number),
         Flag(&["blkio-weight"], Value),
         Flag(&["cpu-period"], Value),
         Flag(&["cpu-quota"], Value),

@@ -10,7 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::fault::Fault;
-use super::flags::{Flag, Level, Switch, Value};
+use super::flags::{Flag, Level, Number, Switch, Value};
 pub use super::flags::{GLOBAL, level};
 
 /// What one level of the command line said.
@@ -84,7 +84,7 @@ pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
         let value = match (inline, kind) {
             (Some(value), _) => OsString::from_vec(value.to_vec()),
             (None, Switch) => "true".into(),
-            (None, Value) => match rest.next() {
+            (None, Value | Number) => match rest.next() {
                 Some(value) => value.clone(),
                 None => {
                     parsed.note(Fault::NoValue(lossy(name)));
@@ -94,6 +94,12 @@ pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
         };
         if matches!(kind, Switch) && boolean(&value).is_none() {
             parsed.note(Fault::NotBoolean {
+                flag: lossy(name),
+                value: lossy(value.as_bytes()),
+            });
+        }
+        if matches!(kind, Number) && !is_number(&value) {
+            parsed.note(Fault::NotNumber {
                 flag: lossy(name),
                 value: lossy(value.as_bytes()),
             });
@@ -110,6 +116,20 @@ fn boolean(text: &OsStr) -> Option<bool> {
         b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Some(false),
         _ => None,
     }
+}
+
+/// Whether Go's `strconv.ParseInt` takes a text with base 0 for a number.
+fn is_number(text: &OsStr) -> bool {
+    let text = text.to_string_lossy().to_lowercase();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x', ..] => (&digits[2..], 16),
+        [b'0', b'b', ..] => (&digits[2..], 2),
+        [b'0', b'o', ..] => (&digits[2..], 8),
+        [b'0', _, ..] => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    !digits.starts_with(['+', '-']) && i64::from_str_radix(digits, radix).is_ok()
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -178,6 +198,15 @@ mod tests {
         assert!(!parsed.switch("force"));
         let told = "invalid boolean value \"maybe\" for -force: parse error";
         assert_eq!(parsed.fault.unwrap().to_string(), told);
+        let create = |line: &str| parse(&level("create").unwrap(), &words(line)).fault;
+        for number in ["2", "-1", "+0x1f", "010", "0o7", "0b1", "0"] {
+            assert_eq!(create(&format!("--preserve-fds {number} id")), None);
+        }
+        for text in ["x", "", "1.5", "09", "0x", "--1", "9223372036854775808"] {
+            let told = format!("invalid value {text:?} for flag -preserve-fds: parse error");
+            let fault = create(&format!("--preserve-fds={text} id")).unwrap();
+            assert_eq!(fault.to_string(), told);
+        }
         let parsed = parse(&GLOBAL, &words("--root"));
         let told = "flag needs an argument: -root";
         assert_eq!(parsed.fault.unwrap().to_string(), told);

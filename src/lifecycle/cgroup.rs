@@ -10,7 +10,9 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use nix::libc::SIGKILL;
 use nix::unistd::Pid;
 
+use super::bus;
 use super::freezer;
+use super::hierarchy::Hierarchy;
 use super::process::Process;
 use super::scope::Limits;
 use super::store::Record;
@@ -110,6 +112,10 @@ impl Cgroup {
     /// # Errors
     /// What keeps it from being removed, as a text; that there is none is no error.
     pub fn remove(&self) -> Result<(), String> {
+        if self.systemd && !libcgroups::systemd::booted() {
+            // A scope ends with its systemd.
+            return Ok(());
+        }
         let manager = self.manager()?;
         for pid in manager.get_all_pids().unwrap_or_default() {
             if let Some(process) = Process::of(Pid::from_raw(pid.as_raw())) {
@@ -125,9 +131,12 @@ impl Cgroup {
     /// is that of the process.
     ///
     /// # Errors
-    /// The cgroup manager's, as a text.
+    /// The cgroup manager's, or that the process is in its caller's cgroup, as a text.
     pub fn apply(&self, resources: &LinuxResources, process: Process) -> Result<(), String> {
         if !self.systemd {
+            let own = self.end_of_path();
+            let place = Hierarchy::of(process).and_then(|it| it.check_own(&own));
+            place.map_err(|e| e.to_string())?;
             return self.apply_all(resources);
         }
         let mut limits = Limits::of(resources);
@@ -147,11 +156,15 @@ impl Cgroup {
     }
 
     fn manager(&self) -> Result<AnyCgroupManager, String> {
-        libcgroups::common::create_cgroup_manager(CgroupConfig {
+        let config = CgroupConfig {
             cgroup_path: self.path.clone(),
             systemd_cgroup: self.systemd,
             container_name: self.id.clone(),
-        })
-        .map_err(|e| e.to_string())
+        };
+        let make = || libcgroups::common::create_cgroup_manager(config);
+        match self.systemd {
+            true => bus::ask(make),
+            false => make().map_err(|e| e.to_string()),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::VERSION;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -50,7 +51,7 @@ pub fn create(request: &Request) -> Result<Unikernel, Error> {
     let kvm = open_kvm()?;
     let id = &request.args.id;
     let store = Store::of(request.globals.root.as_deref());
-    if store.runc_holds(id) {
+    if store.delegate_holds(id) {
         return Err(Error::Exists { id: id.clone() });
     }
     let (entry, lock) = store.claim(id)?;
@@ -116,7 +117,7 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
     let config = &request.bundle.config;
     Record {
         version: Record::VERSION,
-        oci_version: config.oci_version.clone().unwrap_or_default(),
+        oci_version: VERSION.to_owned(),
         id: request.args.id.clone(),
         bundle: request.bundle.path.clone(),
         rootfs: rootfs(request.bundle),

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::hierarchy::Hierarchy;
+use super::hierarchy::{self, Hierarchy};
 use super::process::Process;
 
 /// How long a freezer may take to report that all is frozen, before its word is
@@ -38,10 +38,7 @@ pub fn freeze(process: Process, own: &Path) -> io::Result<()> {
     // A caller who may make no cgroups has it in his own, and would stop himself.
     let folder = freezer.control.parent();
     if !folder.is_some_and(|folder| folder.ends_with(own)) {
-        return Err(io::Error::other(format!(
-            "it is in no cgroup {}, as its caller may make none: create it with --systemd-cgroup, or as root",
-            own.display()
-        )));
+        return Err(hierarchy::not_its_own(own));
     }
     fs::write(&freezer.control, freezer.freeze)?;
     let deadline = Instant::now() + PATIENCE;

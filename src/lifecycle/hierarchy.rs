@@ -23,6 +23,19 @@ impl Hierarchy {
         fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).map(Self)
     }
 
+    /// Checks that the process is in a container's own cgroup, whose path ends in `own`, in
+    /// some hierarchy.
+    ///
+    /// # Errors
+    /// That it is not, with the cure.
+    pub fn check_own(&self, own: &Path) -> io::Result<()> {
+        let paths = self.0.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        match paths.map(Path::new).any(|path| path.ends_with(own)) {
+            true => Ok(()),
+            false => Err(not_its_own(own)),
+        }
+    }
+
     /// The folder that has a controller's files under cgroups v1; `None` where the
     /// controller is v2's.
     pub fn v1(&self, controller: &str) -> Option<PathBuf> {
@@ -43,6 +56,14 @@ impl Hierarchy {
     }
 }
 
+/// What there is to say of a container that is in its caller's cgroup.
+pub fn not_its_own(own: &Path) -> io::Error {
+    io::Error::other(format!(
+        "it is in no cgroup {}, as its caller may make none: create it with --systemd-cgroup, or as root",
+        own.display()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +77,7 @@ mod tests {
         assert_eq!(folder("memory"), Path::new("/sys/fs/cgroup/memory/b:c"));
         assert_eq!(hybrid.v1("pids"), None);
         assert_eq!(hybrid.v2(), Path::new("/sys/fs/cgroup/u"));
+        assert!(hybrid.check_own(Path::new("b:c")).is_ok());
+        assert!(hybrid.check_own(Path::new("c")).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! A unikernel's life as the OCI runtime-spec tells it ("Lifecycle"): one
 //! short file for each verb, over the [`store`].
 
+mod bus;
 mod cgroup;
 mod create;
 mod delete;

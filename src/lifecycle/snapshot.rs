@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use libcontainer::oci_spec::runtime::{Capability, VERSION};
 use serde_json::{Value, json};
 
 use super::cgroup::Cgroup;
@@ -127,6 +128,7 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     if let Some(rootfs) = bundle.rootfs_path() {
         config["root"]["path"] = rootfs.to_string_lossy().into();
     }
+    as_runc_reads(config);
     // Nobody works there: runc would make a folder that the image lacks, libcontainer fails.
     config["process"]["cwd"] = "/".into();
     // Optional where nothing is executed, but libcontainer wants some.
@@ -158,6 +160,20 @@ fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     };
     *cgroup = path.as_str().into();
     Ok(path)
+}
+
+/// Makes good what runc 1.1 lets pass and libcontainer refuses: a version of the spec that is
+/// missing or not 1.x, and names of capabilities that nobody knows. A monitor keeps none.
+fn as_runc_reads(config: &mut Value) {
+    let version = &mut config["ociVersion"];
+    if !version.as_str().is_some_and(|text| text.starts_with("1.")) {
+        *version = VERSION.into();
+    }
+    let sets = config["process"].get_mut("capabilities");
+    let sets = sets.and_then(Value::as_object_mut).into_iter().flatten();
+    for names in sets.filter_map(|(_, names)| names.as_array_mut()) {
+        names.retain(|name| serde_json::from_value::<Capability>(name.clone()).is_ok());
+    }
 }
 
 /// Takes out the container's cgroup files and what is mounted among them: a guest has no use

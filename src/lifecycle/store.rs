@@ -27,8 +27,8 @@ const EXPLANATION: &str = "explanation.json";
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    /// The folder of runc's own state.
-    root: PathBuf,
+    /// Where the delegate has its own state: one of them.
+    theirs: Vec<PathBuf>,
 }
 
 /// The folder of one container.
@@ -43,6 +43,7 @@ pub struct Entry {
 #[serde(deny_unknown_fields)]
 pub struct Record {
     pub version: u32,
+    /// The version of the runtime-spec that `state` follows, whatever config.json's.
     pub oci_version: String,
     pub id: String,
     pub bundle: PathBuf,
@@ -76,11 +77,14 @@ impl Store {
     /// The store that belongs to runc's state in `root` (`None`: runc's default).
     pub fn of(root: Option<&Path>) -> Self {
         let base = user::runtime_dir().unwrap_or_else(|| PathBuf::from("/run"));
+        let is_default = root.is_none();
         let root = root.map_or_else(|| base.join("runc"), cleaned);
-        Self {
-            folder: base.join("runu").join(file_name(&root)),
-            root,
+        let folder = base.join("runu").join(file_name(&root));
+        let mut theirs = vec![root];
+        if is_default {
+            theirs.push(user::cruns_root());
         }
+        Self { folder, theirs }
     }
 
     /// Where answers of containerd about images are kept, for all roots in one place. No
@@ -89,9 +93,9 @@ impl Store {
         self.folder.with_file_name("%images")
     }
 
-    /// Whether runc has a container of this ID.
-    pub fn runc_holds(&self, id: &str) -> bool {
-        self.root.join(id).exists()
+    /// Whether runc, or crun in its place, has a container of this ID.
+    pub fn delegate_holds(&self, id: &str) -> bool {
+        self.theirs.iter().any(|root| root.join(id).exists())
     }
 
     /// Whether the container is runu's. One stat(2): the way to runc passes here.
@@ -323,7 +327,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store {
             folder: dir.path().join("root"),
-            root: dir.path().join("runc"),
+            theirs: Vec::new(),
         };
         let (entry, _lock) = store.claim("c").unwrap();
         assert!(store.holds("c") && !store.holds("../root/c"));

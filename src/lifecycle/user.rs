@@ -22,6 +22,19 @@ pub fn runtime_dir() -> Option<PathBuf> {
     is_theirs.then(|| folder.into())
 }
 
+/// Where crun 1.8 has its state when it is given no `--root` (`get_run_directory`).
+pub fn cruns_root() -> PathBuf {
+    let folder = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
+    folder
+        .map_or_else(|| "/run".into(), PathBuf::from)
+        .join("crun")
+}
+
+/// Whether the call is of root outside of all user namespaces.
+pub fn is_machines_root() -> bool {
+    geteuid().is_root() && !in_user_namespace()
+}
+
 fn in_user_namespace() -> bool {
     // A kernel without user namespaces has no such file.
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

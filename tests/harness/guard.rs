@@ -61,7 +61,8 @@ impl<'a> Container<'a> {
         command
     }
 
-    fn spawn(&self, command: &mut Command) -> Outcome {
+    /// Runs a `create` call that the test has changed.
+    pub fn spawn(&self, command: &mut Command) -> Outcome {
         let open = |path: PathBuf| {
             File::options()
                 .append(true)
