@@ -247,7 +247,7 @@ fn policies() {
     };
     let unreadable = |path: &Path| {
         fs::write(path, "version = 1\n").unwrap();
-        fs::set_permissions(path, PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o000)).unwrap();
     };
     refused_by_policy(unreadable, &["Permission denied"]);
     refused_by_policy(text(""), &["is empty", "version = 1"]);
