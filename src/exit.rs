@@ -85,13 +85,20 @@ fn log(globals: &Globals, level: &str, message: &str) {
     let _ = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
 }
 
-/// Makes one line of a text and cuts it at [`MOST`] bytes.
+/// Makes one line of a text, with what a terminal would obey spelt out, and cuts it at
+/// [`MOST`] bytes.
 fn one_line(text: &str) -> String {
     let words = text
         .split(['\n', '\r'])
         .map(str::trim)
         .filter(|part| !part.is_empty());
-    let mut line = words.collect::<Vec<_>>().join("; ");
+    let mut line = String::new();
+    for c in words.collect::<Vec<_>>().join("; ").chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
     if line.len() > MOST {
         let end = (0..=MOST).rev().find(|&at| line.is_char_boundary(at));
         line.truncate(end.unwrap_or(0));
@@ -107,6 +114,7 @@ mod tests {
     #[test]
     fn an_error_is_one_line_of_bounded_length() {
         assert_eq!(one_line("a\n  b\r\n\nc\n"), "a; b; c");
+        assert_eq!(one_line("a\tb\u{1b}[2J"), "a\\tb\\u{1b}[2J");
         let long = one_line(&"é".repeat(5000));
         assert!(long.len() <= MOST + '…'.len_utf8() && long.ends_with('…'));
     }
