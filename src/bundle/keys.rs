@@ -20,6 +20,17 @@ const READ: &[Key] = &[
         "linux",
         &[Key("resources", &[Key("memory", &[Key("limit", &[])])])],
     ),
+    // Not `hwConfig`: both its spellings are in use.
+    Key(
+        "vm",
+        &[
+            Key(
+                "kernel",
+                &[Key("path", &[]), Key("parameters", &[]), Key("initrd", &[])],
+            ),
+            Key("image", &[Key("path", &[])]),
+        ],
+    ),
 ];
 
 /// Looks for a key that differs from one of those in case alone.

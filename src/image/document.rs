@@ -19,14 +19,16 @@ pub const MOST_MANIFESTS: usize = 128;
 const MOST_LAYERS: usize = 1024;
 
 /// Says where content lies, and what it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     pub media_type: String,
     pub digest: String,
     /// Bytes.
     pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     #[serde(default, deserialize_with = "null_is_nothing")]
     pub annotations: Annotations,
@@ -138,7 +140,7 @@ pub struct LayoutMark {
 }
 
 /// Annotations or labels: each key once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Annotations(pub BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Annotations {

@@ -78,10 +78,8 @@ pub struct Image {
     pub candidates: Vec<Candidate>,
     /// The configuration's entry point and command: a container's arguments, where the
     /// caller has no others.
-    #[serde(skip)]
     pub args: Vec<String>,
     /// Where the files are.
-    #[serde(skip)]
     layers: Vec<Descriptor>,
 }
 

@@ -1,1 +1,0 @@
-time=T level=error msg="invalid boolean value \"maybe\" for -debug: parse error"
