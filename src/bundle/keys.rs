@@ -70,7 +70,12 @@ impl<'de> Visitor<'de> for Keys {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(found) = map.next_key::<String>()? {
-            let key = self.0.iter().find(|key| folded(key.0) == folded(&found));
+            // Most are spelt right: no need to fold anything for them.
+            let exact = self.0.iter().find(|key| key.0 == found);
+            let key = exact.or_else(|| {
+                let found = folded(&found);
+                self.0.iter().find(|key| folded(key.0) == found)
+            });
             match key {
                 Some(Key(name, _)) if found != *name => {
                     let told = format!("key {found:?}: write {name:?}");

@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use libcontainer::oci_spec::runtime::{LinuxCpu, LinuxPids, LinuxResources};
 
+use super::hierarchy::Hierarchy;
 use super::process::Process;
 
 /// The unified keys that libcgroups hands to systemd as they are, where they are numbers.
@@ -69,8 +69,9 @@ impl Limits {
         let Some(mut cpu) = self.by_systemd.cpu().clone() else {
             return;
         };
-        let now = folder(process).and_then(|f| fs::read_to_string(f.join("cpu.max")).ok());
-        if let Some((quota, period)) = now.and_then(|text| cpu_max(&text)) {
+        let folder = Hierarchy::of(process).map(|all| all.v2());
+        let now = folder.and_then(|folder| fs::read_to_string(folder.join("cpu.max")));
+        if let Some((quota, period)) = now.ok().and_then(|text| cpu_max(&text)) {
             cpu.set_quota(cpu.quota().or(Some(quota)));
             cpu.set_period(cpu.period().or(Some(period)));
             self.by_systemd.set_cpu(Some(cpu));
@@ -88,8 +89,8 @@ impl Limits {
                     "linux.resources.unified: {file:?} is no file name: take the slashes out"
                 ));
             }
-            let folder = folder(process).ok_or("its process is gone")?;
-            fs::write(folder.join(file), value)
+            Hierarchy::of(process)
+                .and_then(|all| fs::write(all.v2().join(file), value))
                 .map_err(|e| format!("cannot write {value:?} to its cgroup's {file}: {e}"))?;
         }
         Ok(())
@@ -115,13 +116,6 @@ fn cpu_max(text: &str) -> Option<(i64, u64)> {
     };
     let period = words.next().map_or(Some(100_000), |word| word.parse().ok());
     Some((quota, period?))
-}
-
-/// The cgroup v2 of a process.
-fn folder(process: Process) -> Option<PathBuf> {
-    let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(Path::new("/sys/fs/cgroup").join(path))
 }
 
 #[cfg(test)]

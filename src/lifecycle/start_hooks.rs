@@ -46,7 +46,11 @@ impl StartHooks {
     pub fn run(&self) -> Result<(), String> {
         let mut state = self.state.clone();
         state.pid = i32::try_from(std::process::id()).ok();
-        let environment: HashMap<_, _> = std::env::vars().collect();
+        // What is no text cannot be handed on by libcontainer.
+        let texts = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let environment: HashMap<_, _> = texts.collect();
         let run = run_hooks(
             Some(&self.hooks),
             Some(&state),

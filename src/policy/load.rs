@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::Policy;
 use super::rules::{PolicyError, PolicyFile};
 
-/// The policy that is compiled in.
-const DEFAULT: &str = include_str!("../../policy/default.toml");
+/// The policy that is compiled in: `policy/default.toml`, as JSON (see build.rs).
+const DEFAULT: &str = include_str!(concat!(env!("OUT_DIR"), "/default.json"));
 
 /// What that is called.
 pub const DEFAULT_NAME: &str = "default.toml";
@@ -33,7 +33,7 @@ impl Policy {
     pub fn of_files(paths: &[PathBuf]) -> Result<Self, PolicyError> {
         let read = paths.iter().map(|path| read(path));
         let mut files = read.collect::<Result<Vec<_>, _>>()?;
-        files.push(PolicyFile::parse(DEFAULT_NAME, DEFAULT)?);
+        files.push(PolicyFile::parse_json(DEFAULT_NAME, DEFAULT)?);
         Ok(Self::of(files))
     }
 }

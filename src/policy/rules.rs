@@ -12,8 +12,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
-    #[serde(rename = "version")]
-    _version: u32,
+    version: u32,
     #[serde(default)]
     pub pods: Limits,
     #[serde(default)]
@@ -86,24 +85,50 @@ impl PolicyFile {
             file: file(),
             source,
         };
-        // First: a later version may have other keys.
-        let Version { version } = toml::from_str(text).map_err(syntax)?;
-        if version != VERSION {
-            return Err(PolicyError::Version {
-                file: file(),
-                found: version,
-            });
-        }
-        let mut parsed: Self = toml::from_str(text).map_err(syntax)?;
-        for at in 0..parsed.rules.len() {
-            let name = parsed.rules[at].name.clone();
-            if parsed.rules[..at].iter().any(|rule| rule.name == name) {
-                return Err(PolicyError::SameName { file: file(), name });
+        let mut parsed: Self = match toml::from_str::<Self>(text) {
+            Ok(parsed) if parsed.version == VERSION => parsed,
+            // A later version may have other keys: which it is, is the thing to tell.
+            Ok(Self { version, .. }) => return Err(version_fault(file(), version)),
+            Err(source) => {
+                return Err(match toml::from_str(text) {
+                    Ok(Version { version }) if version != VERSION => version_fault(file(), version),
+                    _ => syntax(source),
+                });
             }
-            parsed.rules[at].file = file();
-        }
+        };
+        parsed.name_rules(&file())?;
         Ok(parsed)
     }
+
+    /// Reads the policy that is compiled in.
+    ///
+    /// # Errors
+    /// As [`PolicyFile::parse`]; a test holds that there is none.
+    pub fn parse_json(file: &str, text: &str) -> Result<Self, PolicyError> {
+        let mut parsed: Self = serde_json::from_str(text).map_err(|fault| PolicyError::File {
+            file: file.to_owned(),
+            fault: fault.to_string(),
+        })?;
+        parsed.name_rules(file)?;
+        Ok(parsed)
+    }
+
+    /// Tells each rule its file; no two may have one name.
+    fn name_rules(&mut self, file: &str) -> Result<(), PolicyError> {
+        for at in 0..self.rules.len() {
+            let name = self.rules[at].name.clone();
+            if self.rules[..at].iter().any(|rule| rule.name == name) {
+                let file = file.to_owned();
+                return Err(PolicyError::SameName { file, name });
+            }
+            self.rules[at].file = file.to_owned();
+        }
+        Ok(())
+    }
+}
+
+fn version_fault(file: String, found: u32) -> PolicyError {
+    PolicyError::Version { file, found }
 }
 
 #[cfg(test)]
