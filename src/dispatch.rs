@@ -68,19 +68,22 @@ pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: Wanted)
 /// What the bundle's image says of itself: by a layout in the bundle, or by containerd
 /// where the bundle is one of its own.
 fn media(config: &Config, caller: &Caller, bundle: &Bundle) -> Media {
-    let has_layout = image::has_layout(&bundle.path);
-    let containerd = || socket(config, &bundle.path);
-    if !has_layout && containerd().is_none() {
-        return Media::None;
-    }
+    // A layout in the bundle is asked before any containerd.
+    let containerd = match image::has_layout(&bundle.path) {
+        true => None,
+        false => match socket(config, &bundle.path) {
+            Some(socket) => Some(socket),
+            None => return Media::None,
+        },
+    };
     let answer = image::Host::here(facts::has_kvm())
         .map_err(|e| ImageError::File {
             document: "/proc/cpuinfo".to_owned(),
             why: e.to_string(),
         })
-        .and_then(|host| match containerd() {
-            Some(socket) if !has_layout => ask(socket, caller, &bundle.path, &host).map(Some),
-            _ => image::from_layout(&bundle.path, &host),
+        .and_then(|host| match containerd {
+            Some(socket) => ask(socket, caller, &bundle.path, &host).map(Some),
+            None => image::from_layout(&bundle.path, &host),
         });
     match answer {
         Ok(Some(image)) => Media::Known(Box::new(image)),

@@ -163,11 +163,9 @@ fn verbs_in_states() {
     if harness::cannot_boot() {
         return;
     }
-    let Ok(runc) = which::which("runc") else {
-        harness::skip("there is no runc to compare with");
+    let Some((ours, theirs)) = Program::beside_runc() else {
         return;
     };
-    let (ours, theirs) = (Program::new(), Program::of(runc));
     let unikernel = Bundle::unikernel("matrix-ours", "spin", "pvh", &["spin"]);
     let ordinary = Bundle::busybox("matrix-theirs", &["/bin/busybox", "sleep", "1000"]);
     let ours = Side::new(&ours, &unikernel, "matrix-ours");
@@ -231,11 +229,9 @@ fn what_a_killed_create_has_left() {
     if harness::cannot_boot() {
         return;
     }
-    let Ok(runc) = which::which("runc") else {
-        harness::skip("there is no runc to compare with");
+    let Some((ours, theirs)) = Program::beside_runc() else {
         return;
     };
-    let (ours, theirs) = (Program::new(), Program::of(runc));
     let unikernel = Bundle::unikernel("matrix-half", "spin", "pvh", &["spin"]);
     let ordinary = Bundle::busybox("matrix-half", &["/bin/busybox", "true"]);
     let ours = Side::new(&ours, &unikernel, "matrix-half");

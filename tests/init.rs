@@ -129,11 +129,9 @@ fn it_is_what_runc_makes_of_it() {
     if harness::cannot_boot() {
         return;
     }
-    let Ok(runc) = which::which("runc") else {
-        harness::skip("there is no runc to compare with");
+    let Some((ours, theirs)) = Program::beside_runc() else {
         return;
     };
-    let (ours, theirs) = (Program::new(), Program::of(runc));
     let other = Other::new();
     let others = |kind: &str, name: &str| json!({ "type": kind, "path": format!("/proc/{}/ns/{name}", other.pid()) });
     let limit =

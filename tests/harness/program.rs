@@ -40,6 +40,15 @@ impl Program {
         Self::of(super::runu())
     }
 
+    /// runu, and runc to compare it with; `None`, said aloud, where there is no runc.
+    pub fn beside_runc() -> Option<(Self, Self)> {
+        let Ok(runc) = which::which("runc") else {
+            super::skip("there is no runc to compare with");
+            return None;
+        };
+        Some((Self::new(), Self::of(runc)))
+    }
+
     /// Another runtime, to compare with.
     pub fn of(binary: PathBuf) -> Self {
         Self {
