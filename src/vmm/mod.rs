@@ -15,6 +15,7 @@
 //! | `event_loop` | the calling thread: input, `signals`, the guest's end |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `console`, `terminal` | the files at COM1's other end |
+//! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
 //! What a guest or a kernel file says is never trusted: it can end its own machine, in any
@@ -28,6 +29,7 @@ mod devices;
 mod error;
 mod event_loop;
 mod exit;
+pub mod kvm;
 mod machine;
 mod memory;
 mod signals;
