@@ -37,8 +37,8 @@ mod terminal;
 mod vcpu;
 mod vcpu_thread;
 
-pub use boot::check_fits;
 pub use boot::image::{BootAbi, KernelImage, Segment};
+pub use boot::{check_fits, rehearse};
 pub use config::{Files, MachineConfig};
 pub use console::Console;
 pub use error::{Error, KernelError};

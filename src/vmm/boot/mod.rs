@@ -27,8 +27,9 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
+use super::config::MachineConfig;
 use super::error::{Error, KernelError};
-use super::memory::GuestMemory;
+use super::memory::{self, GuestMemory, checked_size};
 use image::{BootAbi, KernelImage};
 use layout::{CMDLINE, CMDLINE_MAX};
 pub use place::check_fits;
@@ -102,6 +103,16 @@ pub fn load(
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
     }
+}
+
+/// Loads a guest into memory that nobody runs: as much of making a machine as needs no KVM.
+///
+/// # Errors
+/// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
+pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
+    let size = checked_size(config.memory)?;
+    let memory = memory::allocate(size)?;
+    load(&memory, size, kernel, initrd, &config.cmdline).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
