@@ -96,6 +96,83 @@ fn plant_elf(kernel: &mut Vec<u8>) {
     }
 }
 
+/// bzImages (Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header").
+pub fn bzimage(input: &[u8]) {
+    with_first_byte(input, |kernel| {
+        put(kernel, 0x1fe, &[0x55, 0xaa]);
+        put(kernel, 0x202, b"HdrS");
+        // Protocol 2.12 or later, with a 64-bit entry.
+        put(kernel, 0x207, &[2]);
+        kernel[0x206] |= 0xc;
+        put(kernel, 0x237, &[0]);
+        kernel[0x236] |= 1;
+        kernel.truncate(1 << 16);
+    });
+}
+
+/// Where a planted note segment begins, and its least size in bytes.
+const NOTES: usize = 0x200;
+const NOTES_SIZE: usize = 0x100;
+
+/// Solo5's executables: two notes, ABI1 and MFT1 (solo5's elf_abi.h and mft_abi.h).
+pub fn solo5(input: &[u8]) {
+    with_first_byte(input, |kernel| {
+        plant_notes(kernel);
+        put(
+            kernel,
+            NOTES,
+            &note_header(b"Solo5\0\0\0", 6, 8, 0x3149_4241),
+        );
+        // For hvt, version 2.
+        put(kernel, NOTES + 20, &[1, 0, 0, 0, 2, 0, 0, 0]);
+        let entries = kernel.get(5000).map_or(1, |byte| byte % 5);
+        let size = 4 + 8 + 104 * u32::from(entries);
+        let manifest = NOTES + 28;
+        put(
+            kernel,
+            manifest,
+            &note_header(b"Solo5\0\0\0", 6, size, 0x3154_464d),
+        );
+        put(kernel, manifest + 24, &[1, 0, 0, 0, entries, 0, 0, 0]);
+    });
+}
+
+/// Hermit's kernels: its entry note, and perhaps uhyve's interface.
+pub fn hermit(input: &[u8]) {
+    with_first_byte(input, |kernel| {
+        plant_notes(kernel);
+        put(kernel, NOTES, &note_header(b"HERMIT\0\0", 7, 1, 0x5a00));
+        put(kernel, NOTES + 20, &[4]);
+        if kernel.get(5000).is_none_or(|byte| byte & 3 != 0) {
+            put(kernel, NOTES + 24, &note_header(b"UHYVEIF\0", 8, 4, 0x5b00));
+        }
+    });
+}
+
+/// A 64-bit ELF file whose second program header is for notes.
+fn plant_notes(kernel: &mut Vec<u8>) {
+    put(kernel, 0, &[0x7e]);
+    if kernel.get(1).is_none_or(|byte| byte % 6 == 0) {
+        put(kernel, 1, &[1]);
+    }
+    plant_elf(kernel);
+    if kernel.len() < NOTES + NOTES_SIZE {
+        kernel.resize(NOTES + NOTES_SIZE, 0);
+    }
+    let size = (kernel.len() - NOTES).min(8 << 10) as u64;
+    let header = 64 + 56;
+    put(kernel, header, &[4, 0, 0, 0]);
+    put(kernel, header + 8, &(NOTES as u64).to_le_bytes());
+    put(kernel, header + 32, &size.to_le_bytes());
+    put(kernel, header + 48, &[4, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// The head of an ELF note with a name of 8 bytes, padding included.
+fn note_header(name: &[u8; 8], name_size: u32, size: u32, kind: u32) -> Vec<u8> {
+    let numbers = [name_size, size, kind].map(u32::to_le_bytes);
+    [numbers.as_flattened(), name].concat()
+}
+
 /// Writes `bytes` at `at`, behind zeros if need be.
 fn put(kernel: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     let end = at + bytes.len();
