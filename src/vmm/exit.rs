@@ -30,6 +30,10 @@ pub enum Crash {
     /// The guest said itself that it crashed.
     #[error("the guest crashed: it reported so itself")]
     GuestReported,
+    /// The guest asked its monitor for something in a way that has no answer, with a pointer
+    /// out of its memory for one.
+    #[error("the guest crashed: hypercall {call}: {fault}")]
+    Hypercall { call: &'static str, fault: String },
     /// KVM cannot go on with this guest.
     #[error("the guest cannot be run further: {reason} (rip {rip:#x})")]
     Emulation { rip: u64, reason: String },
@@ -48,7 +52,7 @@ impl GuestExit {
     /// | signal n | 128 + n |
     /// | triple fault, halted for good | 139, as after SIGSEGV |
     /// | crash that the guest reported | 134, as after SIGABRT |
-    /// | KVM or the monitor cannot go on | 132, as after SIGILL |
+    /// | a wrong hypercall; KVM or the monitor cannot go on | 132, as after SIGILL |
     pub fn status(&self) -> u8 {
         match self {
             GuestExit::Code(code) => *code,
@@ -65,7 +69,7 @@ impl Crash {
         match self {
             Crash::TripleFault { .. } | Crash::Halted { .. } => 139,
             Crash::GuestReported => 134,
-            Crash::Emulation { .. } | Crash::Monitor { .. } => 132,
+            Crash::Hypercall { .. } | Crash::Emulation { .. } | Crash::Monitor { .. } => 132,
         }
     }
 }
