@@ -34,6 +34,9 @@ pub enum Crash {
     /// out of its memory for one.
     #[error("the guest crashed: hypercall {call}: {fault}")]
     Hypercall { call: &'static str, fault: String },
+    /// The guest looked for a device where its ABI has none.
+    #[error("the guest crashed: access to port {port:#x}, which is none of its hypercalls'")]
+    NoSuchPort { port: u16 },
     /// KVM cannot go on with this guest.
     #[error("the guest cannot be run further: {reason} (rip {rip:#x})")]
     Emulation { rip: u64, reason: String },
@@ -69,7 +72,10 @@ impl Crash {
         match self {
             Crash::TripleFault { .. } | Crash::Halted { .. } => 139,
             Crash::GuestReported => 134,
-            Crash::Hypercall { .. } | Crash::Emulation { .. } | Crash::Monitor { .. } => 132,
+            Crash::Hypercall { .. }
+            | Crash::NoSuchPort { .. }
+            | Crash::Emulation { .. }
+            | Crash::Monitor { .. } => 132,
         }
     }
 }
@@ -96,6 +102,10 @@ mod tests {
             rip: 0,
             reason: String::new(),
         };
+        let hypercall = Crash::Hypercall {
+            call: "puts",
+            fault: String::new(),
+        };
         let table = [
             (GuestExit::Code(7), 7),
             (GuestExit::PoweredOff, 0),
@@ -106,6 +116,8 @@ mod tests {
             (GuestExit::Crashed(Crash::Halted { rip: 0 }), 139),
             (GuestExit::Crashed(Crash::GuestReported), 134),
             (GuestExit::Crashed(emulation), 132),
+            (GuestExit::Crashed(hypercall), 132),
+            (GuestExit::Crashed(Crash::NoSuchPort { port: 0x60 }), 132),
         ];
         for (exit, status) in table {
             assert_eq!(exit.status(), status, "{exit}");

@@ -172,7 +172,8 @@ impl Vcpu {
                     rip: (rip != RESET_RIP).then_some(rip),
                 });
             }
-            // With KVM's interrupt controllers `hlt` does not come here.
+            // With KVM's interrupt controllers `hlt` does not come here; without them nothing
+            // ever wakes it.
             Ok(VcpuExit::Hlt) => return self.crashed(|rip| Crash::Halted { rip }),
             Ok(VcpuExit::InternalError) => self.internal_error(),
             Ok(VcpuExit::FailEntry(reason, _)) => {

@@ -132,12 +132,10 @@ fn halt(args: Result<Arguments<'_>, String>) -> Called {
     }
 }
 
-/// How a guest ends that reads from a port, or writes to one that is no call.
+/// How a guest ends that reads from a port, or writes to one that is no call, or in another
+/// width than 32 bits.
 pub fn no_call(port: u16) -> Called {
-    crash(
-        "unknown",
-        format!("port {port:#x} is none of Solo5's, or the access has not 32 bits"),
-    )
+    Called::Ended(GuestExit::Crashed(Crash::NoSuchPort { port }))
 }
 
 #[cfg(test)]
