@@ -9,6 +9,7 @@ use super::elf::{Class, Elf};
 use super::layout::BOOT_AREA_END;
 use super::multiboot;
 use super::notes::KernelNote;
+use super::solo5::{self, manifest::Manifest};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -31,6 +32,8 @@ pub enum BootAbi {
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
     Multiboot1,
+    /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
+    Solo5,
 }
 
 impl fmt::Display for BootAbi {
@@ -39,6 +42,7 @@ impl fmt::Display for BootAbi {
             BootAbi::Linux64 => "linux64",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
+            BootAbi::Solo5 => "solo5",
         })
     }
 }
@@ -111,6 +115,8 @@ pub struct KernelImage {
     pub entry: u64,
     /// In the file's order; none is empty, none overlaps another.
     pub segments: Vec<Segment>,
+    /// The devices that it declares, if it is a Solo5 kernel.
+    pub manifest: Manifest,
     /// The file's size in bytes.
     pub file_size: u64,
 }
@@ -135,13 +141,7 @@ impl KernelImage {
             return Err(KernelError::Empty);
         }
         let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
-        let (abi, entry, segments) = recognise(file, &head, file_size)?;
-        let image = KernelImage {
-            abi,
-            entry,
-            segments,
-            file_size,
-        };
+        let image = recognise(file, &head, file_size)?;
         image.check()?;
         Ok(image)
     }
@@ -169,7 +169,7 @@ impl KernelImage {
             entry: self.entry,
             fault,
         };
-        // Two of the ABIs enter in 32-bit mode, the third over page tables for 4 GiB.
+        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most.
         if self.entry > u64::from(u32::MAX) {
             return Err(bad_entry("past the first 4 GiB"));
         }
@@ -181,35 +181,50 @@ impl KernelImage {
     }
 }
 
-type Recognised = (BootAbi, u64, Vec<Segment>);
-
 /// The first ABI that fits wins. The order matters: an image may carry the marks of
 /// several, and Solo5's and Hermit's must not be taken for something else.
-fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<Recognised, KernelError> {
+fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
+    let image = |abi, entry, segments| KernelImage {
+        abi,
+        entry,
+        segments,
+        manifest: Manifest::default(),
+        file_size,
+    };
     if head.starts_with(GZIP_MAGIC) {
         return Err(KernelError::Unsupported {
             name: "gzip-compressed (Hermit)",
         });
     }
     let elf = Elf::read(file, head, file_size)?;
-    match elf.as_ref().and_then(|elf| elf.note) {
-        Some(KernelNote::Solo5) => return Err(KernelError::Unsupported { name: "Solo5" }),
-        Some(KernelNote::Hermit) => return Err(KernelError::Unsupported { name: "Hermit" }),
-        Some(KernelNote::Pvh(entry)) => {
-            let segments = elf.map(|elf| elf.segments).unwrap_or_default();
-            return Ok((BootAbi::Pvh, entry, segments));
+    match (elf.as_ref().and_then(|elf| elf.note), elf.as_ref()) {
+        // Those boot by Multiboot, and carry the note all the same.
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.solo5.is_for_virtio() => {
+            let manifest = solo5::manifest_of(elf)?;
+            return Ok(KernelImage {
+                manifest,
+                ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
+            });
         }
-        None => {}
+        (Some(KernelNote::Hermit), _) => {
+            return Err(KernelError::Unsupported { name: "Hermit" });
+        }
+        (Some(KernelNote::Pvh(entry)), Some(elf)) => {
+            return Ok(image(BootAbi::Pvh, entry, elf.segments.clone()));
+        }
+        _ => {}
     }
     if let Some(header) = multiboot::Header::find(head) {
         let (entry, segments) = header.image(elf, file_size)?;
-        return Ok((BootAbi::Multiboot1, entry, segments));
+        return Ok(image(BootAbi::Multiboot1, entry, segments));
     }
     match elf {
         Some(elf) if elf.interpreted => Err(KernelError::NotAKernel {
             found: "it is a dynamically linked program",
         }),
-        Some(elf) if elf.class == Class::Elf64 => Ok((BootAbi::Linux64, elf.entry, elf.segments)),
+        Some(elf) if elf.class == Class::Elf64 => {
+            Ok(image(BootAbi::Linux64, elf.entry, elf.segments))
+        }
         Some(_) => Err(KernelError::NotAKernel {
             found: "it is a 32-bit ELF file",
         }),

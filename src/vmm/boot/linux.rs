@@ -34,6 +34,8 @@ pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<Entr
         rax: 0,
         rbx: 0,
         rsi: ZERO_PAGE,
+        rdi: 0,
+        frequency: None,
     })
 }
 

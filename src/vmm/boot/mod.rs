@@ -5,6 +5,7 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
+//! | [`solo5`] | likewise, with its notes and its manifest |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
@@ -16,6 +17,7 @@ mod multiboot;
 mod notes;
 mod place;
 mod pvh;
+pub mod solo5;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
@@ -32,8 +34,8 @@ use super::error::{Error, KernelError};
 use super::memory::{self, GuestMemory, checked_size};
 use image::{BootAbi, KernelImage};
 use layout::{CMDLINE, CMDLINE_MAX};
-pub use place::check_fits;
 use place::place_initrd;
+pub use place::{check_fits, max_memory, memory_size};
 
 /// How the processor stands at the kernel's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub struct EntryState {
     pub rax: u64,
     pub rbx: u64,
     pub rsi: u64,
+    pub rdi: u64,
+    /// Where the kernel reads the TSC's frequency, 8 bytes of Hz: a guest-physical address.
+    pub frequency: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub enum Mode {
     Long64,
     /// 32-bit, flat segments, no paging.
     Protected32,
+    /// 64-bit, over Solo5's tables.
+    Solo5,
 }
 
 /// What every ABI tells the kernel, each in its own way.
@@ -72,25 +79,30 @@ struct Placed {
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry.
+/// entry. `image` is what `kernel` was probed to be.
 ///
-/// The files may have changed since somebody looked at them, and may change now: what is
-/// loaded is checked again, and what changes meanwhile can only make the guest another one.
+/// The files may change meanwhile: that can only make the guest another one.
 ///
 /// # Errors
-/// What [`KernelImage::probe`] and [`check_fits`] find, a bad command line, an unreadable file.
+/// What [`check_fits`] finds, a bad command line, an unreadable file.
 pub fn load(
     memory: &GuestMemory,
     size: u64,
+    image: &KernelImage,
     kernel: &File,
     initrd: Option<&File>,
     cmdline: &str,
 ) -> Result<EntryState, Error> {
-    let image = KernelImage::probe(kernel)?;
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
-    let place = place_initrd(&image, initrd_size, size)?;
-    write_cmdline(memory, cmdline)?;
-    load_kernel(memory, kernel, &image)?;
+    let place = place_initrd(image, initrd_size, size)?;
+    load_kernel(memory, kernel, image)?;
+    let prepare = match image.abi {
+        BootAbi::Solo5 => return solo5::start::prepare(memory, size, image, cmdline),
+        BootAbi::Linux64 => linux::prepare,
+        BootAbi::Pvh => pvh::prepare,
+        BootAbi::Multiboot1 => multiboot::prepare,
+    };
+    write_cmdline(memory, cmdline, CMDLINE, CMDLINE_MAX)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
@@ -98,11 +110,7 @@ pub fn load(
             .map(|file| load_initrd(memory, file, place))
             .transpose()?,
     };
-    match image.abi {
-        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot),
-        BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
-        BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
-    }
+    prepare(memory, image.entry, &boot)
 }
 
 /// Loads a guest into memory that nobody runs: as much of making a machine as needs no KVM.
@@ -110,20 +118,21 @@ pub fn load(
 /// # Errors
 /// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
 pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
-    let size = checked_size(config.memory)?;
+    let image = KernelImage::probe(kernel)?;
+    let size = memory_size(image.abi, config.memory)?;
     let memory = memory::allocate(size)?;
-    load(&memory, size, kernel, initrd, &config.cmdline).map(|_| ())
+    load(&memory, size, &image, kernel, initrd, &config.cmdline).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
 /// Unikraft reads a trailing ` -- ` otherwise than its absence.
-fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
+///
+/// It goes to `gpa`; `room` is what it has there in bytes, with its zero byte.
+fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, room: usize) -> Result<(), Error> {
     let len = cmdline.len();
-    if len >= CMDLINE_MAX {
-        return Err(Error::CmdlineTooLong {
-            len,
-            max: CMDLINE_MAX - 1,
-        });
+    if len >= room {
+        let max = room - 1;
+        return Err(Error::CmdlineTooLong { len, max });
     }
     if cmdline.contains('\0') {
         return Err(Error::CmdlineNul);
@@ -131,8 +140,8 @@ fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
     let mut bytes = cmdline.as_bytes().to_vec();
     bytes.push(0);
     memory
-        .write_slice(&bytes, GuestAddress(CMDLINE))
-        .map_err(Error::guest_memory(CMDLINE))
+        .write_slice(&bytes, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
 }
 
 /// Memory past a segment's file part is zero already: the mapping is fresh, and no
@@ -198,7 +207,9 @@ mod tests {
         let size = 4 * MIB;
         let memory = memory::allocate(size).unwrap();
         let initrd = file(b"initrd");
-        let entry = load(&memory, size, &elf.file(), Some(&initrd), "a  b -- ").unwrap();
+        let kernel = elf.file();
+        let image = KernelImage::probe(&kernel).unwrap();
+        let entry = load(&memory, size, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -218,8 +229,10 @@ mod tests {
     #[test]
     fn command_lines_and_initrds_are_checked() {
         let memory = memory::allocate(4 * MIB).unwrap();
+        let kernel = ElfFile::kernel().file();
+        let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, &ElfFile::kernel().file(), initrd, cmdline)
+            load(&memory, 4 * MIB, &image, &kernel, initrd, cmdline)
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(

@@ -3,6 +3,7 @@
 use object::LittleEndian;
 use object::read::elf::{FileHeader, Note, NoteIterator};
 
+use super::solo5;
 use crate::vmm::error::KernelError;
 
 /// `XEN_ELFNOTE_PHYS32_ENTRY` of xen/include/public/elfnote.h: the PVH entry point.
@@ -50,9 +51,10 @@ where
         part: "notes",
         fault: e.to_string(),
     };
-    // The iterator takes 0 for 4, and refuses what is neither 4 nor 8.
+    // The iterator takes 0 for 4, and refuses what is neither 4 nor 8. Solo5's notes are
+    // laid out by 4 in segments of either alignment.
     let align = match align.into() {
-        8 => align,
+        8 if !data[..data.len().min(20)].ends_with(b"Solo5\0\0\0") => align,
         _ => Elf::Word::default(),
     };
     let mut notes = NoteIterator::<Elf>::new(LittleEndian, align, data).map_err(bad)?;
@@ -68,7 +70,7 @@ where
     Elf: FileHeader<Endian = LittleEndian>,
 {
     Ok(match (note.name(), note.n_type(LittleEndian).0) {
-        (b"Solo5", _) => Some(KernelNote::Solo5),
+        (solo5::notes::NAME, _) => Some(KernelNote::Solo5),
         (b"HERMIT", _) => Some(KernelNote::Hermit),
         (b"Xen", XEN_PHYS32_ENTRY) => Some(KernelNote::Pvh(entry(note.desc())?)),
         _ => None,
