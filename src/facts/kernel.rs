@@ -11,7 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
-use crate::vmm::{BootAbi, KernelImage};
+use crate::vmm::{BootAbi, KernelImage, Limits};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -97,6 +97,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         entry: 0,
         segments: Vec::new(),
         file_size: 0,
+        limits: Limits::default(),
     };
     let state = State::Bootable {
         abi,

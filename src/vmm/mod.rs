@@ -36,7 +36,7 @@ mod vcpu;
 mod vcpu_thread;
 
 pub use boot::check_fits;
-pub use boot::image::{BootAbi, KernelImage, Segment};
+pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
 pub use config::{Files, MachineConfig};
 pub use console::Console;
 pub use error::{Error, KernelError};

@@ -10,7 +10,7 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
-use super::notes::{self, KernelNote};
+use super::notes::Notes;
 use crate::vmm::error::KernelError;
 
 /// More program headers than any kernel has; Linux has 5.
@@ -35,8 +35,7 @@ pub struct Elf {
     pub entry: u64,
     /// The loadable segments that occupy memory, by physical address.
     pub segments: Vec<Segment>,
-    /// The note that decides how to run the kernel.
-    pub note: Option<KernelNote>,
+    pub notes: Notes,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
 }
@@ -92,7 +91,7 @@ impl Reader<'_> {
             class,
             entry: header.e_entry(LittleEndian).into(),
             segments: segments(headers),
-            note: self.note::<H>(headers)?,
+            notes: self.notes::<H>(headers)?,
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
     }
@@ -118,12 +117,12 @@ impl Reader<'_> {
         read_at(self.file, offset, len, "program headers", self.file_size)
     }
 
-    /// The deciding note of all note segments.
-    fn note<H>(&self, headers: &[H::ProgramHeader]) -> Result<Option<KernelNote>, KernelError>
+    /// What all note segments say.
+    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<Notes, KernelError>
     where
         H: FileHeader<Endian = LittleEndian>,
     {
-        let mut found = None;
+        let mut notes = Notes::default();
         let mut budget = MAX_NOTES;
         for header in headers {
             if header.p_type(LittleEndian) != PT_NOTE {
@@ -137,10 +136,9 @@ impl Reader<'_> {
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
-            let note = notes::find::<H>(&data, header.p_align(LittleEndian))?;
-            found = KernelNote::first_of(found, note);
+            notes.read::<H>(&data, header.p_align(LittleEndian))?;
         }
-        Ok(found)
+        Ok(notes)
     }
 
     fn truncated_header(&self, needs: usize) -> KernelError {

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::BOOT_AREA_END;
-use super::multiboot;
+use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
+use super::{bzimage, linux, multiboot};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -17,9 +17,6 @@ use crate::vmm::error::KernelError;
 const HEAD_SIZE: u64 = 8192;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-/// "HdrS" at 0x202 (Documentation/arch/x86/boot.rst).
-const BZIMAGE_MAGIC_OFFSET: usize = 0x202;
-const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 
 /// The way in which a kernel wants to be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,6 +24,8 @@ const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 pub enum BootAbi {
     /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
     Linux64,
+    /// The same entry of a compressed kernel, as distributions ship it (likewise).
+    BzImage,
     /// Xen's PVH entry, by an ELF note (xen/include/public/arch-x86/hvm/start_info.h).
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
@@ -37,6 +36,7 @@ impl fmt::Display for BootAbi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BootAbi::Linux64 => "linux64",
+            BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
         })
@@ -103,6 +103,25 @@ impl Segment {
     }
 }
 
+/// What the kernel can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the command line, without its zero byte.
+    pub cmdline: usize,
+    /// The first guest-physical address that the initrd must leave alone.
+    pub initrd_end: u64,
+}
+
+impl Default for Limits {
+    /// What the monitor itself has room for.
+    fn default() -> Limits {
+        Limits {
+            cmdline: CMDLINE_MAX - 1,
+            initrd_end: HOLE_START,
+        }
+    }
+}
+
 /// What must be known of a kernel file to load and enter it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelImage {
@@ -113,6 +132,7 @@ pub struct KernelImage {
     pub segments: Vec<Segment>,
     /// The file's size in bytes.
     pub file_size: u64,
+    pub limits: Limits,
 }
 
 impl KernelImage {
@@ -135,12 +155,13 @@ impl KernelImage {
             return Err(KernelError::Empty);
         }
         let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
-        let (abi, entry, segments) = recognise(file, &head, file_size)?;
+        let found = recognise(file, &head, file_size)?;
         let image = KernelImage {
-            abi,
-            entry,
-            segments,
+            abi: found.abi,
+            entry: found.entry,
+            segments: found.segments,
             file_size,
+            limits: found.limits,
         };
         image.check()?;
         Ok(image)
@@ -181,7 +202,13 @@ impl KernelImage {
     }
 }
 
-type Recognised = (BootAbi, u64, Vec<Segment>);
+/// What a file's headers say it is; not checked yet.
+pub(super) struct Recognised {
+    pub abi: BootAbi,
+    pub entry: u64,
+    pub segments: Vec<Segment>,
+    pub limits: Limits,
+}
 
 /// The first ABI that fits wins. The order matters: an image may carry the marks of
 /// several, and Solo5's and Hermit's must not be taken for something else.
@@ -191,39 +218,43 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<Recognised, Ker
             name: "gzip-compressed (Hermit)",
         });
     }
+    let found = |abi, entry, segments, is_linux| Recognised {
+        abi,
+        entry,
+        segments,
+        limits: match is_linux {
+            true => linux::limits(),
+            false => Limits::default(),
+        },
+    };
     let elf = Elf::read(file, head, file_size)?;
-    match elf.as_ref().and_then(|elf| elf.note) {
+    match elf.as_ref().and_then(|elf| elf.notes.kernel) {
         Some(KernelNote::Solo5) => return Err(KernelError::Unsupported { name: "Solo5" }),
         Some(KernelNote::Hermit) => return Err(KernelError::Unsupported { name: "Hermit" }),
         Some(KernelNote::Pvh(entry)) => {
-            let segments = elf.map(|elf| elf.segments).unwrap_or_default();
-            return Ok((BootAbi::Pvh, entry, segments));
+            let (segments, is_linux) = elf
+                .map(|elf| (elf.segments, elf.notes.is_linux))
+                .unwrap_or_default();
+            return Ok(found(BootAbi::Pvh, entry, segments, is_linux));
         }
         None => {}
     }
     if let Some(header) = multiboot::Header::find(head) {
         let (entry, segments) = header.image(elf, file_size)?;
-        return Ok((BootAbi::Multiboot1, entry, segments));
+        return Ok(found(BootAbi::Multiboot1, entry, segments, false));
     }
+    let unknown = |found| Err(KernelError::NotAKernel { found });
     match elf {
-        Some(elf) if elf.interpreted => Err(KernelError::NotAKernel {
-            found: "it is a dynamically linked program",
-        }),
-        Some(elf) if elf.class == Class::Elf64 => Ok((BootAbi::Linux64, elf.entry, elf.segments)),
-        Some(_) => Err(KernelError::NotAKernel {
-            found: "it is a 32-bit ELF file",
-        }),
-        None if head
-            .get(BZIMAGE_MAGIC_OFFSET..)
-            .is_some_and(|h| h.starts_with(BZIMAGE_MAGIC)) =>
-        {
-            Err(KernelError::Unsupported {
-                name: "bzImage (use the ELF vmlinux)",
-            })
-        }
-        None => Err(KernelError::NotAKernel {
-            found: "it is no ELF file",
-        }),
+        Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
+        Some(elf) if elf.class == Class::Elf64 => Ok(found(
+            BootAbi::Linux64,
+            elf.entry,
+            elf.segments,
+            elf.notes.is_linux,
+        )),
+        Some(_) => unknown("it is a 32-bit ELF file"),
+        None if bzimage::is_one(head) => bzimage::recognise(head, file_size),
+        None => unknown("it is no ELF file"),
     }
 }
 

@@ -5,9 +5,11 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
+//! | [`bzimage`] | Linux's kernel as distributions ship it |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
+mod bzimage;
 mod elf;
 pub mod image;
 pub mod layout;
@@ -30,7 +32,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 use image::{BootAbi, KernelImage};
-use layout::{CMDLINE, CMDLINE_MAX};
+use layout::CMDLINE;
 pub use place::check_fits;
 use place::place_initrd;
 
@@ -88,7 +90,7 @@ pub fn load(
     let image = KernelImage::probe(kernel)?;
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
     let place = place_initrd(&image, initrd_size, size)?;
-    write_cmdline(memory, cmdline)?;
+    write_cmdline(memory, cmdline, image.limits.cmdline)?;
     load_kernel(memory, kernel, &image)?;
     let boot = BootData {
         memory: size,
@@ -98,7 +100,11 @@ pub fn load(
             .transpose()?,
     };
     match image.abi {
-        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot),
+        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
+        BootAbi::BzImage => {
+            let header = bzimage::setup_header(kernel)?;
+            linux::prepare(memory, image.entry, &boot, Some(&header))
+        }
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
     }
@@ -106,13 +112,10 @@ pub fn load(
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
 /// Unikraft reads a trailing ` -- ` otherwise than its absence.
-fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
+fn write_cmdline(memory: &GuestMemory, cmdline: &str, max: usize) -> Result<(), Error> {
     let len = cmdline.len();
-    if len >= CMDLINE_MAX {
-        return Err(Error::CmdlineTooLong {
-            len,
-            max: CMDLINE_MAX - 1,
-        });
+    if len > max {
+        return Err(Error::CmdlineTooLong { len, max });
     }
     if cmdline.contains('\0') {
         return Err(Error::CmdlineNul);
@@ -173,7 +176,7 @@ fn read_into(
 
 #[cfg(test)]
 mod tests {
-    use super::layout::PAGE_SIZE;
+    use super::layout::{CMDLINE_MAX, PAGE_SIZE};
     use super::testing::{CONTENT, ElfFile, file};
     use super::*;
     use crate::vmm::memory;
@@ -216,6 +219,10 @@ mod tests {
             Err(Error::CmdlineTooLong { .. })
         ));
         assert!(matches!(load(None, "a\0b"), Err(Error::CmdlineNul)));
+        let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
+        let long = "x".repeat(2048);
+        let fault = super::load(&memory, 4 * MIB, &linux, None, &long).unwrap_err();
+        assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),
             Err(Error::InitrdEmpty)
