@@ -11,7 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
-use crate::vmm::{BootAbi, KernelImage, Manifest};
+use crate::vmm::{BootAbi, KernelImage, Limits, Manifest};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -98,6 +98,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         segments: Vec::new(),
         manifest: Manifest::default(),
         file_size: 0,
+        limits: Limits::default(),
     };
     let state = State::Bootable {
         abi,

@@ -39,7 +39,7 @@ mod terminal;
 mod vcpu;
 mod vcpu_thread;
 
-pub use boot::image::{BootAbi, KernelImage, Segment};
+pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
 pub use boot::solo5::manifest::{Device as DeclaredDevice, Kind as DeviceKind, Manifest};
 pub use boot::{check_fits, max_memory, memory_size, rehearse};
 pub use config::{BlockDevice, Files, MachineConfig, NetDevice};

@@ -10,7 +10,7 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
-use super::notes::{self, KernelNote};
+use super::notes::{KernelNote, Notes};
 use super::solo5::notes::Notes as Solo5Notes;
 use crate::vmm::error::KernelError;
 
@@ -38,8 +38,7 @@ pub struct Elf {
     pub segments: Vec<Segment>,
     /// The first of them that is writable and executable.
     pub writable_code: Option<Segment>,
-    /// The note that decides how to run the kernel.
-    pub note: Option<KernelNote>,
+    pub notes: Notes,
     pub solo5: Solo5Notes,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
@@ -92,8 +91,8 @@ impl Reader<'_> {
             header.e_phnum(LittleEndian).into(),
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
-        let (note, solo5) = self.notes::<H>(headers)?;
-        let segments = segments(headers, note);
+        let (notes, solo5) = self.notes::<H>(headers)?;
+        let segments = segments(headers, notes.kernel);
         let is_writable_code =
             |(_, flags): &(Segment, u32)| flags & (PF_W.0 | PF_X.0) == PF_W.0 | PF_X.0;
         Ok(Elf {
@@ -101,7 +100,7 @@ impl Reader<'_> {
             entry: header.e_entry(LittleEndian).into(),
             writable_code: segments.iter().copied().find(is_writable_code).map(|s| s.0),
             segments: segments.into_iter().map(|s| s.0).collect(),
-            note,
+            notes,
             solo5,
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
@@ -128,15 +127,12 @@ impl Reader<'_> {
         read_at(self.file, offset, len, "program headers", self.file_size)
     }
 
-    /// The deciding note of all note segments, and Solo5's.
-    fn notes<H>(
-        &self,
-        headers: &[H::ProgramHeader],
-    ) -> Result<(Option<KernelNote>, Solo5Notes), KernelError>
+    /// What all note segments say, and Solo5's.
+    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<(Notes, Solo5Notes), KernelError>
     where
         H: FileHeader<Endian = LittleEndian>,
     {
-        let mut found = None;
+        let mut notes = Notes::default();
         let mut solo5 = Solo5Notes::default();
         let mut budget = MAX_NOTES;
         for header in headers {
@@ -151,11 +147,10 @@ impl Reader<'_> {
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
-            let note = notes::find::<H>(&data, header.p_align(LittleEndian))?;
-            found = KernelNote::first_of(found, note);
+            notes.read::<H>(&data, header.p_align(LittleEndian))?;
             solo5.read(&data);
         }
-        Ok((found, solo5))
+        Ok((notes, solo5))
     }
 
     fn truncated_header(&self, needs: usize) -> KernelError {

@@ -186,6 +186,29 @@ pub fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
         .collect()
 }
 
+/// A bzImage of protocol 2.15 whose kernel, 0x400 bytes that need 256 KiB, lies at 1 MiB.
+pub fn bzimage() -> Vec<u8> {
+    let mut image = vec![0x90; 0x800];
+    image[0x1f1..0x268].fill(0);
+    for (at, field) in [
+        (0x1f1, &[1u8][..]),
+        (0x1f4, &[0x40, 0, 0, 0]),
+        (0x1fe, &[0x55, 0xaa]),
+        (0x200, &[0xeb, 0x66]),
+        (0x202, b"HdrS"),
+        (0x206, &[0x0f, 2]),
+        (0x22c, &[0xff, 0xff, 0xff, 0x7f]),
+        (0x234, &[1]),
+        (0x236, &[1]),
+        (0x238, &[0xff, 7, 0, 0]),
+        (0x258, &[0, 0, 0x10]),
+        (0x260, &[0, 0, 4]),
+    ] {
+        image[at..at + field.len()].copy_from_slice(field);
+    }
+    image
+}
+
 /// A file with this content.
 pub fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
