@@ -35,8 +35,8 @@ mod terminal;
 mod vcpu;
 mod vcpu_thread;
 
-pub use boot::check_fits;
 pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
+pub use boot::{Unpacked, check_fits, unpack};
 pub use config::{Files, MachineConfig};
 pub use console::Console;
 pub use error::{Error, KernelError};

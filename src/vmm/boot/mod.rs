@@ -6,11 +6,13 @@
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
 //! | [`bzimage`] | Linux's kernel as distributions ship it |
+//! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
 mod bzimage;
 mod elf;
+mod gzip;
 pub mod image;
 pub mod layout;
 mod linux;
@@ -21,6 +23,7 @@ mod pvh;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
+mod tar;
 #[cfg(test)]
 pub mod testing;
 
@@ -31,6 +34,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
+pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
 use layout::CMDLINE;
 pub use place::check_fits;
