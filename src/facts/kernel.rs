@@ -11,7 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
-use crate::vmm::{self, BootAbi, KernelImage, Limits};
+use crate::vmm::{self, BootAbi, KernelImage, Limits, Manifest};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -106,6 +106,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         abi,
         entry: 0,
         segments: Vec::new(),
+        manifest: Manifest::default(),
         file_size: 0,
         limits: Limits::default(),
     };

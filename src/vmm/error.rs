@@ -2,6 +2,9 @@
 
 use std::{fmt, io};
 
+use super::boot::image::BootAbi;
+use super::boot::solo5::manifest::Kind;
+
 /// A fault of a kernel file. The messages do not name the path: the caller, who
 /// knows it, puts it in front.
 #[derive(Debug, thiserror::Error)]
@@ -23,10 +26,16 @@ pub enum KernelError {
     WrongMachine { found: String },
 
     #[error(
-        "the kernel is of no known boot ABI: {found}; looked for a PVH note, \
+        "the kernel is of no known boot ABI: {found}; looked for a note of Solo5's or PVH's, \
          a Multiboot1 header and a 64-bit ELF entry"
     )]
     NotAKernel { found: &'static str },
+
+    #[error("the kernel is built for Solo5's {target}: build it for hvt, or virtio with Multiboot")]
+    Solo5Target { target: &'static str },
+
+    #[error("the kernel speaks version {version} of Solo5's hvt ABI, this monitor version 2")]
+    Solo5Version { version: u32 },
 
     #[error("kernels of the kind {name} are not supported yet")]
     Unsupported { name: &'static str },
@@ -84,6 +93,24 @@ pub enum Error {
         Size::at_least(*size), Size(*max), Size(*end)
     )]
     InitrdTooLarge { size: u64, max: u64, end: u64 },
+
+    #[error("a kernel of the ABI {abi} takes no initrd: name none")]
+    InitrdUnwanted { abi: BootAbi },
+
+    #[error("the kernel's {kind} {name} is not attached")]
+    NotAttached { kind: Kind, name: String },
+
+    #[error("the kernel declares no {kind} {name}")]
+    NotDeclared { kind: Kind, name: String },
+
+    #[error("the image of block device {name} {fault}")]
+    BadBlockDevice { name: String, fault: String },
+
+    #[error("the packets' descriptor of network device {name}: {fault}")]
+    BadNetDevice { name: String, fault: io::Error },
+
+    #[error("KVM does not tell the TSC's frequency, which the kernel keeps time by")]
+    NoTscFrequency,
 
     #[error("the initrd is not a regular file")]
     InitrdNotAFile,

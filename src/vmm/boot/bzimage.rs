@@ -6,8 +6,9 @@
 
 use std::fs::File;
 
-use super::image::{Limits, Recognised, Segment, read_at};
+use super::image::{KernelImage, Limits, Segment, read_at};
 use super::layout::{CMDLINE_MAX, HOLE_START};
+use super::solo5::manifest::Manifest;
 use crate::vmm::BootAbi;
 use crate::vmm::error::KernelError;
 
@@ -54,7 +55,7 @@ pub fn is_one(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// A kernel without a 64-bit entry, by its flags or its age; a truncated one.
-pub fn recognise(head: &[u8], file_size: u64) -> Result<Recognised, KernelError> {
+pub fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
     let header = setup_header_of(head, file_size)?;
     let version = header.u16(VERSION);
     if version < VERSION_2_12 {
@@ -81,11 +82,13 @@ pub fn recognise(head: &[u8], file_size: u64) -> Result<Recognised, KernelError>
         cmdline: (header.u32(CMDLINE_SIZE) as usize).min(CMDLINE_MAX - 1),
         initrd_end: (u64::from(header.u32(INITRD_ADDR_MAX)) + 1).min(HOLE_START),
     };
-    Ok(Recognised {
+    Ok(KernelImage {
         abi: BootAbi::BzImage,
         // An address that wraps is in no segment, and refused for that.
         entry: load.wrapping_add(ENTRY_64),
         segments: vec![kernel],
+        manifest: Manifest::default(),
+        file_size,
         limits,
     })
 }
@@ -138,7 +141,6 @@ impl Header<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmm::boot::image::KernelImage;
     use crate::vmm::boot::testing::{bzimage, file};
 
     fn probe(bytes: &[u8]) -> Result<KernelImage, KernelError> {

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use super::elf::{Class, Elf};
 use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
+use super::solo5::{self, manifest::Manifest};
 use super::{bzimage, linux, multiboot};
 use crate::vmm::error::KernelError;
 
@@ -30,6 +31,8 @@ pub enum BootAbi {
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
     Multiboot1,
+    /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
+    Solo5,
 }
 
 impl fmt::Display for BootAbi {
@@ -39,6 +42,7 @@ impl fmt::Display for BootAbi {
             BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
+            BootAbi::Solo5 => "solo5",
         })
     }
 }
@@ -130,6 +134,8 @@ pub struct KernelImage {
     pub entry: u64,
     /// In the file's order; none is empty, none overlaps another.
     pub segments: Vec<Segment>,
+    /// The devices that it declares, if it is a Solo5 kernel.
+    pub manifest: Manifest,
     /// The file's size in bytes.
     pub file_size: u64,
     pub limits: Limits,
@@ -155,14 +161,7 @@ impl KernelImage {
             return Err(KernelError::Empty);
         }
         let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
-        let found = recognise(file, &head, file_size)?;
-        let image = KernelImage {
-            abi: found.abi,
-            entry: found.entry,
-            segments: found.segments,
-            file_size,
-            limits: found.limits,
-        };
+        let image = recognise(file, &head, file_size)?;
         image.check()?;
         Ok(image)
     }
@@ -190,7 +189,7 @@ impl KernelImage {
             entry: self.entry,
             fault,
         };
-        // Two of the ABIs enter in 32-bit mode, the third over page tables for 4 GiB.
+        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most.
         if self.entry > u64::from(u32::MAX) {
             return Err(bad_entry("past the first 4 GiB"));
         }
@@ -202,56 +201,58 @@ impl KernelImage {
     }
 }
 
-/// What a file's headers say it is; not checked yet.
-pub(super) struct Recognised {
-    pub abi: BootAbi,
-    pub entry: u64,
-    pub segments: Vec<Segment>,
-    pub limits: Limits,
-}
-
 /// The first ABI that fits wins. The order matters: an image may carry the marks of
 /// several, and Solo5's and Hermit's must not be taken for something else.
-fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<Recognised, KernelError> {
+fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
+    let image = |abi, entry, segments| KernelImage {
+        abi,
+        entry,
+        segments,
+        manifest: Manifest::default(),
+        file_size,
+        limits: Limits::default(),
+    };
     if head.starts_with(GZIP_MAGIC) {
         return Err(KernelError::Unsupported {
             name: "gzip-compressed (Hermit)",
         });
     }
-    let found = |abi, entry, segments, is_linux| Recognised {
-        abi,
-        entry,
-        segments,
-        limits: match is_linux {
-            true => linux::limits(),
-            false => Limits::default(),
-        },
+    let limits = |elf: &Elf| match elf.notes.is_linux {
+        true => linux::limits(),
+        false => Limits::default(),
     };
     let elf = Elf::read(file, head, file_size)?;
-    match elf.as_ref().and_then(|elf| elf.notes.kernel) {
-        Some(KernelNote::Solo5) => return Err(KernelError::Unsupported { name: "Solo5" }),
-        Some(KernelNote::Hermit) => return Err(KernelError::Unsupported { name: "Hermit" }),
-        Some(KernelNote::Pvh(entry)) => {
-            let (segments, is_linux) = elf
-                .map(|elf| (elf.segments, elf.notes.is_linux))
-                .unwrap_or_default();
-            return Ok(found(BootAbi::Pvh, entry, segments, is_linux));
+    match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
+        // Those boot by Multiboot, and carry the note all the same.
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
+            let manifest = solo5::manifest_of(elf)?;
+            return Ok(KernelImage {
+                manifest,
+                ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
+            });
         }
-        None => {}
+        (Some(KernelNote::Hermit), _) => {
+            return Err(KernelError::Unsupported { name: "Hermit" });
+        }
+        (Some(KernelNote::Pvh(entry)), Some(elf)) => {
+            return Ok(KernelImage {
+                limits: limits(elf),
+                ..image(BootAbi::Pvh, entry, elf.segments.clone())
+            });
+        }
+        _ => {}
     }
     if let Some(header) = multiboot::Header::find(head) {
         let (entry, segments) = header.image(elf, file_size)?;
-        return Ok(found(BootAbi::Multiboot1, entry, segments, false));
+        return Ok(image(BootAbi::Multiboot1, entry, segments));
     }
     let unknown = |found| Err(KernelError::NotAKernel { found });
     match elf {
         Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
-        Some(elf) if elf.class == Class::Elf64 => Ok(found(
-            BootAbi::Linux64,
-            elf.entry,
-            elf.segments,
-            elf.notes.is_linux,
-        )),
+        Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
+            limits: limits(&elf),
+            ..image(BootAbi::Linux64, elf.entry, elf.segments)
+        }),
         Some(_) => unknown("it is a 32-bit ELF file"),
         None if bzimage::is_one(head) => bzimage::recognise(head, file_size),
         None => unknown("it is no ELF file"),

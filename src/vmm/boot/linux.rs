@@ -53,6 +53,8 @@ pub fn prepare(
         rax: 0,
         rbx: 0,
         rsi: ZERO_PAGE,
+        rdi: 0,
+        frequency: None,
     })
 }
 

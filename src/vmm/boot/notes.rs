@@ -3,6 +3,7 @@
 use object::LittleEndian;
 use object::read::elf::{FileHeader, Note, NoteIterator};
 
+use super::solo5;
 use crate::vmm::error::KernelError;
 
 /// `XEN_ELFNOTE_PHYS32_ENTRY` and `XEN_ELFNOTE_GUEST_OS` of xen/include/public/elfnote.h: the
@@ -11,12 +12,13 @@ const XEN_PHYS32_ENTRY: u32 = 18;
 const XEN_GUEST_OS: u32 = 6;
 
 /// What the notes of a file say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Notes {
     /// The one that decides how the kernel is run.
     pub kernel: Option<KernelNote>,
     /// Whether one says that it is Linux: it has notes of its own name, and tells Xen.
     pub is_linux: bool,
+    pub solo5: solo5::notes::Notes,
 }
 
 /// A note that decides how the kernel is run.
@@ -62,15 +64,17 @@ impl Notes {
             part: "notes",
             fault: e.to_string(),
         };
-        // The iterator takes 0 for 4, and refuses what is neither 4 nor 8.
+        // The iterator takes 0 for 4, and refuses what is neither 4 nor 8. Solo5's notes are
+        // laid out by 4 in segments of either alignment.
         let align = match align.into() {
-            8 => align,
+            8 if !data[..data.len().min(20)].ends_with(b"Solo5\0\0\0") => align,
             _ => Elf::Word::default(),
         };
         let mut notes = NoteIterator::<Elf>::new(LittleEndian, align, data).map_err(bad)?;
         while let Some(note) = notes.next().map_err(bad)? {
             self.take::<Elf>(&note)?;
         }
+        self.solo5.read(data);
         Ok(())
     }
 
@@ -79,7 +83,7 @@ impl Notes {
         Elf: FileHeader<Endian = LittleEndian>,
     {
         let kernel = match (note.name(), note.n_type(LittleEndian).0) {
-            (b"Solo5", _) => Some(KernelNote::Solo5),
+            (solo5::notes::NAME, _) => Some(KernelNote::Solo5),
             (b"HERMIT", _) => Some(KernelNote::Hermit),
             (b"Xen", XEN_PHYS32_ENTRY) => Some(KernelNote::Pvh(entry(note.desc())?)),
             (b"Xen", XEN_GUEST_OS) if note.desc().starts_with(b"linux") => {
