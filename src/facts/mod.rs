@@ -186,11 +186,14 @@ impl Facts {
 
     /// Finds the files of the image that are wished for.
     fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
-        let mut files = Files::default();
-        (self.kernel, files.kernel) = kernel::find(rootfs, &self.wishes, digest);
-        (self.initrd, files.initrd) =
-            kernel::find_initrd(rootfs, &self.wishes, self.kernel.as_ref());
-        files
+        let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
+        let (initrd, file) =
+            kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
+        (self.kernel, self.initrd) = (kernel, initrd);
+        Files {
+            kernel: boots.kernel,
+            initrd: file,
+        }
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.

@@ -62,6 +62,10 @@ pub enum KernelError {
     #[error("the kernel's entry point {entry:#x} lies {fault}")]
     BadEntry { entry: u64, fault: &'static str },
 
+    /// Bytes.
+    #[error("the kernel is gzip-compressed, and unpacked it has more than {}: ship it unpacked", Size(*max))]
+    UnpacksTooLarge { max: u64 },
+
     #[error("the kernel cannot be read: {0}")]
     Io(#[from] io::Error),
 }

@@ -217,14 +217,14 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
             name: "gzip-compressed (Hermit)",
         });
     }
-    let linux_limits = |is_linux: bool| match is_linux {
+    let limits = |elf: &Elf| match elf.notes.is_linux {
         true => linux::limits(),
         false => Limits::default(),
     };
     let elf = Elf::read(file, head, file_size)?;
     match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
         // Those boot by Multiboot, and carry the note all the same.
-        (Some(KernelNote::Solo5), Some(elf)) if !elf.solo5.is_for_virtio() => {
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
             let manifest = solo5::manifest_of(elf)?;
             return Ok(KernelImage {
                 manifest,
@@ -236,7 +236,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         }
         (Some(KernelNote::Pvh(entry)), Some(elf)) => {
             return Ok(KernelImage {
-                limits: linux_limits(elf.notes.is_linux),
+                limits: limits(elf),
                 ..image(BootAbi::Pvh, entry, elf.segments.clone())
             });
         }
@@ -250,7 +250,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
     match elf {
         Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
         Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
-            limits: linux_limits(elf.notes.is_linux),
+            limits: limits(&elf),
             ..image(BootAbi::Linux64, elf.entry, elf.segments)
         }),
         Some(_) => unknown("it is a 32-bit ELF file"),

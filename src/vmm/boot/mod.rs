@@ -5,13 +5,15 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
-//! | [`solo5`] | likewise, with its notes and its manifest |
 //! | [`bzimage`] | Linux's kernel as distributions ship it |
+//! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
+//! | [`solo5`] | likewise, with its notes and its manifest |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
 mod bzimage;
 mod elf;
+mod gzip;
 pub mod image;
 pub mod layout;
 mod linux;
@@ -23,6 +25,7 @@ pub mod solo5;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
+mod tar;
 #[cfg(test)]
 pub mod testing;
 
@@ -34,6 +37,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
 use super::memory::{self, GuestMemory};
+pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
 use layout::CMDLINE;
 use place::place_initrd;
@@ -101,7 +105,7 @@ pub fn load(
     if image.abi == BootAbi::Solo5 {
         return solo5::start::prepare(memory, size, image, cmdline);
     }
-    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline)?;
+    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
@@ -110,7 +114,6 @@ pub fn load(
             .transpose()?,
     };
     match image.abi {
-        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
         BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
         BootAbi::BzImage => {
             let header = bzimage::setup_header(kernel)?;
@@ -118,6 +121,7 @@ pub fn load(
         }
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
+        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
     }
 }
 
@@ -135,10 +139,11 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
 /// Unikraft reads a trailing ` -- ` otherwise than its absence.
 ///
-/// It goes to `gpa`; `max` is the most bytes that it may have, without its zero byte.
-fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, max: usize) -> Result<(), Error> {
+/// It goes to `gpa`; `room` is what it has there in bytes, with its zero byte.
+fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, room: usize) -> Result<(), Error> {
     let len = cmdline.len();
-    if len > max {
+    if len >= room {
+        let max = room - 1;
         return Err(Error::CmdlineTooLong { len, max });
     }
     if cmdline.contains('\0') {

@@ -49,8 +49,8 @@ fn kernels() -> [(BootAbi, Vec<u8>); 7] {
         (BootAbi::Pvh, pvh(ElfFile::kernel32())),
         (BootAbi::Multiboot1, flat),
         (BootAbi::Multiboot1, multiboot.bytes()),
-        (BootAbi::Solo5, ElfFile::solo5(&[]).bytes()),
         (BootAbi::BzImage, bzimage()),
+        (BootAbi::Solo5, ElfFile::solo5(&[]).bytes()),
     ]
 }
 
