@@ -38,7 +38,9 @@ mod vcpu;
 mod vcpu_thread;
 
 pub use boot::image::{BootAbi, KernelImage, Segment};
-pub use boot::solo5::manifest::{Device as DeclaredDevice, Kind as DeviceKind, Manifest};
+pub use boot::solo5::manifest::{
+    BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
+};
 pub use boot::{check_fits, max_memory, memory_size};
 pub use config::{BlockDevice, Files, MachineConfig, NetDevice};
 pub use console::Console;
