@@ -32,6 +32,12 @@ fn image_layouts() {
 }
 
 #[test]
+fn kernels() {
+    feed("kernel", fuzz::kernel::any);
+    feed("kernel_elf", fuzz::kernel::elf);
+}
+
+#[test]
 fn policy_files() {
     feed("policy", fuzz::policy::run);
 }

@@ -118,8 +118,12 @@ fn media(facts: &Facts, line: &mut impl FnMut(&str, String)) {
 
 fn host(host: &Host) -> String {
     let kvm = if host.kvm { "KVM" } else { "no KVM" };
+    let delegate = match &host.delegate {
+        Some(path) => format!("containers by {}", path.display()),
+        None => "nobody for containers".to_owned(),
+    };
     format!(
-        "{}, {kvm}, {} of memory",
+        "{}, {kvm}, {} of memory, {delegate}",
         host.architecture,
         display(host.memory)
     )

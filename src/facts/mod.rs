@@ -23,7 +23,7 @@ pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use block::{Block, BlockWish};
 pub use container::{Container, Kind};
 pub use fault::Fault;
-pub use host::{Host, has_kvm};
+pub use host::{Host, has_kvm, open_kvm};
 pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use said::{Said, Source, SourceKind};

@@ -16,6 +16,7 @@
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `console`, `terminal` | the files at COM1's other end |
+//! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
 //! What a guest or a kernel file says is never trusted: it can end its own machine, in any
@@ -30,6 +31,7 @@ mod error;
 mod event_loop;
 mod exit;
 mod hypercall;
+pub mod kvm;
 mod machine;
 mod memory;
 mod signals;
@@ -41,7 +43,7 @@ pub use boot::image::{BootAbi, KernelImage, Segment};
 pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
-pub use boot::{check_fits, max_memory, memory_size};
+pub use boot::{check_fits, max_memory, memory_size, rehearse};
 pub use config::{BlockDevice, Files, MachineConfig, NetDevice};
 pub use console::Console;
 pub use error::{Error, KernelError};

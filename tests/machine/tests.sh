@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 machine=()
 tests=(vmm guests solo5 lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal)
+    bundles init terminal doctor)
 if [ "${1-}" = --systemd ]; then
     machine=(--systemd)
     tests=(systemd rootless)

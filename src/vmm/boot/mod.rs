@@ -29,8 +29,9 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
+use super::config::MachineConfig;
 use super::error::{Error, KernelError};
-use super::memory::GuestMemory;
+use super::memory::{self, GuestMemory, checked_size};
 use image::{BootAbi, KernelImage};
 use layout::{CMDLINE, CMDLINE_MAX};
 use place::place_initrd;
@@ -110,6 +111,17 @@ pub fn load(
             .transpose()?,
     };
     prepare(memory, image.entry, &boot)
+}
+
+/// Loads a guest into memory that nobody runs: as much of making a machine as needs no KVM.
+///
+/// # Errors
+/// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
+pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
+    let image = KernelImage::probe(kernel)?;
+    let size = memory_size(image.abi, config.memory)?;
+    let memory = memory::allocate(size)?;
+    load(&memory, size, &image, kernel, initrd, &config.cmdline).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
