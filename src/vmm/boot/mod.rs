@@ -31,7 +31,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
-use super::memory::{self, GuestMemory, checked_size};
+use super::memory::{self, GuestMemory};
 use image::{BootAbi, KernelImage};
 use layout::{CMDLINE, CMDLINE_MAX};
 use place::place_initrd;
