@@ -1,6 +1,8 @@
 //! How a unikernel would be run: facts turned into a machine's description,
 //! before anything is started.
 
+mod devices;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 use crate::guest;
 use crate::vmm::{self, BootAbi, MIN_MEMORY};
+pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
 /// and the page tables of a guest of about that size.
@@ -32,6 +35,8 @@ pub struct Plan {
     pub abi: BootAbi,
     /// As the container sees it.
     pub initrd: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<PlannedBlock>,
     /// Bytes.
     pub memory: u64,
     pub vcpus: u8,
@@ -60,18 +65,19 @@ impl Plan {
         if let Some(fault) = initrd.and_then(|i| i.fault.clone()) {
             return Err(fault);
         }
-        let (memory, from) = memory(facts)?;
-        vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory).map_err(|why| {
-            Fault::DoesNotFit {
+        let (memory, from) = memory(facts, abi)?;
+        let memory = vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory)
+            .and_then(|()| vmm::memory_size(abi, memory))
+            .map_err(|why| Fault::DoesNotFit {
                 from,
                 memory,
                 why: why.to_string(),
-            }
-        })?;
+            })?;
         Ok(Self {
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
+            blocks: devices::blocks(facts, image)?,
             memory,
             vcpus: 1,
             cmdline: guest::command_line(
@@ -83,7 +89,7 @@ impl Plan {
 }
 
 /// The guest's memory in bytes, and who gave it.
-fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
+fn memory(facts: &Facts, abi: BootAbi) -> Result<(u64, String), Fault> {
     let left = facts
         .memory_limit
         .map(|limit| (limit, limit.saturating_sub(overhead(limit))));
@@ -98,7 +104,7 @@ fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
         }
         (Some(Said { value, by }), _) => (value, by.to_string()),
         (None, Some((_, left))) => (
-            left,
+            left.min(vmm::max_memory(abi)),
             "the container's memory limit, less the monitor's share,".to_owned(),
         ),
         (None, None) => (DEFAULT_MEMORY, "the default".to_owned()),

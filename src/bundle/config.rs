@@ -61,6 +61,7 @@ pub struct HwConfig {
 pub struct Root {
     /// Absolute, or relative to the bundle.
     pub path: PathBuf,
+    pub readonly: Option<bool>,
 }
 
 /// `process`.
@@ -136,6 +137,11 @@ impl Config {
             .as_ref()
             .and_then(|p| p.args.as_deref())
             .unwrap_or_default()
+    }
+
+    /// `root.readonly`.
+    pub fn has_read_only_root(&self) -> bool {
+        self.root.as_ref().and_then(|root| root.readonly) == Some(true)
     }
 
     /// `process.terminal`.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
+use crate::facts::{Block, Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -39,6 +39,9 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     }
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
+    }
+    for found in &facts.blocks {
+        line("block", block(found));
     }
     if let Some(Said { value, by }) = family {
         line("family", format!("{value}, by {by}"));
@@ -148,6 +151,14 @@ fn initrd(initrd: &Initrd) -> String {
     let (path, by) = (initrd.path.display(), &initrd.by);
     match initrd.fault {
         None => format!("{path}, by {by}: {}", display(initrd.size)),
+        Some(_) => format!("{path}, by {by}: unusable"),
+    }
+}
+
+fn block(block: &Block) -> String {
+    let (path, by) = (block.path.display(), &block.by);
+    match block.fault {
+        None => format!("{path}, by {by}: {}", display(block.size)),
         Some(_) => format!("{path}, by {by}: unusable"),
     }
 }

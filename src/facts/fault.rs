@@ -9,7 +9,7 @@ use super::quantity::{QuantityError, display};
 use super::said::Source;
 use crate::bundle::FileError;
 use crate::image::ImageError;
-use crate::vmm;
+use crate::vmm::{self, BootAbi};
 
 /// A thing, its fault, and where it helps the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, cmdline, family, memory and vcpus"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory and vcpus"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -57,6 +57,29 @@ pub enum Fault {
     Kernel { path: PathBuf, why: String },
     #[error("initrd {}: {why}", shown(path))]
     InitrdFile { path: PathBuf, why: FileError },
+    #[error("block device's image {}: {why}", shown(path))]
+    BlockFile { path: PathBuf, why: FileError },
+    #[error(
+        "block device's image {} has {size} bytes: make that a multiple of 512",
+        shown(path)
+    )]
+    BlockSize { path: PathBuf, size: u64 },
+    #[error(
+        "the kernel needs block device {device}: name a file of the image by annotation runu.dev/{key}"
+    )]
+    NoBlock { device: String, key: String },
+    #[error("two files are named for block device {device}: remove one of the annotations")]
+    BlockTwice { device: String },
+    #[error("{by} names a block device, the kernel (of the ABI {abi}) declares {declared}")]
+    UnwantedBlock {
+        by: Source,
+        abi: BootAbi,
+        declared: String,
+    },
+    #[error(
+        "the kernel needs network device {device}, and this runu cannot give a guest a network yet"
+    )]
+    NoNet { device: String },
     #[error(
         "{by} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
         display(*asked), display(*limit), display(*left)

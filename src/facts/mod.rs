@@ -1,6 +1,7 @@
 //! What can be seen of a bundle, gathered and not judged.
 
 mod annotations;
+mod block;
 mod container;
 mod conventions;
 mod fault;
@@ -19,6 +20,7 @@ use std::fs::File;
 use serde::Serialize;
 
 pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
+pub use block::{Block, BlockWish};
 pub use container::{Container, Kind};
 pub use fault::Fault;
 pub use host::{Host, has_kvm, open_kvm};
@@ -44,6 +46,11 @@ pub struct Facts {
     /// The kernel that is wished for or that the image holds.
     pub kernel: Option<Kernel>,
     pub initrd: Option<Initrd>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// `root.readonly`: nothing in the rootfs may be written.
+    #[serde(skip)]
+    pub read_only: bool,
     /// `process.args`.
     pub args: Vec<String>,
     /// `linux.resources.memory.limit`, in bytes.
@@ -97,6 +104,8 @@ impl Wanted {
 pub struct Files {
     pub kernel: Option<File>,
     pub initrd: Option<File>,
+    /// As in [`Facts::blocks`], open for reading.
+    pub blocks: Vec<Option<File>>,
 }
 
 impl Facts {
@@ -167,6 +176,8 @@ impl Facts {
             },
             kernel: None,
             initrd: None,
+            blocks: Vec::new(),
+            read_only: config.has_read_only_root(),
             args: config.args().to_vec(),
             memory_limit: config.memory_limit(),
             host: wanted.host.then(Host::read),
@@ -189,10 +200,12 @@ impl Facts {
         let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
         let (initrd, file) =
             kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
-        (self.kernel, self.initrd) = (kernel, initrd);
+        let (blocks, images) = block::find(rootfs, &self.wishes.blocks);
+        (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
         Files {
             kernel: boots.kernel,
             initrd: file,
+            blocks: images,
         }
     }
 

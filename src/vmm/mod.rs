@@ -40,7 +40,9 @@ mod vcpu;
 mod vcpu_thread;
 
 pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
-pub use boot::solo5::manifest::{Device as DeclaredDevice, Kind as DeviceKind, Manifest};
+pub use boot::solo5::manifest::{
+    BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
+};
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{BlockDevice, Files, MachineConfig, NetDevice};
 pub use console::Console;

@@ -62,7 +62,7 @@ pub fn kvm() -> Option<File> {
         .ok()
 }
 
-fn pipe() -> (File, File) {
+pub fn pipe() -> (File, File) {
     let (reader, writer) = std::io::pipe().unwrap();
     (
         File::from(OwnedFd::from(reader)),
