@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use serde::Serialize;
 
 /// The host, as far as a decision may depend on it.
@@ -33,6 +35,16 @@ pub fn has_kvm() -> bool {
         .write(true)
         .open("/dev/kvm")
         .is_ok()
+}
+
+/// How many CPUs this process may run on (sched_getaffinity(2)); 1 where that is not to be
+/// known.
+pub fn cpus() -> u64 {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
+        return 1;
+    };
+    let cpus = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
+    cpus.count().max(1) as u64
 }
 
 /// The host's memory in bytes (proc_meminfo(5)): a line `MemTotal:  16384 kB`.

@@ -3,19 +3,20 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::{
-    Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+    CpuId, Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
 };
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{VcpuExit, VcpuFd};
 
 use super::boot::layout::{GDT, IDT, PML4};
 use super::boot::tables::{self, segment};
 use super::boot::{EntryState, Mode};
 use super::console::Output;
-use super::cpuid;
 use super::devices::bus::PortBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
+use super::halt::Wait;
 use super::memory::GuestMemory;
+use super::topology::Place;
 
 /// Control registers and EFER (Intel SDM volume 3, section 2.5 and 2.2.1).
 const CR0_PROTECTED: u64 = 1 << 0;
@@ -49,8 +50,11 @@ const LVT_LINT1: usize = 0x360;
 const DELIVER_EXTINT: u32 = 0x700;
 const DELIVER_NMI: u32 = 0x400;
 
-/// What KVM_GET_MP_STATE says of a vCPU that waits in `hlt`.
-const MP_STATE_HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
+/// What KVM_GET_MP_STATE says of a vCPU that waits in `hlt`, and of one that waits for another
+/// vCPU to start it, before and after that one's INIT.
+const HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
+const UNINITIALIZED: u32 = kvm_bindings::KVM_MP_STATE_UNINITIALIZED;
+const INIT_RECEIVED: u32 = kvm_bindings::KVM_MP_STATE_INIT_RECEIVED;
 
 /// One virtual processor with the ports that it reaches.
 pub struct Vcpu {
@@ -77,34 +81,28 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU of `vm`, whose memory is `memory`, that stands at the kernel's entry.
+    /// A vCPU just created, of a machine with this memory, in its place among the others. The first one
+    /// stands at the kernel's entry; the others wait in KVM until the guest starts them by
+    /// INIT and SIPI. `cpuid` is what all have in common.
     ///
     /// # Errors
     /// [`Error::Kvm`] with the call that KVM refused.
     pub fn new(
-        kvm: &Kvm,
-        vm: &VmFd,
+        fd: VcpuFd,
         memory: GuestMemory,
+        place: Place,
+        mut cpuid: CpuId,
         entry: &EntryState,
         bus: PortBus,
     ) -> Result<Vcpu, Error> {
-        let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
-        let cpuid = cpuid::build(kvm, fd.get_tsc_khz().ok())?;
+        place.describe(&mut cpuid)?;
         fd.set_cpuid2(&cpuid)
             .map_err(Error::kvm("KVM_SET_CPUID2"))?;
         set_msrs(&fd)?;
         set_local_apic(&fd)?;
-        let fpu = kvm_fpu {
-            fcw: FPU_CONTROL,
-            mxcsr: MXCSR,
-            ..Default::default()
-        };
-        fd.set_fpu(&fpu).map_err(Error::kvm("KVM_SET_FPU"))?;
-        let reset = fd.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
-        fd.set_sregs(&special_registers(reset, entry.mode))
-            .map_err(Error::kvm("KVM_SET_SREGS"))?;
-        fd.set_regs(&registers(entry))
-            .map_err(Error::kvm("KVM_SET_REGS"))?;
+        if place.id == 0 {
+            enter(&fd, entry)?;
+        }
         Ok(Vcpu {
             fd,
             bus,
@@ -156,13 +154,19 @@ impl Vcpu {
         self.crashed(|rip| Crash::Emulation { rip, reason })
     }
 
-    /// Whether the guest waits in `hlt` with interrupts off, and so for ever: there is
-    /// no other processor, and nothing here sends NMIs.
-    pub fn halted_for_good(&self) -> Option<Crash> {
-        let state = self.fd.get_mp_state().ok()?;
-        let regs = self.fd.get_regs().ok()?;
-        let for_good = state.mp_state == MP_STATE_HALTED && regs.rflags & RFLAGS_INTERRUPTS == 0;
-        for_good.then_some(Crash::Halted { rip: regs.rip })
+    /// What this vCPU waits for. Nothing here sends NMIs, so that in `hlt` with interrupts off
+    /// only another vCPU can wake it.
+    pub fn waits_for(&self) -> Wait {
+        let Ok(state) = self.fd.get_mp_state() else {
+            return Wait::Lively;
+        };
+        match (state.mp_state, self.fd.get_regs()) {
+            (UNINITIALIZED | INIT_RECEIVED, _) => Wait::NotStarted,
+            (HALTED, Ok(regs)) if regs.rflags & RFLAGS_INTERRUPTS == 0 => {
+                Wait::Halted { rip: regs.rip }
+            }
+            _ => Wait::Lively,
+        }
     }
 
     fn crashed(&self, crash: impl FnOnce(u64) -> Crash) -> Step {
@@ -180,6 +184,21 @@ impl Vcpu {
             other => format!("KVM internal error, suberror {other}"),
         }
     }
+}
+
+/// Puts the first vCPU at the kernel's entry.
+fn enter(fd: &VcpuFd, entry: &EntryState) -> Result<(), Error> {
+    let fpu = kvm_fpu {
+        fcw: FPU_CONTROL,
+        mxcsr: MXCSR,
+        ..Default::default()
+    };
+    fd.set_fpu(&fpu).map_err(Error::kvm("KVM_SET_FPU"))?;
+    let reset = fd.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
+    fd.set_sregs(&special_registers(reset, entry.mode))
+        .map_err(Error::kvm("KVM_SET_SREGS"))?;
+    fd.set_regs(&registers(entry))
+        .map_err(Error::kvm("KVM_SET_REGS"))
 }
 
 fn registers(entry: &EntryState) -> kvm_regs {

@@ -4,7 +4,7 @@
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::layout::{BOOT_STACK, CMDLINE, ZERO_PAGE};
+use super::layout::{ACPI_TABLES, BOOT_STACK, CMDLINE, ZERO_PAGE};
 use super::{BootData, EntryState, Mode, tables};
 use crate::vmm::error::Error;
 use crate::vmm::memory::{GuestMemory, usable_ranges};
@@ -38,7 +38,10 @@ pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<Entr
 }
 
 fn zero_page(boot: &BootData) -> boot_params {
-    let mut params = boot_params::default();
+    let mut params = boot_params {
+        acpi_rsdp_addr: ACPI_TABLES,
+        ..Default::default()
+    };
     params.hdr.boot_flag = BOOT_FLAG;
     params.hdr.header = HEADER_MAGIC;
     params.hdr.type_of_loader = LOADER_UNDEFINED;
@@ -84,6 +87,7 @@ mod tests {
         assert_eq!({ params.hdr.cmdline_size }, 42);
         assert_eq!({ params.hdr.ramdisk_image }, 0xbfff_f000);
         assert_eq!({ params.hdr.ramdisk_size }, 0x123);
+        assert_eq!({ params.acpi_rsdp_addr }, 0xe_0000);
         assert_eq!(params.e820_entries, 3);
         let high = params.e820_table[2];
         assert_eq!(({ high.addr }, { high.size }), (4 << 30, 2 << 30));

@@ -27,6 +27,7 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
+use super::acpi;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 use image::{BootAbi, KernelImage};
@@ -71,7 +72,7 @@ struct Placed {
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry.
+/// entry of the first of `vcpus`.
 ///
 /// The files may have changed since somebody looked at them, and may change now: what is
 /// loaded is checked again, and what changes meanwhile can only make the guest another one.
@@ -81,6 +82,7 @@ struct Placed {
 pub fn load(
     memory: &GuestMemory,
     size: u64,
+    vcpus: u8,
     kernel: &File,
     initrd: Option<&File>,
     cmdline: &str,
@@ -97,6 +99,7 @@ pub fn load(
             .map(|file| load_initrd(memory, file, place))
             .transpose()?,
     };
+    acpi::write(memory, vcpus)?;
     match image.abi {
         BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot),
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
@@ -187,7 +190,7 @@ mod tests {
         let size = 4 * MIB;
         let memory = memory::allocate(size).unwrap();
         let initrd = file(b"initrd");
-        let entry = load(&memory, size, &elf.file(), Some(&initrd), "a  b -- ").unwrap();
+        let entry = load(&memory, size, 1, &elf.file(), Some(&initrd), "a  b -- ").unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -208,7 +211,14 @@ mod tests {
     fn command_lines_and_initrds_are_checked() {
         let memory = memory::allocate(4 * MIB).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, &ElfFile::kernel().file(), initrd, cmdline)
+            load(
+                &memory,
+                4 * MIB,
+                1,
+                &ElfFile::kernel().file(),
+                initrd,
+                cmdline,
+            )
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(

@@ -103,7 +103,7 @@ fn spoilt_kernels_never_panic_and_never_escape() {
         let initrd = (random.below(2) == 0).then_some(&initrd);
         let begin = Instant::now();
         let probed = KernelImage::probe(&kernel);
-        let entry = load_guest(&guest, size, &kernel, initrd, "a b");
+        let entry = load_guest(&guest, size, 1, &kernel, initrd, "a b");
         slowest = slowest.max(begin.elapsed());
         if let Ok(image) = &probed {
             assert_within_bounds(image, bytes.len() as u64);

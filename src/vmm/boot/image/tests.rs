@@ -168,7 +168,7 @@ fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
         let elf = with_segment(zeros);
         assert_eq!(probe(&elf).unwrap().memory_end(), 0x20_1000);
         let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
-        crate::vmm::boot::load(&memory, 4 << 20, &elf.file(), None, "").unwrap();
+        crate::vmm::boot::load(&memory, 4 << 20, 1, &elf.file(), None, "").unwrap();
     }
 }
 
