@@ -22,6 +22,7 @@ pub struct Config {
     pub process: Option<Process>,
     pub linux: Option<Linux>,
     pub vm: Option<Vm>,
+    pub hostname: Option<String>,
 }
 
 /// `vm` (runtime-spec, config-vm.md), without its hypervisor, which is runu.
@@ -67,6 +68,8 @@ pub struct Root {
 #[derive(Debug, Deserialize)]
 pub struct Process {
     pub args: Option<Vec<String>>,
+    pub env: Option<Vec<String>>,
+    pub cwd: Option<String>,
     pub terminal: Option<bool>,
 }
 
@@ -136,6 +139,22 @@ impl Config {
             .as_ref()
             .and_then(|p| p.args.as_deref())
             .unwrap_or_default()
+    }
+
+    /// `process.env`, empty where there is none.
+    pub fn env(&self) -> &[String] {
+        let env = self.process.as_ref().and_then(|p| p.env.as_deref());
+        env.unwrap_or_default()
+    }
+
+    /// `process.cwd`.
+    pub fn cwd(&self) -> Option<&str> {
+        self.process.as_ref()?.cwd.as_deref()
+    }
+
+    /// `hostname`; Go writes an empty one where there is none.
+    pub fn hostname(&self) -> Option<&str> {
+        self.hostname.as_deref().filter(|name| !name.is_empty())
     }
 
     /// `process.terminal`.

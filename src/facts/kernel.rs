@@ -11,6 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
+use crate::guest::Mark;
 use crate::vmm::{BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
@@ -49,6 +50,9 @@ pub enum State {
         /// `sha256:…`; `None` where nobody asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
+        /// What family's it looks like.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
         #[serde(skip)]
         image: KernelImage,
     },
@@ -103,6 +107,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         architecture: ARCHITECTURE,
         size: 0,
         digest: None,
+        mark: None,
         image,
     };
     Kernel { path, by, state }
@@ -128,6 +133,7 @@ fn probe(file: &File, path: &Path, digest: bool) -> Result<State, Fault> {
         architecture: ARCHITECTURE,
         size: image.file_size,
         digest,
+        mark: Mark::of(file),
         image,
     })
 }
