@@ -11,8 +11,8 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
-use crate::guest::Mark;
-use crate::vmm::{BootAbi, KernelImage};
+use crate::guest::{Family, Mark};
+use crate::vmm::{BootAbi, KernelImage, Limits, Manifest};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -100,7 +100,9 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         abi,
         entry: 0,
         segments: Vec::new(),
+        manifest: Manifest::default(),
         file_size: 0,
+        limits: Limits::default(),
     };
     let state = State::Bootable {
         abi,
@@ -133,9 +135,18 @@ fn probe(file: &File, path: &Path, digest: bool) -> Result<State, Fault> {
         architecture: ARCHITECTURE,
         size: image.file_size,
         digest,
-        mark: Mark::of(file),
+        mark: Mark::of(file).or_else(|| mark_of_abi(image.abi)),
         image,
     })
+}
+
+/// Some ways of booting are one family's alone.
+fn mark_of_abi(abi: BootAbi) -> Option<Mark> {
+    match abi {
+        BootAbi::BzImage => Some(Mark::new(Family::Linux)),
+        BootAbi::Solo5 => Some(Mark::new(Family::Solo5)),
+        BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
+    }
 }
 
 /// `sha256:…` of the file's content. Leaves the file's offset at its end, which no

@@ -37,6 +37,16 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Of a kernel that shows its family, and no more.
+    pub fn new(family: Family) -> Self {
+        Self {
+            family,
+            release: None,
+            reads_parameters: false,
+            reads_environment: false,
+        }
+    }
+
     /// Looks for a mark in a kernel file. `None` where there is none, or no ELF headers that
     /// make sense: a kernel can do without a family.
     pub fn of(file: &File) -> Option<Self> {
@@ -62,18 +72,12 @@ struct Section {
 fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
     let has = |name: &str| sections.iter().any(|section| section.name == name);
     let begins = |prefix: &str| sections.iter().any(|s| s.name.starts_with(prefix));
-    let mark = |family| Mark {
-        family,
-        release: None,
-        reads_parameters: false,
-        reads_environment: false,
-    };
     // Where the boot code finds instructions to replace on this processor; and tracepoints.
     if has(".altinstructions") && has(".init.text") {
-        return Some(mark(Family::Linux));
+        return Some(Mark::new(Family::Linux));
     }
     if has(".tracepoint_patch_sites") {
-        return Some(mark(Family::Osv));
+        return Some(Mark::new(Family::Osv));
     }
     if !begins(".uk_") {
         return None;
@@ -88,7 +92,7 @@ fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
         reads_environment: has(".uk_libparam_params_libposix_environ")
             || has(own) && info.libraries.iter().any(|name| name == "libposix_environ"),
         release: info.release,
-        ..mark(Family::Unikraft)
+        ..Mark::new(Family::Unikraft)
     })
 }
 

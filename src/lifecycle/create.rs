@@ -214,6 +214,8 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         kvm,
         kernel: again(kernel)?,
         initrd: request.files.initrd.as_ref().map(again).transpose()?,
+        blocks: Vec::new(),
+        nets: Vec::new(),
     })
 }
 

@@ -13,6 +13,7 @@ use kvm_ioctls::{Kvm, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::boot::image::{BootAbi, KernelImage};
 use super::boot::layout::KVM_TSS;
 use super::boot::{self, EntryState};
 use super::config::{Files, MachineConfig};
@@ -22,6 +23,8 @@ use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
+use super::hypercall::Hypercalls;
+use super::hypercall::solo5::{Devices, Solo5};
 use super::memory::{self, GuestMemory};
 use super::signals;
 use super::terminal::RawTerminal;
@@ -38,6 +41,8 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
+    /// Whether the guest reads from the console.
+    takes_input: bool,
     /// Kept open: with it goes the interrupt line of COM1.
     _vm: VmFd,
 }
@@ -52,14 +57,18 @@ impl Machine {
     /// Whatever is wrong with the files or the sizes, and what KVM refuses.
     pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
         signals::end_this_process().map_err(Error::Signals)?;
-        let size = memory::checked_size(config.memory)?;
+        let mut image = KernelImage::probe(&files.kernel)?;
+        let size = boot::memory_size(image.abi, config.memory)?;
+        let devices = Devices::attach(&mut image.manifest, files.blocks, files.nets)?;
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let (vm, memory) = create_vm(&kvm, size)?;
-        let initrd = files.initrd.as_ref();
-        let entry = boot::load(&memory, size, &files.kernel, initrd, &config.cmdline)?;
-        Machine::with_guest(&kvm, vm, memory, &entry)
+        let is_pc = image.abi != BootAbi::Solo5;
+        let (vm, memory) = create_vm(&kvm, size, is_pc)?;
+        let (kernel, initrd) = (&files.kernel, files.initrd.as_ref());
+        let entry = boot::load(&memory, size, &image, kernel, initrd, &config.cmdline)?;
+        let hypercalls = (!is_pc).then(|| Hypercalls::Solo5(Solo5::new(devices)));
+        Machine::with_guest(&kvm, vm, memory, &entry, hypercalls)
     }
 
     fn with_guest(
@@ -67,24 +76,32 @@ impl Machine {
         vm: VmFd,
         memory: GuestMemory,
         entry: &EntryState,
+        hypercalls: Option<Hypercalls>,
     ) -> Result<Machine, Error> {
         let irq = event()?;
         let space = event()?;
-        vm.register_irqfd(&irq, COM1_IRQ)
-            .map_err(Error::kvm("KVM_IRQFD"))?;
+        let takes_input = hypercalls.is_none();
+        if takes_input {
+            vm.register_irqfd(&irq, COM1_IRQ)
+                .map_err(Error::kvm("KVM_IRQFD"))?;
+        }
         let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
         let ended = event()?;
         let events = [&irq, &space, &space_of_serial, &ended].map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(irq, space_of_serial);
-        let vcpu = Vcpu::new(kvm, &vm, memory, entry, PortBus::new(serial.clone()))?;
-        let mut descriptors = vec![vm.as_raw_fd(), vcpu.as_raw_fd()];
+        let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(events);
+        descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
+        let bus = PortBus::new(serial.clone());
+        let vcpu = Vcpu::new(kvm, &vm, memory, entry, bus, hypercalls)?;
+        descriptors.push(vcpu.as_raw_fd());
         Ok(Machine {
             vcpu,
             serial,
             space,
             ended,
             descriptors,
+            takes_input,
             _vm: vm,
         })
     }
@@ -116,11 +133,12 @@ impl Machine {
     fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
         let signals = signals::take_over()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let _terminal = console.input.as_ref().and_then(RawTerminal::enter);
+        let input = console.input.filter(|_| self.takes_input);
+        let _terminal = input.as_ref().and_then(RawTerminal::enter);
         self.vcpu.connect(Output::new(console.output, stop.clone()));
         let mut events = EventLoop {
             serial: self.serial,
-            input: Input::new(console.input),
+            input: Input::new(input),
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
@@ -140,13 +158,13 @@ impl Machine {
     }
 }
 
-/// A virtual machine with `size` bytes of memory, interrupt controllers and timer, but no
-/// vCPU yet.
+/// A virtual machine with `size` bytes of memory, and if `is_pc` with interrupt controllers
+/// and timer, but no vCPU yet.
 ///
 /// The memory comes first: KVM waits for all readers of its tables before it takes a
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
-fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
+fn create_vm(kvm: &Kvm, size: u64, is_pc: bool) -> Result<(VmFd, GuestMemory), Error> {
     match kvm.get_api_version() {
         KVM_API_VERSION => {}
         ..0 => return Err(Error::NotKvm),
@@ -158,6 +176,13 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
     hide_performance_counters(&vm);
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
+    if is_pc {
+        create_interrupt_controllers(&vm)?;
+    }
+    Ok((vm, memory))
+}
+
+fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
     vm.create_irq_chip()
         .map_err(Error::kvm("KVM_CREATE_IRQCHIP"))?;
     // With the speaker's port 0x61, by which guests calibrate clocks.
@@ -165,8 +190,7 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
         flags: KVM_PIT_SPEAKER_DUMMY,
         ..Default::default()
     };
-    vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
-    Ok((vm, memory))
+    vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))
 }
 
 /// AMD's first four counters work whatever CPUID says: they are turned off in KVM as well.

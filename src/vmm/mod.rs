@@ -13,6 +13,7 @@
 //! | `boot` | kernel files, and how each boot ABI is entered |
 //! | `vcpu`, `vcpu_thread` | the virtual processor, its exits, its thread; `cpuid` is what it claims to be |
 //! | `event_loop` | the calling thread: input, `signals`, the guest's end |
+//! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `console`, `terminal` | the files at COM1's other end |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
@@ -29,6 +30,7 @@ mod devices;
 mod error;
 mod event_loop;
 mod exit;
+mod hypercall;
 pub mod kvm;
 mod machine;
 mod memory;
@@ -37,9 +39,10 @@ mod terminal;
 mod vcpu;
 mod vcpu_thread;
 
-pub use boot::image::{BootAbi, KernelImage, Segment};
-pub use boot::{check_fits, rehearse};
-pub use config::{Files, MachineConfig};
+pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
+pub use boot::solo5::manifest::{Device as DeclaredDevice, Kind as DeviceKind, Manifest};
+pub use boot::{check_fits, max_memory, memory_size, rehearse};
+pub use config::{BlockDevice, Files, MachineConfig, NetDevice};
 pub use console::Console;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};

@@ -6,15 +6,17 @@ use kvm_bindings::{
     Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
 };
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use vm_memory::{Bytes, GuestAddress};
 
 use super::boot::layout::{GDT, IDT, PML4};
 use super::boot::tables::{self, segment};
-use super::boot::{EntryState, Mode};
+use super::boot::{EntryState, Mode, solo5};
 use super::console::Output;
 use super::cpuid;
 use super::devices::bus::PortBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
+use super::hypercall::{Called, Hypercalls};
 use super::memory::GuestMemory;
 
 /// Control registers and EFER (Intel SDM volume 3, section 2.5 and 2.2.1).
@@ -56,8 +58,9 @@ const MP_STATE_HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
 pub struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
+    hypercalls: Option<Hypercalls>,
     /// Dropped after `fd`: while the vCPU can run, its memory stays mapped.
-    _memory: GuestMemory,
+    memory: GuestMemory,
 }
 
 /// What came of one stay in the guest.
@@ -68,6 +71,15 @@ pub enum Step {
     Kicked,
     /// The guest ended.
     Ended(GuestExit),
+}
+
+impl From<Called> for Step {
+    fn from(called: Called) -> Step {
+        match called {
+            Called::Done => Step::Continue,
+            Called::Ended(exit) => Step::Ended(exit),
+        }
+    }
 }
 
 impl AsRawFd for Vcpu {
@@ -87,13 +99,18 @@ impl Vcpu {
         memory: GuestMemory,
         entry: &EntryState,
         bus: PortBus,
+        hypercalls: Option<Hypercalls>,
     ) -> Result<Vcpu, Error> {
         let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
-        let cpuid = cpuid::build(kvm, fd.get_tsc_khz().ok())?;
+        let tsc_khz = fd.get_tsc_khz().ok();
+        let cpuid = cpuid::build(kvm, tsc_khz)?;
+        tell_frequency(&memory, entry, tsc_khz)?;
         fd.set_cpuid2(&cpuid)
             .map_err(Error::kvm("KVM_SET_CPUID2"))?;
         set_msrs(&fd)?;
-        set_local_apic(&fd)?;
+        if entry.mode != Mode::Solo5 {
+            set_local_apic(&fd)?;
+        }
         let fpu = kvm_fpu {
             fcw: FPU_CONTROL,
             mxcsr: MXCSR,
@@ -108,27 +125,40 @@ impl Vcpu {
         Ok(Vcpu {
             fd,
             bus,
-            _memory: memory,
+            hypercalls,
+            memory,
         })
     }
 
-    /// Sends what the guest sends to COM1 to `output`.
+    /// Sends what the guest sends to its console to `output`.
     pub fn connect(&mut self, output: Output) {
-        self.bus.connect(output);
+        match &mut self.hypercalls {
+            Some(hypercalls) => hypercalls.connect(output),
+            None => self.bus.connect(output),
+        }
     }
 
     /// Runs the guest until it needs the monitor, and serves that need.
     pub fn step(&mut self) -> Step {
         let reason = match self.fd.run() {
             Ok(VcpuExit::IoIn(port, data)) => {
-                self.bus.read(port, data);
-                return Step::Continue;
+                return match self.hypercalls.as_mut().and_then(|calls| calls.read(port)) {
+                    Some(called) => called.into(),
+                    None => {
+                        self.bus.read(port, data);
+                        Step::Continue
+                    }
+                };
             }
             Ok(VcpuExit::IoOut(port, data)) => {
-                return self
-                    .bus
-                    .write(port, data)
-                    .map_or(Step::Continue, Step::Ended);
+                let calls = self.hypercalls.as_mut();
+                return match calls.and_then(|calls| calls.write(port, data, &self.memory)) {
+                    Some(called) => called.into(),
+                    None => self
+                        .bus
+                        .write(port, data)
+                        .map_or(Step::Continue, Step::Ended),
+                };
             }
             // There is no memory-mapped device: reads float, writes vanish.
             Ok(VcpuExit::MmioRead(_, data)) => {
@@ -142,7 +172,8 @@ impl Vcpu {
                     rip: (rip != RESET_RIP).then_some(rip),
                 });
             }
-            // With KVM's interrupt controllers `hlt` does not come here.
+            // With KVM's interrupt controllers `hlt` does not come here; without them nothing
+            // ever wakes it.
             Ok(VcpuExit::Hlt) => return self.crashed(|rip| Crash::Halted { rip }),
             Ok(VcpuExit::InternalError) => self.internal_error(),
             Ok(VcpuExit::FailEntry(reason, _)) => {
@@ -182,6 +213,17 @@ impl Vcpu {
     }
 }
 
+/// Writes the TSC's frequency where the kernel wants to be told it in memory.
+fn tell_frequency(memory: &GuestMemory, entry: &EntryState, khz: Option<u32>) -> Result<(), Error> {
+    let Some(gpa) = entry.frequency else {
+        return Ok(());
+    };
+    let hertz = u64::from(khz.ok_or(Error::NoTscFrequency)?) * 1000;
+    memory
+        .write_obj(hertz, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
+}
+
 fn registers(entry: &EntryState) -> kvm_regs {
     kvm_regs {
         rip: entry.rip,
@@ -190,6 +232,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
         rax: entry.rax,
         rbx: entry.rbx,
         rsi: entry.rsi,
+        rdi: entry.rdi,
         rflags: RFLAGS_FIXED,
         ..Default::default()
     }
@@ -197,6 +240,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
 
 fn special_registers(reset: kvm_sregs, mode: Mode) -> kvm_sregs {
     let (code, tss) = match mode {
+        Mode::Solo5 => return solo5::start::special_registers(reset),
         Mode::Long64 => (tables::LONG_CODE, tables::LONG_TSS),
         Mode::Protected32 => (tables::FLAT_CODE, tables::FLAT_TSS),
     };

@@ -5,6 +5,7 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 pub mod bundle;
+pub mod bzimage;
 pub mod containerd;
 pub mod elf;
 pub mod guard;

@@ -26,6 +26,8 @@ impl Guest {
             kvm,
             kernel,
             initrd: None,
+            blocks: Vec::new(),
+            nets: Vec::new(),
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();

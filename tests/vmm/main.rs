@@ -3,6 +3,8 @@
 mod code;
 mod first_process;
 mod guest;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod kernels;
 
 use std::io::{Read, Write};

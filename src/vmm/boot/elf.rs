@@ -5,12 +5,13 @@ use std::fs::File;
 use object::LittleEndian;
 use object::elf::{
     ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, FileHeader32, FileHeader64,
-    PT_INTERP, PT_LOAD, PT_NOTE,
+    PF_W, PF_X, PT_INTERP, PT_LOAD, PT_NOTE,
 };
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
-use super::notes::{self, KernelNote};
+use super::notes::{KernelNote, Notes};
+use super::solo5::notes::Notes as Solo5Notes;
 use crate::vmm::error::KernelError;
 
 /// More program headers than any kernel has; Linux has 5.
@@ -33,10 +34,12 @@ pub enum Class {
 pub struct Elf {
     pub class: Class,
     pub entry: u64,
-    /// The loadable segments that occupy memory, by physical address.
+    /// The loadable segments that occupy memory, by physical address; Solo5's by virtual.
     pub segments: Vec<Segment>,
-    /// The note that decides how to run the kernel.
-    pub note: Option<KernelNote>,
+    /// The first of them that is writable and executable.
+    pub writable_code: Option<Segment>,
+    pub notes: Notes,
+    pub solo5: Solo5Notes,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
 }
@@ -88,11 +91,17 @@ impl Reader<'_> {
             header.e_phnum(LittleEndian).into(),
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
+        let (notes, solo5) = self.notes::<H>(headers)?;
+        let segments = segments(headers, notes.kernel);
+        let is_writable_code =
+            |(_, flags): &(Segment, u32)| flags & (PF_W.0 | PF_X.0) == PF_W.0 | PF_X.0;
         Ok(Elf {
             class,
             entry: header.e_entry(LittleEndian).into(),
-            segments: segments(headers),
-            note: self.note::<H>(headers)?,
+            writable_code: segments.iter().copied().find(is_writable_code).map(|s| s.0),
+            segments: segments.into_iter().map(|s| s.0).collect(),
+            notes,
+            solo5,
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
     }
@@ -118,12 +127,13 @@ impl Reader<'_> {
         read_at(self.file, offset, len, "program headers", self.file_size)
     }
 
-    /// The deciding note of all note segments.
-    fn note<H>(&self, headers: &[H::ProgramHeader]) -> Result<Option<KernelNote>, KernelError>
+    /// What all note segments say, and Solo5's.
+    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<(Notes, Solo5Notes), KernelError>
     where
         H: FileHeader<Endian = LittleEndian>,
     {
-        let mut found = None;
+        let mut notes = Notes::default();
+        let mut solo5 = Solo5Notes::default();
         let mut budget = MAX_NOTES;
         for header in headers {
             if header.p_type(LittleEndian) != PT_NOTE {
@@ -137,10 +147,10 @@ impl Reader<'_> {
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
-            let note = notes::find::<H>(&data, header.p_align(LittleEndian))?;
-            found = KernelNote::first_of(found, note);
+            notes.read::<H>(&data, header.p_align(LittleEndian))?;
+            solo5.read(&data);
         }
-        Ok(found)
+        Ok((notes, solo5))
     }
 
     fn truncated_header(&self, needs: usize) -> KernelError {
@@ -152,20 +162,26 @@ impl Reader<'_> {
     }
 }
 
-fn segments<P>(headers: &[P]) -> Vec<Segment>
+/// The loadable segments with their flags.
+fn segments<P>(headers: &[P], note: Option<KernelNote>) -> Vec<(Segment, u32)>
 where
     P: ProgramHeader<Endian = LittleEndian>,
 {
+    let address = |h: &P| match note {
+        Some(KernelNote::Solo5) => h.p_vaddr(LittleEndian).into(),
+        _ => h.p_paddr(LittleEndian).into(),
+    };
+    let segment = |h: &P| Segment {
+        gpa: address(h),
+        offset: h.p_offset(LittleEndian).into(),
+        file_size: h.p_filesz(LittleEndian).into(),
+        memory_size: h.p_memsz(LittleEndian).into(),
+    };
     headers
         .iter()
         .filter(|h| h.p_type(LittleEndian) == PT_LOAD)
-        .map(|h| Segment {
-            gpa: h.p_paddr(LittleEndian).into(),
-            offset: h.p_offset(LittleEndian).into(),
-            file_size: h.p_filesz(LittleEndian).into(),
-            memory_size: h.p_memsz(LittleEndian).into(),
-        })
-        .filter(|segment| segment.file_size > 0 || segment.memory_size > 0)
+        .map(|h| (segment(h), h.p_flags(LittleEndian).0))
+        .filter(|(segment, _)| segment.file_size > 0 || segment.memory_size > 0)
         .collect()
 }
 

@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::BOOT_AREA_END;
-use super::multiboot;
+use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
+use super::solo5::{self, manifest::Manifest};
+use super::{bzimage, linux, multiboot};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -17,9 +18,6 @@ use crate::vmm::error::KernelError;
 const HEAD_SIZE: u64 = 8192;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-/// "HdrS" at 0x202 (Documentation/arch/x86/boot.rst).
-const BZIMAGE_MAGIC_OFFSET: usize = 0x202;
-const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 
 /// The way in which a kernel wants to be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,18 +25,24 @@ const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 pub enum BootAbi {
     /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
     Linux64,
+    /// The same entry of a compressed kernel, as distributions ship it (likewise).
+    BzImage,
     /// Xen's PVH entry, by an ELF note (xen/include/public/arch-x86/hvm/start_info.h).
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
     Multiboot1,
+    /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
+    Solo5,
 }
 
 impl fmt::Display for BootAbi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BootAbi::Linux64 => "linux64",
+            BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
+            BootAbi::Solo5 => "solo5",
         })
     }
 }
@@ -103,6 +107,25 @@ impl Segment {
     }
 }
 
+/// What the kernel can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the command line, without its zero byte.
+    pub cmdline: usize,
+    /// The first guest-physical address that the initrd must leave alone.
+    pub initrd_end: u64,
+}
+
+impl Default for Limits {
+    /// What the monitor itself has room for.
+    fn default() -> Limits {
+        Limits {
+            cmdline: CMDLINE_MAX - 1,
+            initrd_end: HOLE_START,
+        }
+    }
+}
+
 /// What must be known of a kernel file to load and enter it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelImage {
@@ -111,8 +134,11 @@ pub struct KernelImage {
     pub entry: u64,
     /// In the file's order; none is empty, none overlaps another.
     pub segments: Vec<Segment>,
+    /// The devices that it declares, if it is a Solo5 kernel.
+    pub manifest: Manifest,
     /// The file's size in bytes.
     pub file_size: u64,
+    pub limits: Limits,
 }
 
 impl KernelImage {
@@ -135,13 +161,7 @@ impl KernelImage {
             return Err(KernelError::Empty);
         }
         let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
-        let (abi, entry, segments) = recognise(file, &head, file_size)?;
-        let image = KernelImage {
-            abi,
-            entry,
-            segments,
-            file_size,
-        };
+        let image = recognise(file, &head, file_size)?;
         image.check()?;
         Ok(image)
     }
@@ -169,7 +189,7 @@ impl KernelImage {
             entry: self.entry,
             fault,
         };
-        // Two of the ABIs enter in 32-bit mode, the third over page tables for 4 GiB.
+        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most.
         if self.entry > u64::from(u32::MAX) {
             return Err(bad_entry("past the first 4 GiB"));
         }
@@ -181,49 +201,61 @@ impl KernelImage {
     }
 }
 
-type Recognised = (BootAbi, u64, Vec<Segment>);
-
 /// The first ABI that fits wins. The order matters: an image may carry the marks of
 /// several, and Solo5's and Hermit's must not be taken for something else.
-fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<Recognised, KernelError> {
+fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
+    let image = |abi, entry, segments| KernelImage {
+        abi,
+        entry,
+        segments,
+        manifest: Manifest::default(),
+        file_size,
+        limits: Limits::default(),
+    };
     if head.starts_with(GZIP_MAGIC) {
         return Err(KernelError::Unsupported {
             name: "gzip-compressed (Hermit)",
         });
     }
+    let linux_limits = |is_linux: bool| match is_linux {
+        true => linux::limits(),
+        false => Limits::default(),
+    };
     let elf = Elf::read(file, head, file_size)?;
-    match elf.as_ref().and_then(|elf| elf.note) {
-        Some(KernelNote::Solo5) => return Err(KernelError::Unsupported { name: "Solo5" }),
-        Some(KernelNote::Hermit) => return Err(KernelError::Unsupported { name: "Hermit" }),
-        Some(KernelNote::Pvh(entry)) => {
-            let segments = elf.map(|elf| elf.segments).unwrap_or_default();
-            return Ok((BootAbi::Pvh, entry, segments));
+    match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
+        // Those boot by Multiboot, and carry the note all the same.
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.solo5.is_for_virtio() => {
+            let manifest = solo5::manifest_of(elf)?;
+            return Ok(KernelImage {
+                manifest,
+                ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
+            });
         }
-        None => {}
+        (Some(KernelNote::Hermit), _) => {
+            return Err(KernelError::Unsupported { name: "Hermit" });
+        }
+        (Some(KernelNote::Pvh(entry)), Some(elf)) => {
+            return Ok(KernelImage {
+                limits: linux_limits(elf.notes.is_linux),
+                ..image(BootAbi::Pvh, entry, elf.segments.clone())
+            });
+        }
+        _ => {}
     }
     if let Some(header) = multiboot::Header::find(head) {
         let (entry, segments) = header.image(elf, file_size)?;
-        return Ok((BootAbi::Multiboot1, entry, segments));
+        return Ok(image(BootAbi::Multiboot1, entry, segments));
     }
+    let unknown = |found| Err(KernelError::NotAKernel { found });
     match elf {
-        Some(elf) if elf.interpreted => Err(KernelError::NotAKernel {
-            found: "it is a dynamically linked program",
+        Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
+        Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
+            limits: linux_limits(elf.notes.is_linux),
+            ..image(BootAbi::Linux64, elf.entry, elf.segments)
         }),
-        Some(elf) if elf.class == Class::Elf64 => Ok((BootAbi::Linux64, elf.entry, elf.segments)),
-        Some(_) => Err(KernelError::NotAKernel {
-            found: "it is a 32-bit ELF file",
-        }),
-        None if head
-            .get(BZIMAGE_MAGIC_OFFSET..)
-            .is_some_and(|h| h.starts_with(BZIMAGE_MAGIC)) =>
-        {
-            Err(KernelError::Unsupported {
-                name: "bzImage (use the ELF vmlinux)",
-            })
-        }
-        None => Err(KernelError::NotAKernel {
-            found: "it is no ELF file",
-        }),
+        Some(_) => unknown("it is a 32-bit ELF file"),
+        None if bzimage::is_one(head) => bzimage::recognise(head, file_size),
+        None => unknown("it is no ELF file"),
     }
 }
 

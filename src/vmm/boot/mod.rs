@@ -5,9 +5,12 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
+//! | [`solo5`] | likewise, with its notes and its manifest |
+//! | [`bzimage`] | Linux's kernel as distributions ship it |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
+mod bzimage;
 mod elf;
 pub mod image;
 pub mod layout;
@@ -16,6 +19,7 @@ mod multiboot;
 mod notes;
 mod place;
 mod pvh;
+pub mod solo5;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
@@ -29,11 +33,11 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
-use super::memory::{self, GuestMemory, checked_size};
+use super::memory::{self, GuestMemory};
 use image::{BootAbi, KernelImage};
-use layout::{CMDLINE, CMDLINE_MAX};
-pub use place::check_fits;
+use layout::CMDLINE;
 use place::place_initrd;
+pub use place::{check_fits, max_memory, memory_size};
 
 /// How the processor stands at the kernel's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub struct EntryState {
     pub rax: u64,
     pub rbx: u64,
     pub rsi: u64,
+    pub rdi: u64,
+    /// Where the kernel reads the TSC's frequency, 8 bytes of Hz: a guest-physical address.
+    pub frequency: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +59,8 @@ pub enum Mode {
     Long64,
     /// 32-bit, flat segments, no paging.
     Protected32,
+    /// 64-bit, over Solo5's tables.
+    Solo5,
 }
 
 /// What every ABI tells the kernel, each in its own way.
@@ -72,25 +81,27 @@ struct Placed {
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry.
+/// entry. `image` is what `kernel` was probed to be.
 ///
-/// The files may have changed since somebody looked at them, and may change now: what is
-/// loaded is checked again, and what changes meanwhile can only make the guest another one.
+/// The files may change meanwhile: that can only make the guest another one.
 ///
 /// # Errors
-/// What [`KernelImage::probe`] and [`check_fits`] find, a bad command line, an unreadable file.
+/// What [`check_fits`] finds, a bad command line, an unreadable file.
 pub fn load(
     memory: &GuestMemory,
     size: u64,
+    image: &KernelImage,
     kernel: &File,
     initrd: Option<&File>,
     cmdline: &str,
 ) -> Result<EntryState, Error> {
-    let image = KernelImage::probe(kernel)?;
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
-    let place = place_initrd(&image, initrd_size, size)?;
-    write_cmdline(memory, cmdline)?;
-    load_kernel(memory, kernel, &image)?;
+    let place = place_initrd(image, initrd_size, size)?;
+    load_kernel(memory, kernel, image)?;
+    if image.abi == BootAbi::Solo5 {
+        return solo5::start::prepare(memory, size, image, cmdline);
+    }
+    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
@@ -99,7 +110,12 @@ pub fn load(
             .transpose()?,
     };
     match image.abi {
-        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot),
+        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
+        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
+        BootAbi::BzImage => {
+            let header = bzimage::setup_header(kernel)?;
+            linux::prepare(memory, image.entry, &boot, Some(&header))
+        }
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
     }
@@ -110,20 +126,20 @@ pub fn load(
 /// # Errors
 /// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
 pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
-    let size = checked_size(config.memory)?;
+    let image = KernelImage::probe(kernel)?;
+    let size = memory_size(image.abi, config.memory)?;
     let memory = memory::allocate(size)?;
-    load(&memory, size, kernel, initrd, &config.cmdline).map(|_| ())
+    load(&memory, size, &image, kernel, initrd, &config.cmdline).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
 /// Unikraft reads a trailing ` -- ` otherwise than its absence.
-fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
+///
+/// It goes to `gpa`; `max` is the most bytes that it may have, without its zero byte.
+fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, max: usize) -> Result<(), Error> {
     let len = cmdline.len();
-    if len >= CMDLINE_MAX {
-        return Err(Error::CmdlineTooLong {
-            len,
-            max: CMDLINE_MAX - 1,
-        });
+    if len > max {
+        return Err(Error::CmdlineTooLong { len, max });
     }
     if cmdline.contains('\0') {
         return Err(Error::CmdlineNul);
@@ -131,8 +147,8 @@ fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
     let mut bytes = cmdline.as_bytes().to_vec();
     bytes.push(0);
     memory
-        .write_slice(&bytes, GuestAddress(CMDLINE))
-        .map_err(Error::guest_memory(CMDLINE))
+        .write_slice(&bytes, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
 }
 
 /// Memory past a segment's file part is zero already: the mapping is fresh, and no
@@ -184,7 +200,7 @@ fn read_into(
 
 #[cfg(test)]
 mod tests {
-    use super::layout::PAGE_SIZE;
+    use super::layout::{CMDLINE_MAX, PAGE_SIZE};
     use super::testing::{CONTENT, ElfFile, file};
     use super::*;
     use crate::vmm::memory;
@@ -198,7 +214,9 @@ mod tests {
         let size = 4 * MIB;
         let memory = memory::allocate(size).unwrap();
         let initrd = file(b"initrd");
-        let entry = load(&memory, size, &elf.file(), Some(&initrd), "a  b -- ").unwrap();
+        let kernel = elf.file();
+        let image = KernelImage::probe(&kernel).unwrap();
+        let entry = load(&memory, size, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -218,8 +236,10 @@ mod tests {
     #[test]
     fn command_lines_and_initrds_are_checked() {
         let memory = memory::allocate(4 * MIB).unwrap();
+        let kernel = ElfFile::kernel().file();
+        let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, &ElfFile::kernel().file(), initrd, cmdline)
+            load(&memory, 4 * MIB, &image, &kernel, initrd, cmdline)
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(
@@ -227,6 +247,11 @@ mod tests {
             Err(Error::CmdlineTooLong { .. })
         ));
         assert!(matches!(load(None, "a\0b"), Err(Error::CmdlineNul)));
+        let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
+        let long = "x".repeat(2048);
+        let image = KernelImage::probe(&linux).unwrap();
+        let fault = super::load(&memory, 4 * MIB, &image, &linux, None, &long).unwrap_err();
+        assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),
             Err(Error::InitrdEmpty)

@@ -1,10 +1,12 @@
 //! Whether a kernel and its initrd fit into a machine, and where the initrd goes.
 
 use super::Placed;
+use super::image::BootAbi;
 use super::image::{KernelImage, Segment};
 use super::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, PAGE_SIZE};
+use super::solo5;
 use crate::vmm::error::{Error, KernelError};
-use crate::vmm::memory::{checked_size, low_memory_end};
+use crate::vmm::memory::{MAX_MEMORY, checked_size, low_memory_end};
 
 /// Checks that the kernel and an initrd of `initrd_size` bytes (0: none) fit into a
 /// machine with `memory` bytes.
@@ -12,7 +14,7 @@ use crate::vmm::memory::{checked_size, low_memory_end};
 /// # Errors
 /// [`Error::KernelTooLarge`], [`Error::InitrdTooLarge`], [`KernelError::BadSegment`] for a
 /// kernel that lies in the hole below 4 GiB, [`Error::MemoryTooSmall`],
-/// [`Error::MemoryTooLarge`].
+/// [`Error::MemoryTooLarge`], [`Error::InitrdUnwanted`].
 pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
     place_initrd(image, initrd_size, memory).map(|_| ())
 }
@@ -20,8 +22,11 @@ pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<
 /// As [`check_fits`], and says where the initrd goes: as high as possible below the hole, on
 /// pages of its own, past the kernel and past the first MiB, which is not all memory.
 pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
-    let memory = checked_size(memory)?;
+    let memory = memory_size(image.abi, memory)?;
     check_kernel(image, memory)?;
+    if image.abi == BootAbi::Solo5 {
+        solo5::check_fits(image, size, memory)?;
+    }
     let kernel_end = image
         .segments
         .iter()
@@ -30,12 +35,13 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         .fold(HIGH_RAM_START, u64::max)
         .next_multiple_of(PAGE_SIZE);
     let needs = kernel_end.saturating_add(size);
-    if needs > HOLE_START {
-        let max = HOLE_START - kernel_end;
-        return Err(Error::InitrdTooLarge { size, max });
+    let end = image.limits.initrd_end;
+    if size > 0 && needs > end {
+        let max = end.saturating_sub(kernel_end);
+        return Err(Error::InitrdTooLarge { size, max, end });
     }
     let needs = needs.next_multiple_of(PAGE_SIZE);
-    let top = low_memory_end(memory);
+    let top = low_memory_end(memory).min(end);
     if size > 0 && needs > top {
         let what = "the kernel and its initrd need";
         return Err(Error::KernelTooLarge {
@@ -45,9 +51,28 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         });
     }
     Ok(Placed {
-        gpa: (top - size) & !(PAGE_SIZE - 1),
+        gpa: top.saturating_sub(size) & !(PAGE_SIZE - 1),
         size,
     })
+}
+
+/// The bytes that a machine of `memory` bytes really has for a kernel of this ABI.
+///
+/// # Errors
+/// [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
+pub fn memory_size(abi: BootAbi, memory: u64) -> Result<u64, Error> {
+    match abi {
+        BootAbi::Solo5 => solo5::memory_size(memory),
+        _ => checked_size(memory),
+    }
+}
+
+/// The most memory that a kernel of this ABI can be given, in bytes.
+pub fn max_memory(abi: BootAbi) -> u64 {
+    match abi {
+        BootAbi::Solo5 => solo5::MAX_MEMORY,
+        _ => MAX_MEMORY,
+    }
 }
 
 fn check_kernel(image: &KernelImage, memory: u64) -> Result<(), Error> {
