@@ -9,7 +9,9 @@ use super::elf::{Class, Elf};
 use super::layout::BOOT_AREA_END;
 use super::multiboot;
 use super::notes::KernelNote;
-use super::solo5::{self, manifest::Manifest};
+use super::solo5;
+use super::solo5::manifest::Manifest;
+use super::solo5::pages::Protected;
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -117,6 +119,8 @@ pub struct KernelImage {
     pub segments: Vec<Segment>,
     /// The devices that it declares, if it is a Solo5 kernel.
     pub manifest: Manifest,
+    /// What a Solo5 kernel may do with its segments.
+    pub protected: Vec<Protected>,
     /// The file's size in bytes.
     pub file_size: u64,
 }
@@ -189,6 +193,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         entry,
         segments,
         manifest: Manifest::default(),
+        protected: Vec::new(),
         file_size,
     };
     if head.starts_with(GZIP_MAGIC) {
@@ -203,6 +208,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
             let manifest = solo5::manifest_of(elf)?;
             return Ok(KernelImage {
                 manifest,
+                protected: elf.protected.clone(),
                 ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
             });
         }
