@@ -135,10 +135,13 @@ fn kernel(kernel: &Kernel) -> String {
         State::Bootable {
             abi,
             architecture,
+            compression,
             size,
             ..
         } => {
-            format!("{path}, by {by}: {abi}, {architecture}, {}", display(*size))
+            let compression = compression.map_or(String::new(), |by| format!(", {by}"));
+            let size = display(*size);
+            format!("{path}, by {by}: {abi}, {architecture}{compression}, {size}")
         }
         State::Unusable { .. } => format!("{path}, by {by}: unusable"),
     }

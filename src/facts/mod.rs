@@ -197,12 +197,16 @@ impl Facts {
 
     /// Finds the files of the image that are wished for.
     fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
-        let mut files = Files::default();
-        (self.kernel, files.kernel) = kernel::find(rootfs, &self.wishes, digest);
-        (self.initrd, files.initrd) =
-            kernel::find_initrd(rootfs, &self.wishes, self.kernel.as_ref());
-        (self.blocks, files.blocks) = block::find(rootfs, &self.wishes.blocks);
-        files
+        let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
+        let (initrd, file) =
+            kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
+        let (blocks, images) = block::find(rootfs, &self.wishes.blocks);
+        (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
+        Files {
+            kernel: boots.kernel,
+            initrd: file,
+            blocks: images,
+        }
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.

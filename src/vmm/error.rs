@@ -40,6 +40,15 @@ pub enum KernelError {
     #[error("kernels of the kind {name} are not supported yet")]
     Unsupported { name: &'static str },
 
+    #[error(
+        "the kernel is a Linux of boot protocol {major}.{minor:02}, this monitor needs 2.12: \
+         use Linux 3.8 or a later one"
+    )]
+    OldLinux { major: u16, minor: u16 },
+
+    #[error("the kernel is a 32-bit Linux, this monitor runs 64-bit ones: use one for x86-64")]
+    Linux32,
+
     #[error("the kernel's {part} cannot be read: {fault}")]
     BadHeader { part: &'static str, fault: String },
 
@@ -52,6 +61,10 @@ pub enum KernelError {
 
     #[error("the kernel's entry point {entry:#x} lies {fault}")]
     BadEntry { entry: u64, fault: &'static str },
+
+    /// Bytes.
+    #[error("the kernel is gzip-compressed, and unpacked it has more than {}: ship it unpacked", Size(*max))]
+    UnpacksTooLarge { max: u64 },
 
     #[error("the kernel cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -76,10 +89,10 @@ pub enum Error {
 
     /// Bytes.
     #[error(
-        "the initrd has {}, at most {} fit below 3 GiB beside this kernel: make it smaller",
-        Size::at_least(*size), Size(*max)
+        "the initrd has {}, at most {} fit below {} beside this kernel: make it smaller",
+        Size::at_least(*size), Size(*max), Size(*end)
     )]
-    InitrdTooLarge { size: u64, max: u64 },
+    InitrdTooLarge { size: u64, max: u64, end: u64 },
 
     #[error("a kernel of the ABI {abi} takes no initrd: name none")]
     InitrdUnwanted { abi: BootAbi },

@@ -39,11 +39,11 @@ mod terminal;
 mod vcpu;
 mod vcpu_thread;
 
-pub use boot::image::{BootAbi, KernelImage, Segment};
+pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
 pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
-pub use boot::{check_fits, max_memory, memory_size, rehearse};
+pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{BlockDevice, Files, MachineConfig, NetDevice};
 pub use console::Console;
 pub use error::{Error, KernelError};

@@ -36,7 +36,10 @@ pub fn kernel(kind: &str) -> Vec<u8> {
         "huge" => elf64(MACHINE_X86_64, None, 64, 1 << 30),
         "script" => b"#!/bin/sh\necho not a kernel\n".to_vec(),
         "empty" => Vec::new(),
-        other => panic!("no kernel of the kind {other}"),
+        other => match other.strip_prefix("gzip-") {
+            Some(kind) => super::gzip(&kernel(kind)),
+            None => panic!("no kernel of the kind {other}"),
+        },
     }
 }
 

@@ -10,8 +10,7 @@ use object::elf::{
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
-use super::notes::{self, KernelNote};
-use super::solo5::notes::Notes as Solo5Notes;
+use super::notes::{KernelNote, Notes};
 use super::solo5::pages::{Protected, Rights};
 use crate::vmm::error::KernelError;
 
@@ -39,9 +38,7 @@ pub struct Elf {
     pub segments: Vec<Segment>,
     /// What may be done with each of them.
     pub protected: Vec<Protected>,
-    /// The note that decides how to run the kernel.
-    pub note: Option<KernelNote>,
-    pub solo5: Solo5Notes,
+    pub notes: Notes,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
 }
@@ -93,15 +90,14 @@ impl Reader<'_> {
             header.e_phnum(LittleEndian).into(),
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
-        let (note, solo5) = self.notes::<H>(headers)?;
-        let (segments, protected) = segments(headers, note).into_iter().unzip();
+        let notes = self.notes::<H>(headers)?;
+        let (segments, protected) = segments(headers, notes.kernel).into_iter().unzip();
         Ok(Elf {
             class,
             entry: header.e_entry(LittleEndian).into(),
             segments,
             protected,
-            note,
-            solo5,
+            notes,
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
     }
@@ -127,16 +123,12 @@ impl Reader<'_> {
         read_at(self.file, offset, len, "program headers", self.file_size)
     }
 
-    /// The deciding note of all note segments, and Solo5's.
-    fn notes<H>(
-        &self,
-        headers: &[H::ProgramHeader],
-    ) -> Result<(Option<KernelNote>, Solo5Notes), KernelError>
+    /// What all note segments say.
+    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<Notes, KernelError>
     where
         H: FileHeader<Endian = LittleEndian>,
     {
-        let mut found = None;
-        let mut solo5 = Solo5Notes::default();
+        let mut notes = Notes::default();
         let mut budget = MAX_NOTES;
         for header in headers {
             if header.p_type(LittleEndian) != PT_NOTE {
@@ -150,11 +142,9 @@ impl Reader<'_> {
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
-            let note = notes::find::<H>(&data, header.p_align(LittleEndian))?;
-            found = KernelNote::first_of(found, note);
-            solo5.read(&data);
+            notes.read::<H>(&data, header.p_align(LittleEndian))?;
         }
-        Ok((found, solo5))
+        Ok(notes)
     }
 
     fn truncated_header(&self, needs: usize) -> KernelError {

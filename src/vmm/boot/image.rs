@@ -6,12 +6,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::BOOT_AREA_END;
-use super::multiboot;
+use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
-use super::solo5;
 use super::solo5::manifest::Manifest;
 use super::solo5::pages::Protected;
+use super::{bzimage, linux, multiboot, solo5};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -20,9 +19,6 @@ use crate::vmm::error::KernelError;
 const HEAD_SIZE: u64 = 8192;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-/// "HdrS" at 0x202 (Documentation/arch/x86/boot.rst).
-const BZIMAGE_MAGIC_OFFSET: usize = 0x202;
-const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 
 /// The way in which a kernel wants to be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,6 +26,8 @@ const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 pub enum BootAbi {
     /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
     Linux64,
+    /// The same entry of a compressed kernel, as distributions ship it (likewise).
+    BzImage,
     /// Xen's PVH entry, by an ELF note (xen/include/public/arch-x86/hvm/start_info.h).
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
@@ -42,6 +40,7 @@ impl fmt::Display for BootAbi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BootAbi::Linux64 => "linux64",
+            BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
             BootAbi::Solo5 => "solo5",
@@ -109,6 +108,25 @@ impl Segment {
     }
 }
 
+/// What the kernel can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the command line, without its zero byte.
+    pub cmdline: usize,
+    /// The first guest-physical address that the initrd must leave alone.
+    pub initrd_end: u64,
+}
+
+impl Default for Limits {
+    /// What the monitor itself has room for.
+    fn default() -> Limits {
+        Limits {
+            cmdline: CMDLINE_MAX - 1,
+            initrd_end: HOLE_START,
+        }
+    }
+}
+
 /// What must be known of a kernel file to load and enter it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelImage {
@@ -123,6 +141,7 @@ pub struct KernelImage {
     pub protected: Vec<Protected>,
     /// The file's size in bytes.
     pub file_size: u64,
+    pub limits: Limits,
 }
 
 impl KernelImage {
@@ -195,16 +214,21 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         manifest: Manifest::default(),
         protected: Vec::new(),
         file_size,
+        limits: Limits::default(),
     };
     if head.starts_with(GZIP_MAGIC) {
         return Err(KernelError::Unsupported {
             name: "gzip-compressed (Hermit)",
         });
     }
+    let limits = |elf: &Elf| match elf.notes.is_linux {
+        true => linux::limits(),
+        false => Limits::default(),
+    };
     let elf = Elf::read(file, head, file_size)?;
-    match (elf.as_ref().and_then(|elf| elf.note), elf.as_ref()) {
+    match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
         // Those boot by Multiboot, and carry the note all the same.
-        (Some(KernelNote::Solo5), Some(elf)) if !elf.solo5.is_for_virtio() => {
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
             let manifest = solo5::manifest_of(elf)?;
             return Ok(KernelImage {
                 manifest,
@@ -216,7 +240,10 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
             return Err(KernelError::Unsupported { name: "Hermit" });
         }
         (Some(KernelNote::Pvh(entry)), Some(elf)) => {
-            return Ok(image(BootAbi::Pvh, entry, elf.segments.clone()));
+            return Ok(KernelImage {
+                limits: limits(elf),
+                ..image(BootAbi::Pvh, entry, elf.segments.clone())
+            });
         }
         _ => {}
     }
@@ -224,27 +251,16 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         let (entry, segments) = header.image(elf, file_size)?;
         return Ok(image(BootAbi::Multiboot1, entry, segments));
     }
+    let unknown = |found| Err(KernelError::NotAKernel { found });
     match elf {
-        Some(elf) if elf.interpreted => Err(KernelError::NotAKernel {
-            found: "it is a dynamically linked program",
+        Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
+        Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
+            limits: limits(&elf),
+            ..image(BootAbi::Linux64, elf.entry, elf.segments)
         }),
-        Some(elf) if elf.class == Class::Elf64 => {
-            Ok(image(BootAbi::Linux64, elf.entry, elf.segments))
-        }
-        Some(_) => Err(KernelError::NotAKernel {
-            found: "it is a 32-bit ELF file",
-        }),
-        None if head
-            .get(BZIMAGE_MAGIC_OFFSET..)
-            .is_some_and(|h| h.starts_with(BZIMAGE_MAGIC)) =>
-        {
-            Err(KernelError::Unsupported {
-                name: "bzImage (use the ELF vmlinux)",
-            })
-        }
-        None => Err(KernelError::NotAKernel {
-            found: "it is no ELF file",
-        }),
+        Some(_) => unknown("it is a 32-bit ELF file"),
+        None if bzimage::is_one(head) => bzimage::recognise(head, file_size),
+        None => unknown("it is no ELF file"),
     }
 }
 

@@ -5,11 +5,15 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
+//! | [`bzimage`] | Linux's kernel as distributions ship it |
+//! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
 //! | [`solo5`] | likewise, with its notes and its manifest |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
+mod bzimage;
 mod elf;
+mod gzip;
 pub mod image;
 pub mod layout;
 mod linux;
@@ -21,6 +25,7 @@ pub mod solo5;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
+mod tar;
 #[cfg(test)]
 pub mod testing;
 
@@ -32,8 +37,9 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
 use super::memory::{self, GuestMemory};
+pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
-use layout::{CMDLINE, CMDLINE_MAX};
+use layout::CMDLINE;
 use place::place_initrd;
 pub use place::{check_fits, max_memory, memory_size};
 
@@ -96,13 +102,10 @@ pub fn load(
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
     let place = place_initrd(image, initrd_size, size)?;
     load_kernel(memory, kernel, image)?;
-    let prepare = match image.abi {
-        BootAbi::Solo5 => return solo5::start::prepare(memory, size, image, cmdline),
-        BootAbi::Linux64 => linux::prepare,
-        BootAbi::Pvh => pvh::prepare,
-        BootAbi::Multiboot1 => multiboot::prepare,
-    };
-    write_cmdline(memory, cmdline, CMDLINE, CMDLINE_MAX)?;
+    if image.abi == BootAbi::Solo5 {
+        return solo5::start::prepare(memory, size, image, cmdline);
+    }
+    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
@@ -110,7 +113,16 @@ pub fn load(
             .map(|file| load_initrd(memory, file, place))
             .transpose()?,
     };
-    prepare(memory, image.entry, &boot)
+    match image.abi {
+        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
+        BootAbi::BzImage => {
+            let header = bzimage::setup_header(kernel)?;
+            linux::prepare(memory, image.entry, &boot, Some(&header))
+        }
+        BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
+        BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
+        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
+    }
 }
 
 /// Loads a guest into memory that nobody runs: as much of making a machine as needs no KVM.
@@ -193,7 +205,7 @@ fn read_into(
 
 #[cfg(test)]
 mod tests {
-    use super::layout::PAGE_SIZE;
+    use super::layout::{CMDLINE_MAX, PAGE_SIZE};
     use super::testing::{CONTENT, ElfFile, file};
     use super::*;
     use crate::vmm::memory;
@@ -240,6 +252,11 @@ mod tests {
             Err(Error::CmdlineTooLong { .. })
         ));
         assert!(matches!(load(None, "a\0b"), Err(Error::CmdlineNul)));
+        let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
+        let long = "x".repeat(2048);
+        let image = KernelImage::probe(&linux).unwrap();
+        let fault = super::load(&memory, 4 * MIB, &image, &linux, None, &long).unwrap_err();
+        assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),
             Err(Error::InitrdEmpty)

@@ -35,12 +35,13 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         .fold(HIGH_RAM_START, u64::max)
         .next_multiple_of(PAGE_SIZE);
     let needs = kernel_end.saturating_add(size);
-    if needs > HOLE_START {
-        let max = HOLE_START - kernel_end;
-        return Err(Error::InitrdTooLarge { size, max });
+    let end = image.limits.initrd_end;
+    if size > 0 && needs > end {
+        let max = end.saturating_sub(kernel_end);
+        return Err(Error::InitrdTooLarge { size, max, end });
     }
     let needs = needs.next_multiple_of(PAGE_SIZE);
-    let top = low_memory_end(memory);
+    let top = low_memory_end(memory).min(end);
     if size > 0 && needs > top {
         let what = "the kernel and its initrd need";
         return Err(Error::KernelTooLarge {
@@ -50,7 +51,7 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         });
     }
     Ok(Placed {
-        gpa: (top - size) & !(PAGE_SIZE - 1),
+        gpa: top.saturating_sub(size) & !(PAGE_SIZE - 1),
         size,
     })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::image::{BootAbi, KernelImage};
 use super::layout::BOOT_AREA_END;
-use super::testing::{ElfFile, Random, file, load, multiboot_header};
+use super::testing::{ElfFile, Random, bzimage, file, load, multiboot_header};
 use super::{check_fits, load as load_guest};
 use crate::vmm::memory;
 
@@ -33,7 +33,7 @@ const EDGES: [u64; 16] = [
 ];
 
 /// A good kernel of each kind, with the ABI that it boots by.
-fn kernels() -> [(BootAbi, Vec<u8>); 6] {
+fn kernels() -> [(BootAbi, Vec<u8>); 7] {
     let pvh = |elf: ElfFile| elf.with_note(b"Xen", 18, &[0, 0, 0x10, 0]).bytes();
     let mut linux = ElfFile::kernel();
     linux.program_headers.push(load(0x18_0000, 0x80, 0x4_0000));
@@ -49,6 +49,7 @@ fn kernels() -> [(BootAbi, Vec<u8>); 6] {
         (BootAbi::Pvh, pvh(ElfFile::kernel32())),
         (BootAbi::Multiboot1, flat),
         (BootAbi::Multiboot1, multiboot.bytes()),
+        (BootAbi::BzImage, bzimage()),
         (BootAbi::Solo5, ElfFile::solo5(&[]).bytes()),
     ]
 }
@@ -64,6 +65,7 @@ fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
         let at = match random.below(4) {
             // The notes lie at the end, all other headers at the beginning.
             0 => bytes.len() - 1 - random.below(24),
+            _ if bytes.len() == bzimage().len() => 0x1f1 + random.below(0x77),
             _ => random.below(200.min(bytes.len())),
         };
         let room = width.min(bytes.len() - at);
@@ -92,7 +94,7 @@ fn spoilt_kernels_never_panic_and_never_escape() {
     let kernels = kernels();
     let initrd = file(b"initrd");
     let mut random = Random::new();
-    let (mut loaded, mut refused) = ([0; 6], [0; 6]);
+    let (mut loaded, mut refused) = ([0; 7], [0; 7]);
     let mut slowest = Duration::ZERO;
     for round in 0..ROUNDS {
         let kind = round % kernels.len();

@@ -186,6 +186,50 @@ pub fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
         .collect()
 }
 
+/// A bzImage of protocol 2.15 whose kernel, 0x400 bytes that need 256 KiB, lies at 1 MiB.
+pub fn bzimage() -> Vec<u8> {
+    let mut image = vec![0x90; 0x800];
+    image[0x1f1..0x268].fill(0);
+    for (at, field) in [
+        (0x1f1, &[1u8][..]),
+        (0x1f4, &[0x40, 0, 0, 0]),
+        (0x1fe, &[0x55, 0xaa]),
+        (0x200, &[0xeb, 0x66]),
+        (0x202, b"HdrS"),
+        (0x206, &[0x0f, 2]),
+        (0x22c, &[0xff, 0xff, 0xff, 0x7f]),
+        (0x234, &[1]),
+        (0x236, &[1]),
+        (0x238, &[0xff, 7, 0, 0]),
+        (0x258, &[0, 0, 0x10]),
+        (0x260, &[0, 0, 4]),
+    ] {
+        image[at..at + field.len()].copy_from_slice(field);
+    }
+    image
+}
+
+/// These bytes compressed by gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A tar archive of files with these names, which may be absolute, and contents.
+pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append(&header, *content).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
 /// A file with this content.
 pub fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();

@@ -66,13 +66,23 @@ fn hermit_is_refused_by_name_whatever_else_it_carries() {
 }
 
 #[test]
-fn compressed_kernels_and_bzimages_are_refused_by_name() {
+fn compressed_kernels_are_refused_by_name() {
     let gzip = KernelImage::probe(&file(&[0x1f, 0x8b, 8, 0])).unwrap_err();
     assert!(gzip.to_string().contains("gzip"), "{gzip}");
-    let mut image = vec![0; 0x400];
-    image[0x202..0x206].copy_from_slice(b"HdrS");
-    let bzimage = KernelImage::probe(&file(&image)).unwrap_err();
-    assert!(bzimage.to_string().contains("bzImage"), "{bzimage}");
+}
+
+/// Its command line is cut without a word where it is longer than Linux takes.
+#[test]
+fn linux_is_known_by_its_notes_and_takes_a_shorter_command_line() {
+    let pvh = |elf: ElfFile| elf.with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
+    let linux = ElfFile::kernel().with_note(b"Linux", 0x100, b"salt");
+    let tells_xen = ElfFile::kernel().with_note(b"Xen", 6, b"linux\0");
+    for elf in [linux.clone(), tells_xen.clone(), pvh(linux), pvh(tells_xen)] {
+        assert_eq!(probe(&elf).unwrap().limits.cmdline, 2047);
+    }
+    for elf in [ElfFile::kernel(), pvh(ElfFile::kernel())] {
+        assert_eq!(probe(&elf).unwrap().limits, Limits::default());
+    }
 }
 
 #[test]
@@ -232,6 +242,7 @@ fn a_note_that_runs_over_its_segment_is_an_error() {
 fn names_are_as_documented() {
     for (abi, name) in [
         (BootAbi::Linux64, "linux64"),
+        (BootAbi::BzImage, "bzimage"),
         (BootAbi::Pvh, "pvh"),
         (BootAbi::Multiboot1, "multiboot1"),
     ] {
