@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 use crate::guest;
-use crate::vmm::{self, BootAbi, MIN_MEMORY};
+use crate::vmm::{self, BootAbi, MAX_VCPUS, MIN_MEMORY};
 pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
@@ -39,6 +39,7 @@ pub struct Plan {
     pub blocks: Vec<PlannedBlock>,
     /// Bytes.
     pub memory: u64,
+    /// 1 to [`MAX_VCPUS`].
     pub vcpus: u8,
     pub cmdline: String,
 }
@@ -52,9 +53,6 @@ impl Plan {
         let wishes = &facts.wishes;
         if let Some(fault) = wishes.faults.first() {
             return Err(fault.clone());
-        }
-        if let Some(Said { value, by }) = wishes.vcpus.clone().filter(|vcpus| vcpus.value > 1) {
-            return Err(Fault::Vcpus { by, asked: value });
         }
         let kernel = facts.kernel.as_ref().ok_or(Fault::NoKernel)?;
         let (abi, image) = match &kernel.state {
@@ -79,12 +77,31 @@ impl Plan {
             initrd: initrd.map(|i| i.path.clone()),
             blocks: devices::blocks(facts, image)?,
             memory,
-            vcpus: 1,
+            vcpus: vcpus(facts, abi)?,
             cmdline: guest::command_line(
                 wishes.cmdline.as_ref().map(|said| said.value.as_str()),
                 &facts.args,
             ),
         })
+    }
+}
+
+/// The guest's virtual CPUs: as many as are wished for, or else as the container's quota can
+/// keep busy, at most the host's.
+fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
+    let most = if abi.uses_several_vcpus() {
+        MAX_VCPUS
+    } else {
+        1
+    };
+    let Some(Said { value: asked, by }) = facts.wishes.vcpus.clone() else {
+        let quota = facts.cpu_limit.unwrap_or(1).min(facts.host_cpus);
+        return Ok(u8::try_from(quota).unwrap_or(MAX_VCPUS).clamp(1, most));
+    };
+    match u8::try_from(asked) {
+        Ok(vcpus @ 1..) if vcpus <= most => Ok(vcpus),
+        _ if most == 1 => Err(Fault::OneVcpu { by, asked, abi }),
+        _ => Err(Fault::Vcpus { by, asked, most }),
     }
 }
 

@@ -18,7 +18,13 @@ const READ: &[Key] = &[
     Key("process", &[Key("args", &[]), Key("terminal", &[])]),
     Key(
         "linux",
-        &[Key("resources", &[Key("memory", &[Key("limit", &[])])])],
+        &[Key(
+            "resources",
+            &[
+                Key("memory", &[Key("limit", &[])]),
+                Key("cpu", &[Key("quota", &[]), Key("period", &[])]),
+            ],
+        )],
     ),
     // Not `hwConfig`: both its spellings are in use.
     Key(

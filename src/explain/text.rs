@@ -165,11 +165,12 @@ fn block(block: &Block) -> String {
 
 fn machine(plan: &Plan) -> String {
     format!(
-        "{} by {}, {} of memory, {} vCPU, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),
         plan.vcpus,
+        if plan.vcpus == 1 { "" } else { "s" },
         plan.cmdline
     )
 }

@@ -32,8 +32,14 @@ pub enum Fault {
     },
     #[error("{by}: {value:?} is no number of vCPUs: write 1 or more")]
     Count { by: Source, value: String },
-    #[error("{by} asks for {asked} vCPUs: this runu gives a guest one")]
-    Vcpus { by: Source, asked: u64 },
+    #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]
+    Vcpus { by: Source, asked: u64, most: u8 },
+    #[error("{by} asks for {asked} vCPUs: a kernel of the ABI {abi} uses one: ask for 1")]
+    OneVcpu {
+        by: Source,
+        asked: u64,
+        abi: BootAbi,
+    },
     #[error("{by} asks for {what}, which this runu cannot give a guest")]
     Unsupported { by: Source, what: &'static str },
     #[error("{one} says {one_says}, {other} says {other_says}: remove one of them")]

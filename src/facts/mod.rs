@@ -55,6 +55,11 @@ pub struct Facts {
     pub args: Vec<String>,
     /// `linux.resources.memory.limit`, in bytes.
     pub memory_limit: Option<u64>,
+    /// The quota of `linux.resources.cpu`, in CPUs, rounded up.
+    pub cpu_limit: Option<u64>,
+    /// How many CPUs this process may run on.
+    #[serde(skip)]
+    pub host_cpus: u64,
     /// `None` where nobody asked.
     pub host: Option<Host>,
     /// The annotations that runu would obey, by key.
@@ -180,6 +185,8 @@ impl Facts {
             read_only: config.has_read_only_root(),
             args: config.args().to_vec(),
             memory_limit: config.memory_limit(),
+            cpu_limit: config.cpu_limit(),
+            host_cpus: host::cpus(),
             host: wanted.host.then(Host::read),
             obeyed: obeyed_keys(config, name),
             annotations: annotations

@@ -195,6 +195,7 @@ fn build(
 fn machine(plan: &Plan) -> MachineConfig {
     MachineConfig {
         memory: plan.memory,
+        vcpus: plan.vcpus,
         cmdline: plan.cmdline.clone(),
     }
 }

@@ -20,6 +20,7 @@ impl Guest {
         let kvm = kvm()?;
         let config = MachineConfig {
             memory: MIN_MEMORY,
+            vcpus: 1,
             cmdline: cmdline.to_owned(),
         };
         let files = Files {

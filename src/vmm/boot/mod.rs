@@ -34,6 +34,7 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
+use super::acpi;
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
 use super::memory::{self, GuestMemory};
@@ -85,7 +86,7 @@ struct Placed {
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry. `image` is what `kernel` was probed to be.
+/// entry of the first of `vcpus`. `image` is what `kernel` was probed to be.
 ///
 /// The files may change meanwhile: that can only make the guest another one.
 ///
@@ -94,6 +95,7 @@ struct Placed {
 pub fn load(
     memory: &GuestMemory,
     size: u64,
+    vcpus: u8,
     image: &KernelImage,
     kernel: &File,
     initrd: Option<&File>,
@@ -113,6 +115,7 @@ pub fn load(
             .map(|file| load_initrd(memory, file, place))
             .transpose()?,
     };
+    acpi::write(memory, vcpus)?;
     match image.abi {
         BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
         BootAbi::BzImage => {
@@ -133,7 +136,16 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
     let image = KernelImage::probe(kernel)?;
     let size = memory_size(image.abi, config.memory)?;
     let memory = memory::allocate(size)?;
-    load(&memory, size, &image, kernel, initrd, &config.cmdline).map(|_| ())
+    load(
+        &memory,
+        size,
+        config.vcpus,
+        &image,
+        kernel,
+        initrd,
+        &config.cmdline,
+    )
+    .map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
@@ -221,7 +233,7 @@ mod tests {
         let initrd = file(b"initrd");
         let kernel = elf.file();
         let image = KernelImage::probe(&kernel).unwrap();
-        let entry = load(&memory, size, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
+        let entry = load(&memory, size, 1, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -244,7 +256,7 @@ mod tests {
         let kernel = ElfFile::kernel().file();
         let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, &image, &kernel, initrd, cmdline)
+            load(&memory, 4 * MIB, 1, &image, &kernel, initrd, cmdline)
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(
@@ -255,7 +267,7 @@ mod tests {
         let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
         let long = "x".repeat(2048);
         let image = KernelImage::probe(&linux).unwrap();
-        let fault = super::load(&memory, 4 * MIB, &image, &linux, None, &long).unwrap_err();
+        let fault = super::load(&memory, 4 * MIB, 1, &image, &linux, None, &long).unwrap_err();
         assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),
