@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
-use crate::guest;
+use crate::guest::{self, Told};
 use crate::vmm::{self, BootAbi, MAX_VCPUS, MIN_MEMORY};
 pub use devices::PlannedBlock;
 
@@ -72,16 +72,13 @@ impl Plan {
                 why: why.to_string(),
             })?;
         Ok(Self {
+            cmdline: command_line(facts)?,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
             blocks: devices::blocks(facts, image)?,
             memory,
             vcpus: vcpus(facts, abi)?,
-            cmdline: guest::command_line(
-                wishes.cmdline.as_ref().map(|said| said.value.as_str()),
-                &facts.args,
-            ),
         })
     }
 }
@@ -103,6 +100,25 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
         _ if most == 1 => Err(Fault::OneVcpu { by, asked, abi }),
         _ => Err(Fault::Vcpus { by, asked, most }),
     }
+}
+
+/// The guest's command line: the one that was written for it, as it is, or else what its
+/// family makes of what the container is told.
+fn command_line(facts: &Facts) -> Result<String, Fault> {
+    if let Some(said) = &facts.wishes.cmdline {
+        return Ok(said.value.clone());
+    }
+    let Some(family) = facts.family() else {
+        return Ok(guest::joined(&facts.args));
+    };
+    let told = Told {
+        args: &facts.args,
+        env: &facts.env,
+        hostname: facts.hostname.as_deref(),
+        cwd: facts.cwd.as_deref(),
+        initrd: facts.initrd.is_some(),
+    };
+    guest::command_line(family, facts.mark(), &told).map_err(Fault::CommandLine)
 }
 
 /// The guest's memory in bytes, and who gave it.

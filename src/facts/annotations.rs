@@ -60,7 +60,7 @@ pub fn read<'a>(
             "kernel" => wishes.kernel = wishes.kernel_path(value, by),
             "initrd" => wishes.initrd = wishes.path(value, by),
             "cmdline" => wishes.cmdline = wishes.text(value, by),
-            "family" => wishes.family = wishes.text(value, by),
+            "family" => wishes.family = wishes.family(value, by),
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
             "block" => wishes.block(None, value, by),

@@ -8,6 +8,7 @@ use super::cut_line;
 use super::quantity::{QuantityError, display};
 use super::said::Source;
 use crate::bundle::FileError;
+use crate::guest::{self, Family};
 use crate::image::ImageError;
 use crate::vmm::{self, BootAbi};
 
@@ -32,6 +33,10 @@ pub enum Fault {
     },
     #[error("{by}: {value:?} is no number of vCPUs: write 1 or more")]
     Count { by: Source, value: String },
+    #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
+    Family { by: Source, value: String },
+    #[error("the guest cannot be told all that its container is: {0}")]
+    CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]
     Vcpus { by: Source, asked: u64, most: u8 },
     #[error("{by} asks for {asked} vCPUs: a kernel of the ABI {abi} uses one: ask for 1")]

@@ -31,6 +31,7 @@ pub use shown::{cut, cut_line, visible};
 pub use wishes::Wishes;
 
 use crate::bundle::{self, Bundle, Rootfs};
+use crate::guest::{Family, Mark};
 use crate::vmm::BootAbi;
 
 /// Everything that a decision may depend on.
@@ -53,6 +54,13 @@ pub struct Facts {
     pub read_only: bool,
     /// `process.args`.
     pub args: Vec<String>,
+    /// `process.env`, `process.cwd` and `hostname`: the guest's alone, and full of secrets.
+    #[serde(skip)]
+    pub env: Vec<String>,
+    #[serde(skip)]
+    pub cwd: Option<String>,
+    #[serde(skip)]
+    pub hostname: Option<String>,
     /// `linux.resources.memory.limit`, in bytes.
     pub memory_limit: Option<u64>,
     /// The quota of `linux.resources.cpu`, in CPUs, rounded up.
@@ -184,6 +192,9 @@ impl Facts {
             blocks: Vec::new(),
             read_only: config.has_read_only_root(),
             args: config.args().to_vec(),
+            env: config.env().to_vec(),
+            cwd: config.cwd().map(str::to_owned),
+            hostname: config.hostname().map(str::to_owned),
             memory_limit: config.memory_limit(),
             cpu_limit: config.cpu_limit(),
             host_cpus: host::cpus(),
@@ -214,6 +225,21 @@ impl Facts {
             initrd: file,
             blocks: images,
         }
+    }
+
+    /// What the kernel file shows of its family.
+    pub fn mark(&self) -> Option<&Mark> {
+        match &self.kernel.as_ref()?.state {
+            State::Bootable { mark, .. } => mark.as_ref(),
+            State::Unusable { .. } => None,
+        }
+    }
+
+    /// The guest's family: the one that was said, or else the one that its kernel shows.
+    pub fn family(&self) -> Option<Family> {
+        let said = self.wishes.family.as_ref();
+        said.and_then(|said| Family::named(&said.value))
+            .or_else(|| self.mark().map(|mark| mark.family))
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.

@@ -97,7 +97,7 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
         "cmdline" if !value.is_empty() => wishes.cmdline = wishes.text(value, by),
         "unikernelType" => {
             wishes.signs.push(by.clone());
-            wishes.family = wishes.text(value, by);
+            wishes.family = wishes.family(value, by);
         }
         // The monitor is runu's own, and the version is for people.
         "initrd" | "cmdline" | "hypervisor" | "unikernelVersion" => {}

@@ -9,6 +9,7 @@ use super::block::BlockWish;
 use super::quantity;
 use super::said::{Said, Source};
 use super::{Fault, cut};
+use crate::guest::Family;
 
 /// What is wished for, and by whom.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -18,7 +19,7 @@ pub struct Wishes {
     /// Likewise.
     pub initrd: Option<Said<PathBuf>>,
     pub cmdline: Option<Said<String>>,
-    /// The kind of unikernel: `unikraft`, `linux` and so on.
+    /// The kind of unikernel: `unikraft`, `linux` and so on, a name that is known.
     pub family: Option<Said<String>>,
     /// The guest's memory in bytes.
     pub memory: Option<Said<u64>>,
@@ -127,6 +128,16 @@ impl Wishes {
         }
         let value = value.to_owned();
         Some(Said { value, by })
+    }
+
+    /// A family's name.
+    pub fn family(&mut self, value: &str, by: Source) -> Option<Said<String>> {
+        if Family::named(value).is_some() {
+            return self.text(value, by);
+        }
+        let value = cut(value);
+        self.faults.push(Fault::Family { by, value });
+        None
     }
 
     /// An amount of memory as Kubernetes writes it.
