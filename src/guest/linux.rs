@@ -46,9 +46,20 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         words.push("--".to_owned());
     }
     for arg in args {
-        words.push(quoted("argument", arg)?);
+        words.push(argument(arg)?);
     }
     line(Family::Linux, &words, MOST_BYTES)
+}
+
+fn argument(arg: &str) -> Result<String, Error> {
+    match arg {
+        // The second one ends them.
+        "--" => Err(Error::argument(
+            arg,
+            "is where Linux stops to read init's arguments",
+        )),
+        arg => quoted("argument", arg),
+    }
 }
 
 fn variable(name: &str, value: &str) -> Result<String, Error> {
