@@ -78,6 +78,20 @@ fn a_bzimage_boots_and_keeps_its_own_limits() {
 }
 
 #[test]
+fn a_gzipped_kernel_boots() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("gzip", "exit", "pvh", &["exit", "exit=9"]);
+    let kernel = bundle.rootfs().join("unikraft/bin/kernel");
+    fs::write(&kernel, harness::gzip(&fs::read(&kernel).unwrap())).unwrap();
+    let container = Container::new(&program, "gzip", &bundle);
+    container.start();
+    assert_eq!(container.wait(), 9, "{}", container.stderr());
+}
+
+#[test]
 fn the_exit_code_is_the_guests() {
     if harness::cannot_boot() {
         return;

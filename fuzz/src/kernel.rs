@@ -45,6 +45,7 @@ fn try_out(kernel: &[u8], memory: u64, initrd_size: u64) {
     let initrd = (initrd_size > 0).then(|| initrd(initrd_size));
     let config = MachineConfig {
         memory,
+        vcpus: 1 + (initrd_size / 8192 % 4) as u8,
         cmdline: "kernel a=b".to_owned(),
     };
     let loaded = vmm::rehearse(&config, &file, initrd.as_ref());

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
+use crate::facts::{Block, Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -39,6 +39,9 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     }
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
+    }
+    for found in &facts.blocks {
+        line("block", block(found));
     }
     if let Some(Said { value, by }) = family {
         line("family", format!("{value}, by {by}"));
@@ -136,10 +139,13 @@ fn kernel(kernel: &Kernel) -> String {
         State::Bootable {
             abi,
             architecture,
+            compression,
             size,
             ..
         } => {
-            format!("{path}, by {by}: {abi}, {architecture}, {}", display(*size))
+            let compression = compression.map_or(String::new(), |by| format!(", {by}"));
+            let size = display(*size);
+            format!("{path}, by {by}: {abi}, {architecture}{compression}, {size}")
         }
         State::Unusable { .. } => format!("{path}, by {by}: unusable"),
     }
@@ -153,13 +159,22 @@ fn initrd(initrd: &Initrd) -> String {
     }
 }
 
+fn block(block: &Block) -> String {
+    let (path, by) = (block.path.display(), &block.by);
+    match block.fault {
+        None => format!("{path}, by {by}: {}", display(block.size)),
+        Some(_) => format!("{path}, by {by}: unusable"),
+    }
+}
+
 fn machine(plan: &Plan) -> String {
     format!(
-        "{} by {}, {} of memory, {} vCPU, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),
         plan.vcpus,
+        if plan.vcpus == 1 { "" } else { "s" },
         plan.cmdline
     )
 }

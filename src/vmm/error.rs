@@ -62,6 +62,10 @@ pub enum KernelError {
     #[error("the kernel's entry point {entry:#x} lies {fault}")]
     BadEntry { entry: u64, fault: &'static str },
 
+    /// Bytes.
+    #[error("the kernel is gzip-compressed, and unpacked it has more than {}: ship it unpacked", Size(*max))]
+    UnpacksTooLarge { max: u64 },
+
     #[error("the kernel cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -137,6 +141,9 @@ pub enum Error {
         gpa: u64,
         source: vm_memory::GuestMemoryError,
     },
+
+    #[error("a machine cannot have {count} vCPUs: give it 1 to {max}")]
+    Vcpus { count: u8, max: usize },
 
     #[error("/dev/kvm does not answer as KVM does: is it another device, made by hand?")]
     NotKvm,

@@ -43,6 +43,13 @@ pub fn guest(name: &str, abi: &str) -> PathBuf {
     path
 }
 
+/// These bytes compressed by gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 /// The cgroups of this name, at the top of any hierarchy.
 pub fn cgroups(name: &str) -> Vec<PathBuf> {
     let top = PathBuf::from("/sys/fs/cgroup");

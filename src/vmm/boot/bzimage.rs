@@ -141,7 +141,6 @@ impl Header<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmm::boot::image::KernelImage;
     use crate::vmm::boot::testing::{bzimage, file};
 
     fn probe(bytes: &[u8]) -> Result<KernelImage, KernelError> {

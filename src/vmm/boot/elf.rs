@@ -11,7 +11,6 @@ use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
 use super::notes::{KernelNote, Notes};
-use super::solo5::notes::Notes as Solo5Notes;
 use crate::vmm::error::KernelError;
 
 /// More program headers than any kernel has; Linux has 5.
@@ -39,7 +38,6 @@ pub struct Elf {
     /// The first of them that is writable and executable.
     pub writable_code: Option<Segment>,
     pub notes: Notes,
-    pub solo5: Solo5Notes,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
 }
@@ -91,7 +89,7 @@ impl Reader<'_> {
             header.e_phnum(LittleEndian).into(),
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
-        let (notes, solo5) = self.notes::<H>(headers)?;
+        let notes = self.notes::<H>(headers)?;
         let segments = segments(headers, notes.kernel);
         let is_writable_code =
             |(_, flags): &(Segment, u32)| flags & (PF_W.0 | PF_X.0) == PF_W.0 | PF_X.0;
@@ -101,7 +99,6 @@ impl Reader<'_> {
             writable_code: segments.iter().copied().find(is_writable_code).map(|s| s.0),
             segments: segments.into_iter().map(|s| s.0).collect(),
             notes,
-            solo5,
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
     }
@@ -127,13 +124,12 @@ impl Reader<'_> {
         read_at(self.file, offset, len, "program headers", self.file_size)
     }
 
-    /// What all note segments say, and Solo5's.
-    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<(Notes, Solo5Notes), KernelError>
+    /// What all note segments say.
+    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<Notes, KernelError>
     where
         H: FileHeader<Endian = LittleEndian>,
     {
         let mut notes = Notes::default();
-        let mut solo5 = Solo5Notes::default();
         let mut budget = MAX_NOTES;
         for header in headers {
             if header.p_type(LittleEndian) != PT_NOTE {
@@ -148,9 +144,8 @@ impl Reader<'_> {
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
             notes.read::<H>(&data, header.p_align(LittleEndian))?;
-            solo5.read(&data);
         }
-        Ok((notes, solo5))
+        Ok(notes)
     }
 
     fn truncated_header(&self, needs: usize) -> KernelError {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
+use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
 use super::solo5::{self, manifest::Manifest};
 use super::{bzimage, linux, multiboot};
@@ -33,6 +33,17 @@ pub enum BootAbi {
     Multiboot1,
     /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
     Solo5,
+}
+
+impl BootAbi {
+    /// Whether a kernel entered in this way can find the other processors: by ACPI's tables,
+    /// which Linux and PVH are told of, and Multiboot's kernels look for below 1 MiB.
+    pub fn uses_several_vcpus(self) -> bool {
+        match self {
+            BootAbi::Linux64 | BootAbi::BzImage | BootAbi::Pvh | BootAbi::Multiboot1 => true,
+            BootAbi::Solo5 => false,
+        }
+    }
 }
 
 impl fmt::Display for BootAbi {
@@ -85,6 +96,9 @@ impl Segment {
         }
         if self.gpa < BOOT_AREA_END {
             return Err(self.fault("overlaps the boot structures below 0x21000"));
+        }
+        if self.gpa < ACPI_TABLES_END && self.memory_end() > ACPI_TABLES {
+            return Err(self.fault("overlaps the firmware's tables between 0xe0000 and 0xf0000"));
         }
         match self.offset.checked_add(self.file_size) {
             // Linkers let the offset of what is not in the file lie anywhere.
@@ -217,14 +231,14 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
             name: "gzip-compressed (Hermit)",
         });
     }
-    let linux_limits = |is_linux: bool| match is_linux {
+    let limits = |elf: &Elf| match elf.notes.is_linux {
         true => linux::limits(),
         false => Limits::default(),
     };
     let elf = Elf::read(file, head, file_size)?;
     match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
         // Those boot by Multiboot, and carry the note all the same.
-        (Some(KernelNote::Solo5), Some(elf)) if !elf.solo5.is_for_virtio() => {
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
             let manifest = solo5::manifest_of(elf)?;
             return Ok(KernelImage {
                 manifest,
@@ -236,7 +250,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         }
         (Some(KernelNote::Pvh(entry)), Some(elf)) => {
             return Ok(KernelImage {
-                limits: linux_limits(elf.notes.is_linux),
+                limits: limits(elf),
                 ..image(BootAbi::Pvh, entry, elf.segments.clone())
             });
         }
@@ -250,7 +264,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
     match elf {
         Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
         Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
-            limits: linux_limits(elf.notes.is_linux),
+            limits: limits(&elf),
             ..image(BootAbi::Linux64, elf.entry, elf.segments)
         }),
         Some(_) => unknown("it is a 32-bit ELF file"),

@@ -5,13 +5,15 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
-//! | [`solo5`] | likewise, with its notes and its manifest |
 //! | [`bzimage`] | Linux's kernel as distributions ship it |
+//! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
+//! | [`solo5`] | likewise, with its notes and its manifest |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
 mod bzimage;
 mod elf;
+mod gzip;
 pub mod image;
 pub mod layout;
 mod linux;
@@ -23,6 +25,7 @@ pub mod solo5;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
+mod tar;
 #[cfg(test)]
 pub mod testing;
 
@@ -31,9 +34,11 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
+use super::acpi;
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
 use super::memory::{self, GuestMemory};
+pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
 use layout::CMDLINE;
 use place::place_initrd;
@@ -81,7 +86,7 @@ struct Placed {
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry. `image` is what `kernel` was probed to be.
+/// entry of the first of `vcpus`. `image` is what `kernel` was probed to be.
 ///
 /// The files may change meanwhile: that can only make the guest another one.
 ///
@@ -90,6 +95,7 @@ struct Placed {
 pub fn load(
     memory: &GuestMemory,
     size: u64,
+    vcpus: u8,
     image: &KernelImage,
     kernel: &File,
     initrd: Option<&File>,
@@ -101,7 +107,7 @@ pub fn load(
     if image.abi == BootAbi::Solo5 {
         return solo5::start::prepare(memory, size, image, cmdline);
     }
-    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline)?;
+    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
@@ -109,8 +115,8 @@ pub fn load(
             .map(|file| load_initrd(memory, file, place))
             .transpose()?,
     };
+    acpi::write(memory, vcpus)?;
     match image.abi {
-        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
         BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
         BootAbi::BzImage => {
             let header = bzimage::setup_header(kernel)?;
@@ -118,6 +124,7 @@ pub fn load(
         }
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
+        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
     }
 }
 
@@ -129,16 +136,26 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
     let image = KernelImage::probe(kernel)?;
     let size = memory_size(image.abi, config.memory)?;
     let memory = memory::allocate(size)?;
-    load(&memory, size, &image, kernel, initrd, &config.cmdline).map(|_| ())
+    load(
+        &memory,
+        size,
+        config.vcpus,
+        &image,
+        kernel,
+        initrd,
+        &config.cmdline,
+    )
+    .map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
 /// Unikraft reads a trailing ` -- ` otherwise than its absence.
 ///
-/// It goes to `gpa`; `max` is the most bytes that it may have, without its zero byte.
-fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, max: usize) -> Result<(), Error> {
+/// It goes to `gpa`; `room` is what it has there in bytes, with its zero byte.
+fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, room: usize) -> Result<(), Error> {
     let len = cmdline.len();
-    if len > max {
+    if len >= room {
+        let max = room - 1;
         return Err(Error::CmdlineTooLong { len, max });
     }
     if cmdline.contains('\0') {
@@ -216,7 +233,7 @@ mod tests {
         let initrd = file(b"initrd");
         let kernel = elf.file();
         let image = KernelImage::probe(&kernel).unwrap();
-        let entry = load(&memory, size, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
+        let entry = load(&memory, size, 1, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -239,7 +256,7 @@ mod tests {
         let kernel = ElfFile::kernel().file();
         let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, &image, &kernel, initrd, cmdline)
+            load(&memory, 4 * MIB, 1, &image, &kernel, initrd, cmdline)
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(
@@ -250,7 +267,7 @@ mod tests {
         let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
         let long = "x".repeat(2048);
         let image = KernelImage::probe(&linux).unwrap();
-        let fault = super::load(&memory, 4 * MIB, &image, &linux, None, &long).unwrap_err();
+        let fault = super::load(&memory, 4 * MIB, 1, &image, &linux, None, &long).unwrap_err();
         assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),

@@ -12,12 +12,13 @@ const XEN_PHYS32_ENTRY: u32 = 18;
 const XEN_GUEST_OS: u32 = 6;
 
 /// What the notes of a file say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Notes {
     /// The one that decides how the kernel is run.
     pub kernel: Option<KernelNote>,
     /// Whether one says that it is Linux: it has notes of its own name, and tells Xen.
     pub is_linux: bool,
+    pub solo5: solo5::notes::Notes,
 }
 
 /// A note that decides how the kernel is run.
@@ -73,6 +74,7 @@ impl Notes {
         while let Some(note) = notes.next().map_err(bad)? {
             self.take::<Elf>(&note)?;
         }
+        self.solo5.read(data);
         Ok(())
     }
 

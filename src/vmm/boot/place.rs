@@ -23,10 +23,10 @@ pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<
 /// pages of its own, past the kernel and past the first MiB, which is not all memory.
 pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
     let memory = memory_size(image.abi, memory)?;
-    check_kernel(image, memory)?;
     if image.abi == BootAbi::Solo5 {
         solo5::check_fits(image, size, memory)?;
     }
+    check_kernel(image, memory)?;
     let kernel_end = image
         .segments
         .iter()

@@ -49,8 +49,8 @@ fn kernels() -> [(BootAbi, Vec<u8>); 7] {
         (BootAbi::Pvh, pvh(ElfFile::kernel32())),
         (BootAbi::Multiboot1, flat),
         (BootAbi::Multiboot1, multiboot.bytes()),
-        (BootAbi::Solo5, ElfFile::solo5(&[]).bytes()),
         (BootAbi::BzImage, bzimage()),
+        (BootAbi::Solo5, ElfFile::solo5(&[]).bytes()),
     ]
 }
 
@@ -108,7 +108,7 @@ fn spoilt_kernels_never_panic_and_never_escape() {
         let begin = Instant::now();
         let probed = KernelImage::probe(&kernel);
         let entry = match &probed {
-            Ok(image) => load_guest(&guest, size, image, &kernel, initrd, "a b")
+            Ok(image) => load_guest(&guest, size, 1, image, &kernel, initrd, "a b")
                 .map_err(|fault| fault.to_string()),
             Err(fault) => Err(fault.to_string()),
         };

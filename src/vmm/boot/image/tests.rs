@@ -175,7 +175,7 @@ fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
         let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
         let file = elf.file();
         let image = KernelImage::probe(&file).unwrap();
-        crate::vmm::boot::load(&memory, 4 << 20, &image, &file, None, "").unwrap();
+        crate::vmm::boot::load(&memory, 4 << 20, 1, &image, &file, None, "").unwrap();
     }
 }
 

@@ -40,8 +40,8 @@ pub const MAX_MEMORY: u64 = HOLE_START;
 /// # Errors
 /// For another target than hvt, and for a file that is not as the ABI wants it.
 pub fn manifest_of(elf: &Elf) -> Result<Manifest, KernelError> {
-    elf.solo5.check_target()?;
-    let manifest = elf.solo5.manifest()?;
+    elf.notes.solo5.check_target()?;
+    let manifest = elf.notes.solo5.manifest()?;
     let refused = |segment: &Segment, fault| KernelError::BadSegment {
         gpa: segment.gpa,
         size: segment.memory_size,
