@@ -83,25 +83,6 @@ impl Plan {
     }
 }
 
-/// The guest's command line: the one that was written for it, as it is, or else what its
-/// family makes of what the container is told.
-fn command_line(facts: &Facts) -> Result<String, Fault> {
-    if let Some(said) = &facts.wishes.cmdline {
-        return Ok(said.value.clone());
-    }
-    let Some(family) = facts.family() else {
-        return Ok(guest::joined(&facts.args));
-    };
-    let told = Told {
-        args: &facts.args,
-        env: &facts.env,
-        hostname: facts.hostname.as_deref(),
-        cwd: facts.cwd.as_deref(),
-        initrd: facts.initrd.is_some(),
-    };
-    guest::command_line(family, facts.mark(), &told).map_err(Fault::CommandLine)
-}
-
 /// The guest's virtual CPUs: as many as are wished for, or else as the container's quota can
 /// keep busy, at most the host's.
 fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
@@ -119,6 +100,25 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
         _ if most == 1 => Err(Fault::OneVcpu { by, asked, abi }),
         _ => Err(Fault::Vcpus { by, asked, most }),
     }
+}
+
+/// The guest's command line: the one that was written for it, as it is, or else what its
+/// family makes of what the container is told.
+fn command_line(facts: &Facts) -> Result<String, Fault> {
+    if let Some(said) = &facts.wishes.cmdline {
+        return Ok(said.value.clone());
+    }
+    let Some(family) = facts.family() else {
+        return Ok(guest::joined(&facts.args));
+    };
+    let told = Told {
+        args: &facts.args,
+        env: &facts.env,
+        hostname: facts.hostname.as_deref(),
+        cwd: facts.cwd.as_deref(),
+        initrd: facts.initrd.is_some(),
+    };
+    guest::command_line(family, facts.mark(), &told).map_err(Fault::CommandLine)
 }
 
 /// The guest's memory in bytes, and who gave it.

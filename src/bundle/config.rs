@@ -156,6 +156,11 @@ impl Config {
             .unwrap_or_default()
     }
 
+    /// `root.readonly`.
+    pub fn has_read_only_root(&self) -> bool {
+        self.root.as_ref().and_then(|root| root.readonly) == Some(true)
+    }
+
     /// `process.env`, empty where there is none.
     pub fn env(&self) -> &[String] {
         let env = self.process.as_ref().and_then(|p| p.env.as_deref());
@@ -170,11 +175,6 @@ impl Config {
     /// `hostname`; Go writes an empty one where there is none.
     pub fn hostname(&self) -> Option<&str> {
         self.hostname.as_deref().filter(|name| !name.is_empty())
-    }
-
-    /// `root.readonly`.
-    pub fn has_read_only_root(&self) -> bool {
-        self.root.as_ref().and_then(|root| root.readonly) == Some(true)
     }
 
     /// `process.terminal`.

@@ -35,6 +35,7 @@ fn start() -> Option<(JoinHandle<GuestExit>, File, UnixDatagram)> {
     };
     let config = MachineConfig {
         memory: 2 * MIN_MEMORY,
+        vcpus: 1,
         cmdline: "wire".to_owned(),
     };
     let (output, guest_output) = pipe();

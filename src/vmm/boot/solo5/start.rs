@@ -74,7 +74,7 @@ pub fn prepare(
     memory
         .write_slice(&manifest, GuestAddress(manifest_at))
         .map_err(Error::guest_memory(manifest_at))?;
-    crate::vmm::boot::write_cmdline(memory, cmdline, cmdline_at, CMDLINE_MAX - 1)?;
+    crate::vmm::boot::write_cmdline(memory, cmdline, cmdline_at, CMDLINE_MAX)?;
     Ok(EntryState {
         mode: Mode::Solo5,
         rip: image.entry,
