@@ -16,8 +16,9 @@ const MOST_BYTES: usize = 2047;
 const MOST_ARGUMENTS: usize = 32;
 const MOST_VARIABLES: usize = 31;
 
-/// The console is where the container's stdio is; a panic ends the machine.
-const PARAMETERS: [&str; 3] = ["console=ttyS0", "quiet", "panic=-1"];
+/// The console is where the container's stdio is. A panic ends the machine, and by a triple
+/// fault: a reset by the keyboard's controller is an end in good order.
+const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
 
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
