@@ -188,7 +188,7 @@ fn a_kernel_without_what_it_needs_is_an_error_of_create() {
         ),
         (
             of("hello").with(|c| c["process"]["args"] = ["x".repeat(8192)][..].into()),
-            "at most 8191 fit",
+            "has 8191 bytes at most",
         ),
     ] {
         let container = Container::new(&program, "solo5-bad", &bundle);
