@@ -111,6 +111,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         entry: 0,
         segments: Vec::new(),
         manifest: Manifest::default(),
+        protected: Vec::new(),
         file_size: 0,
         limits: Limits::default(),
     };

@@ -88,6 +88,7 @@ pub fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError
         entry: load.wrapping_add(ENTRY_64),
         segments: vec![kernel],
         manifest: Manifest::default(),
+        protected: Vec::new(),
         file_size,
         limits,
     })

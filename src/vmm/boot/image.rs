@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt;
 use super::elf::{Class, Elf};
 use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
-use super::solo5::{self, manifest::Manifest};
-use super::{bzimage, linux, multiboot};
+use super::solo5::manifest::Manifest;
+use super::solo5::pages::Protected;
+use super::{bzimage, linux, multiboot, solo5};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -150,6 +151,8 @@ pub struct KernelImage {
     pub segments: Vec<Segment>,
     /// The devices that it declares, if it is a Solo5 kernel.
     pub manifest: Manifest,
+    /// What a Solo5 kernel may do with its segments.
+    pub protected: Vec<Protected>,
     /// The file's size in bytes.
     pub file_size: u64,
     pub limits: Limits,
@@ -223,6 +226,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         entry,
         segments,
         manifest: Manifest::default(),
+        protected: Vec::new(),
         file_size,
         limits: Limits::default(),
     };
@@ -242,6 +246,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
             let manifest = solo5::manifest_of(elf)?;
             return Ok(KernelImage {
                 manifest,
+                protected: elf.protected.clone(),
                 ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
             });
         }
