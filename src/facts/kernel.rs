@@ -11,7 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
-use crate::vmm::{self, BootAbi, KernelImage, Limits, Manifest};
+use crate::vmm::{self, BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -102,14 +102,7 @@ pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, 
 /// A kernel that was not looked for, as if it were there.
 pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
     let Said { value: path, by } = wish(wishes);
-    let image = KernelImage {
-        abi,
-        entry: 0,
-        segments: Vec::new(),
-        manifest: Manifest::default(),
-        file_size: 0,
-        limits: Limits::default(),
-    };
+    let image = KernelImage::of(abi, 0);
     let state = State::Bootable {
         abi,
         architecture: ARCHITECTURE,

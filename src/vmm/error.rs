@@ -49,6 +49,12 @@ pub enum KernelError {
     #[error("the kernel is a 32-bit Linux, this monitor runs 64-bit ones: use one for x86-64")]
     Linux32,
 
+    #[error("the kernel has version {version} of Hermit's entry, this monitor has 4")]
+    HermitEntry { version: u8 },
+
+    #[error("the kernel has version {version} of uhyve's interface, this monitor has 1, 2 and 3")]
+    HermitInterface { version: u32 },
+
     #[error("the kernel's {part} cannot be read: {fault}")]
     BadHeader { part: &'static str, fault: String },
 

@@ -9,13 +9,13 @@ use kvm_bindings::{
     KVM_CAP_PMU_CAPABILITY, KVM_PIT_SPEAKER_DUMMY, KVM_PMU_CAP_DISABLE, kvm_enable_cap,
     kvm_pit_config,
 };
-use kvm_ioctls::{Kvm, VmFd};
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::layout::KVM_TSS;
-use super::boot::{self, EntryState};
+use super::boot::{self, EntryState, Given};
 use super::config::{Files, MachineConfig};
 use super::console::{Console, Input, Output};
 use super::devices::bus::PortBus;
@@ -24,6 +24,7 @@ use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::hypercall::Hypercalls;
+use super::hypercall::hermit::{Hermit, Root};
 use super::hypercall::solo5::{Devices, Solo5};
 use super::memory::{self, GuestMemory};
 use super::signals;
@@ -41,7 +42,7 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
-    /// Whether the guest reads from the console.
+    /// Whether the guest reads from COM1.
     takes_input: bool,
     /// Kept open: with it goes the interrupt line of COM1.
     _vm: VmFd,
@@ -58,20 +59,38 @@ impl Machine {
     pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
         signals::end_this_process().map_err(Error::Signals)?;
         let mut image = KernelImage::probe(&files.kernel)?;
-        let size = boot::memory_size(image.abi, config.memory)?;
+        let size = boot::memory_size(&image, config.memory)?;
         let devices = Devices::attach(&mut image.manifest, files.blocks, files.nets)?;
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
         let is_pc = image.abi != BootAbi::Solo5;
-        let (vm, memory) = create_vm(&kvm, size, is_pc)?;
-        let (kernel, initrd) = (&files.kernel, files.initrd.as_ref());
-        let entry = boot::load(&memory, size, &image, kernel, initrd, &config.cmdline)?;
-        let hypercalls = (!is_pc).then(|| Hypercalls::Solo5(Solo5::new(devices)));
-        Machine::with_guest(&kvm, vm, memory, &entry, hypercalls)
+        let memory = boot::allocate(&image, size)?;
+        let vm = create_vm(&kvm, &memory, is_pc)?;
+        let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
+        let root = files.root.map(Root);
+        let given = Given {
+            kernel: &files.kernel,
+            initrd: files.initrd.as_ref(),
+            cmdline: &config.cmdline,
+            tsc_khz: fd.get_tsc_khz().ok(),
+            folders: &root.as_ref().map_or(Vec::new(), Root::folders),
+        };
+        let entry = boot::load(&memory, size, &image, &given)?;
+        let hypercalls = match image.abi {
+            BootAbi::Solo5 => Some(Hypercalls::Solo5(Solo5::new(devices))),
+            BootAbi::Hermit => {
+                let interface = image.hermit.interface;
+                let hermit = Hermit::new(interface, root, &config.cmdline);
+                Some(Hypercalls::Hermit(hermit))
+            }
+            _ => None,
+        };
+        Machine::with_guest(fd, &kvm, vm, memory, &entry, hypercalls)
     }
 
     fn with_guest(
+        fd: VcpuFd,
         kvm: &Kvm,
         vm: VmFd,
         memory: GuestMemory,
@@ -93,7 +112,7 @@ impl Machine {
         descriptors.extend(events);
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
         let bus = PortBus::new(serial.clone());
-        let vcpu = Vcpu::new(kvm, &vm, memory, entry, bus, hypercalls)?;
+        let vcpu = Vcpu::new(fd, kvm, memory, entry, bus, hypercalls)?;
         descriptors.push(vcpu.as_raw_fd());
         Ok(Machine {
             vcpu,
@@ -133,9 +152,13 @@ impl Machine {
     fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
         let signals = signals::take_over()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let input = console.input.filter(|_| self.takes_input);
+        let (input, input_of_calls) = match self.takes_input {
+            true => (console.input, None),
+            false => (None, console.input),
+        };
         let _terminal = input.as_ref().and_then(RawTerminal::enter);
-        self.vcpu.connect(Output::new(console.output, stop.clone()));
+        let output = Output::new(console.output, stop.clone());
+        self.vcpu.connect(output, input_of_calls);
         let mut events = EventLoop {
             serial: self.serial,
             input: Input::new(input),
@@ -158,28 +181,27 @@ impl Machine {
     }
 }
 
-/// A virtual machine with `size` bytes of memory, and if `is_pc` with interrupt controllers
+/// A virtual machine with this memory, and if `is_pc` with interrupt controllers
 /// and timer, but no vCPU yet.
 ///
 /// The memory comes first: KVM waits for all readers of its tables before it takes a
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
-fn create_vm(kvm: &Kvm, size: u64, is_pc: bool) -> Result<(VmFd, GuestMemory), Error> {
+fn create_vm(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error> {
     match kvm.get_api_version() {
         KVM_API_VERSION => {}
         ..0 => return Err(Error::NotKvm),
         found => return Err(Error::KvmVersion { found }),
     }
     let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
-    let memory = memory::allocate(size)?;
-    memory::register(&vm, &memory)?;
+    memory::register(&vm, memory)?;
     hide_performance_counters(&vm);
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
     if is_pc {
         create_interrupt_controllers(&vm)?;
     }
-    Ok((vm, memory))
+    Ok(vm)
 }
 
 fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {

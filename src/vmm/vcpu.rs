@@ -1,16 +1,17 @@
 //! The vCPU: its state at the kernel's first instruction, and its exits.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::{
     Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
 };
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::boot::layout::{GDT, IDT, PML4};
 use super::boot::tables::{self, segment};
-use super::boot::{EntryState, Mode, solo5};
+use super::boot::{EntryState, Mode, hermit, solo5};
 use super::console::Output;
 use super::cpuid;
 use super::devices::bus::PortBus;
@@ -89,19 +90,19 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU of `vm`, whose memory is `memory`, that stands at the kernel's entry.
+    /// A vCPU just created, of a machine whose memory is `memory`, that stands at the kernel's
+    /// entry.
     ///
     /// # Errors
     /// [`Error::Kvm`] with the call that KVM refused.
     pub fn new(
+        fd: VcpuFd,
         kvm: &Kvm,
-        vm: &VmFd,
         memory: GuestMemory,
         entry: &EntryState,
         bus: PortBus,
         hypercalls: Option<Hypercalls>,
     ) -> Result<Vcpu, Error> {
-        let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
         let tsc_khz = fd.get_tsc_khz().ok();
         let cpuid = cpuid::build(kvm, tsc_khz)?;
         tell_frequency(&memory, entry, tsc_khz)?;
@@ -130,10 +131,11 @@ impl Vcpu {
         })
     }
 
-    /// Sends what the guest sends to its console to `output`.
-    pub fn connect(&mut self, output: Output) {
+    /// Sends what the guest sends to its console to `output`. One that reads by calls reads
+    /// from `input`.
+    pub fn connect(&mut self, output: Output, input: Option<File>) {
         match &mut self.hypercalls {
-            Some(hypercalls) => hypercalls.connect(output),
+            Some(hypercalls) => hypercalls.connect(output, input),
             None => self.bus.connect(output),
         }
     }
@@ -151,12 +153,17 @@ impl Vcpu {
                 };
             }
             Ok(VcpuExit::IoOut(port, data)) => {
-                let calls = self.hypercalls.as_mut();
-                return match calls.and_then(|calls| calls.write(port, data, &self.memory)) {
+                let Some(calls) = &mut self.hypercalls else {
+                    let ended = self.bus.write(port, data);
+                    return ended.map_or(Step::Continue, Step::Ended);
+                };
+                // A copy: a call may ask the vCPU, which has lent these bytes.
+                let data = data.to_vec();
+                return match calls.write(port, &data, &self.memory, &self.fd) {
                     Some(called) => called.into(),
                     None => self
                         .bus
-                        .write(port, data)
+                        .write(port, &data)
                         .map_or(Step::Continue, Step::Ended),
                 };
             }
@@ -241,6 +248,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
 fn special_registers(reset: kvm_sregs, mode: Mode) -> kvm_sregs {
     let (code, tss) = match mode {
         Mode::Solo5 => return solo5::start::special_registers(reset),
+        Mode::Hermit { start } => return hermit::start::special_registers(reset, start),
         Mode::Long64 => (tables::LONG_CODE, tables::LONG_TSS),
         Mode::Protected32 => (tables::FLAT_CODE, tables::FLAT_TSS),
     };

@@ -9,7 +9,7 @@ use super::elf::{Class, Elf};
 use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
 use super::solo5::{self, manifest::Manifest};
-use super::{bzimage, linux, multiboot};
+use super::{bzimage, hermit, linux, multiboot};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -31,6 +31,8 @@ pub enum BootAbi {
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
     Multiboot1,
+    /// Hermit's entry for its own monitor (hermit-entry, uhyve).
+    Hermit,
     /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
     Solo5,
 }
@@ -42,6 +44,7 @@ impl fmt::Display for BootAbi {
             BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
+            BootAbi::Hermit => "hermit",
             BootAbi::Solo5 => "solo5",
         })
     }
@@ -65,6 +68,28 @@ impl Segment {
     /// has been probed.
     pub fn memory_end(&self) -> u64 {
         self.gpa + self.memory_size
+    }
+
+    /// The same segment so many bytes further up. Addresses that wrap come out lower.
+    pub fn moved(&self, by: u64) -> Segment {
+        Segment {
+            gpa: self.gpa.wrapping_add(by),
+            ..*self
+        }
+    }
+
+    /// Whether the `len` bytes at `gpa` lie in it.
+    pub fn holds(&self, gpa: u64, len: u64) -> bool {
+        let offset = gpa.checked_sub(self.gpa);
+        let end = offset.and_then(|offset| offset.checked_add(len));
+        end.is_some_and(|end| end <= self.memory_size)
+    }
+
+    /// Where the file has the `len` bytes at `gpa`, if it has them.
+    pub fn offset_of(&self, gpa: u64, len: u64) -> Option<u64> {
+        let offset = gpa.checked_sub(self.gpa)?;
+        let end = offset.checked_add(len)?;
+        (end <= self.file_size).then(|| self.offset.checked_add(offset))?
     }
 
     fn fault(&self, fault: &'static str) -> KernelError {
@@ -136,6 +161,8 @@ pub struct KernelImage {
     pub segments: Vec<Segment>,
     /// The devices that it declares, if it is a Solo5 kernel.
     pub manifest: Manifest,
+    /// What is special to Hermit's kernels, if it is one.
+    pub hermit: hermit::Kernel,
     /// The file's size in bytes.
     pub file_size: u64,
     pub limits: Limits,
@@ -166,6 +193,19 @@ impl KernelImage {
         Ok(image)
     }
 
+    /// An image of which no more is known.
+    pub fn of(abi: BootAbi, file_size: u64) -> KernelImage {
+        KernelImage {
+            abi,
+            entry: 0,
+            segments: Vec::new(),
+            manifest: Manifest::default(),
+            hermit: hermit::Kernel::default(),
+            file_size,
+            limits: Limits::default(),
+        }
+    }
+
     /// The first guest-physical address past everything that the kernel occupies, its
     /// zeroed memory included.
     pub fn memory_end(&self) -> u64 {
@@ -189,8 +229,9 @@ impl KernelImage {
             entry: self.entry,
             fault,
         };
-        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most.
-        if self.entry > u64::from(u32::MAX) {
+        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most, but
+        // for Hermit's.
+        if self.entry > u64::from(u32::MAX) && self.abi != BootAbi::Hermit {
             return Err(bad_entry("past the first 4 GiB"));
         }
         let contains_entry = |s: &Segment| (s.gpa..s.memory_end()).contains(&self.entry);
@@ -205,12 +246,9 @@ impl KernelImage {
 /// several, and Solo5's and Hermit's must not be taken for something else.
 fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
     let image = |abi, entry, segments| KernelImage {
-        abi,
         entry,
         segments,
-        manifest: Manifest::default(),
-        file_size,
-        limits: Limits::default(),
+        ..KernelImage::of(abi, file_size)
     };
     if head.starts_with(GZIP_MAGIC) {
         return Err(KernelError::Unsupported {
@@ -222,6 +260,12 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         false => Limits::default(),
     };
     let elf = Elf::read(file, head, file_size)?;
+    let elf = match elf {
+        Some(elf) if elf.notes.kernel == Some(KernelNote::Hermit) => {
+            return hermit::image_of(file, elf, file_size);
+        }
+        other => other,
+    };
     match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
         // Those boot by Multiboot, and carry the note all the same.
         (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
@@ -230,9 +274,6 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
                 manifest,
                 ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
             });
-        }
-        (Some(KernelNote::Hermit), _) => {
-            return Err(KernelError::Unsupported { name: "Hermit" });
         }
         (Some(KernelNote::Pvh(entry)), Some(elf)) => {
             return Ok(KernelImage {
