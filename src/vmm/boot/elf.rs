@@ -4,8 +4,8 @@ use std::fs::File;
 
 use object::LittleEndian;
 use object::elf::{
-    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, FileHeader32, FileHeader64,
-    PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, PT_TLS, ET_DYN, ProgramType,
+    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, ET_DYN, FileHeader32,
+    FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, PT_TLS, ProgramType,
 };
 use object::read::elf::{FileHeader, ProgramHeader};
 

@@ -251,8 +251,9 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         ..KernelImage::of(abi, file_size)
     };
     if head.starts_with(GZIP_MAGIC) {
-        return Err(KernelError::Unsupported {
-            name: "gzip-compressed (Hermit)",
+        // Whoever wants what is inside unpacks it first.
+        return Err(KernelError::NotAKernel {
+            found: "it is gzip-compressed",
         });
     }
     let limits = |elf: &Elf| match elf.notes.is_linux {

@@ -258,7 +258,13 @@ mod tests {
         let initrd = file(b"initrd");
         let kernel = elf.file();
         let image = KernelImage::probe(&kernel).unwrap();
-        let entry = load(&memory, size, &image, &given(&kernel, Some(&initrd), "a  b -- ")).unwrap();
+        let entry = load(
+            &memory,
+            size,
+            &image,
+            &given(&kernel, Some(&initrd), "a  b -- "),
+        )
+        .unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::image::{BootAbi, KernelImage};
 use super::layout::BOOT_AREA_END;
-use super::testing::{ElfFile, given, Random, bzimage, file, load, multiboot_header};
+use super::testing::{ElfFile, Random, bzimage, file, given, load, multiboot_header};
 use super::{allocate, check_fits, load as load_guest};
 
 const ROUNDS: usize = 5000;

@@ -35,7 +35,9 @@ pub trait Cpu {
 
 impl Cpu for VcpuFd {
     fn rdi(&self) -> Result<u64, String> {
-        self.get_regs().map(|regs| regs.rdi).map_err(|e| e.to_string())
+        self.get_regs()
+            .map(|regs| regs.rdi)
+            .map_err(|e| e.to_string())
     }
 
     fn translate(&self, gva: u64) -> Option<u64> {

@@ -148,7 +148,11 @@ pub fn memory_size(kernel: &Kernel, memory: u64) -> Result<u64, Error> {
 pub fn place(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
     let start = image.hermit.memory_start();
     let kernel_end = image.memory_end();
-    if let Some(far) = image.segments.iter().find(|s| s.memory_end() > start + MAPPED_MAX) {
+    if let Some(far) = image
+        .segments
+        .iter()
+        .find(|s| s.memory_end() > start + MAPPED_MAX)
+    {
         return Err(Error::Kernel(KernelError::BadSegment {
             gpa: far.gpa,
             size: far.memory_size,

@@ -77,7 +77,11 @@ fn version(desc: &[u8]) -> Option<[u32; 3]> {
     let (words, []) = desc.as_chunks() else {
         return None;
     };
-    match words.iter().map(|w| u32::from_le_bytes(*w)).collect::<Vec<_>>()[..] {
+    match words
+        .iter()
+        .map(|w| u32::from_le_bytes(*w))
+        .collect::<Vec<_>>()[..]
+    {
         [SYSTEM_HERMIT, major, minor, patch] => Some([major, minor, patch]),
         _ => None,
     }

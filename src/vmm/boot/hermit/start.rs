@@ -226,4 +226,3 @@ fn write(memory: &GuestMemory, gpa: u64, bytes: &[u8]) -> Result<(), Error> {
         .write_slice(bytes, GuestAddress(gpa))
         .map_err(Error::guest_memory(gpa))
 }
-

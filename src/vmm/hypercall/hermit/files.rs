@@ -98,13 +98,22 @@ impl Files {
             return Err(Errno::EMFILE);
         }
         let root = self.root()?;
-        let mode = Mode::from_bits_truncate(mode.cast_unsigned() & MODES);
+        // openat2(2) takes a mode only where a file may be made.
+        let mode = match flags.contains(OFlag::O_CREAT) {
+            true => Mode::from_bits_truncate(mode.cast_unsigned() & MODES),
+            false => Mode::empty(),
+        };
         // Looked at before it is opened: to open some devices is to act on them.
         match look(root, path, OFlag::empty()).and_then(check_regular) {
             Err(Errno::ENOENT) if flags.contains(OFlag::O_CREAT) => {}
             looked => looked?,
         }
-        let file = File::from(open_at(root, path, flags | OFlag::O_NONBLOCK, mode)?);
+        let file = File::from(open_at(
+            root,
+            path,
+            flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY,
+            mode,
+        )?);
         check_regular(fstat(&file)?)?;
         if place == self.open.len() {
             self.open.push(None);
@@ -115,7 +124,7 @@ impl Files {
     }
 
     pub fn close(&mut self, fd: i32) -> Answer<()> {
-        let place = usize::try_from(fd - FIRST).ok();
+        let place = usize::try_from(fd.wrapping_sub(FIRST)).ok();
         let open = place.and_then(|place| self.open.get_mut(place)?.take());
         open.map(drop).ok_or(Errno::EBADF)
     }
@@ -196,7 +205,7 @@ fn open_at(root: BorrowedFd<'_>, path: &[u8], flags: OFlag, mode: Mode) -> Answe
         | ResolveFlag::RESOLVE_NO_XDEV
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY)
+        .flags(flags | OFlag::O_CLOEXEC)
         .mode(mode)
         .resolve(resolve);
     // What lies elsewhere is not there for a guest.

@@ -36,7 +36,10 @@ impl Hermit {
         let gpa = u32::from_le_bytes(data.try_into().ok()?).into();
         let at = |size| Arguments::at(memory, gpa, size);
         Some(match port {
-            WRITE => done("write", at(20).and_then(|args| self.write_file_v1(&args, cpu))),
+            WRITE => done(
+                "write",
+                at(20).and_then(|args| self.write_file_v1(&args, cpu)),
+            ),
             OPEN => done("open", at(20).and_then(|args| self.open(&args))),
             CLOSE => done("close", at(8).and_then(|args| self.close(&args))),
             READ => done("read", at(28).and_then(|args| self.read_v1(&args, cpu))),
@@ -45,13 +48,22 @@ impl Hermit {
                 Err(fault) => crash("exit", fault),
             },
             LSEEK => done("lseek", at(16).and_then(|args| self.lseek_v1(&args))),
-            CMDSIZE => done("cmdsize", at(Told::SIZES).and_then(|args| self.told.put_sizes(&args))),
-            CMDVAL => done("cmdval", at(16).and_then(|args| self.told.put_values(&args))),
+            CMDSIZE => done(
+                "cmdsize",
+                at(Told::SIZES).and_then(|args| self.told.put_sizes(&args)),
+            ),
+            CMDVAL => done(
+                "cmdval",
+                at(16).and_then(|args| self.told.put_values(&args)),
+            ),
             UNLINK => done("unlink", at(12).and_then(|args| self.unlink(&args))),
-            SERIAL_BUFFER => done("serial_write_buffer", at(16).and_then(|args| {
-                let text = args.buffer(args.word(0)?, args.word(8)?)?;
-                self.print(&text)
-            })),
+            SERIAL_BUFFER => done(
+                "serial_write_buffer",
+                at(16).and_then(|args| {
+                    let text = args.buffer(args.word(0)?, args.word(8)?)?;
+                    self.print(&text)
+                }),
+            ),
             port if NETWORK.contains(&port) => crash("net", "is not offered".to_owned()),
             _ => return None,
         })
@@ -103,11 +115,9 @@ impl Hermit {
     /// fd, offset, whence; the offset is what it returns.
     fn lseek_v1(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
         let (fd, offset, whence) = (args.int(0)?, args.word(4)?.cast_signed(), args.int(12)?);
-        let offset = match self.files.seek(fd, offset, whence) {
-            Ok(offset) => offset,
-            Err(_) => u64::MAX,
-        };
-        args.put_word(4, offset)
+        let offset = self.files.seek(fd, offset, whence);
+        // -1, whatever the error.
+        args.put_word(4, offset.unwrap_or(u64::MAX))
     }
 }
 

@@ -59,10 +59,13 @@ impl Hermit {
                 self.output.write(&[gpa as u8]);
                 Called::Done
             }
-            SERIAL_BUFFER => done("serial_write_buffer", at(16).and_then(|args| {
-                let text = args.buffer(args.word(8)?, args.word(0)?)?;
-                self.print(&text)
-            })),
+            SERIAL_BUFFER => done(
+                "serial_write_buffer",
+                at(16).and_then(|args| {
+                    let text = args.buffer(args.word(8)?, args.word(0)?)?;
+                    self.print(&text)
+                }),
+            ),
             WRITE => done("write", at(32).and_then(|args| self.write_file_v2(&args))),
             OPEN => done("open", at(20).and_then(|args| self.open(&args))),
             CLOSE => done("close", at(8).and_then(|args| self.close(&args))),

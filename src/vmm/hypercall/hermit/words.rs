@@ -54,7 +54,10 @@ impl Told {
         let mut at = 0;
         for words in [&self.args, &self.env] {
             if words.len() > MAX_WORDS {
-                return Err(format!("{} words, at most {MAX_WORDS} have room", words.len()));
+                return Err(format!(
+                    "{} words, at most {MAX_WORDS} have room",
+                    words.len()
+                ));
             }
             args.put_int(at, words.len() as i32)?;
             for (i, word) in (1..).zip(words) {
