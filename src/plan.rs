@@ -1,14 +1,17 @@
 //! How a unikernel would be run: facts turned into a machine's description,
 //! before anything is started.
 
+mod devices;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
-use crate::guest;
-use crate::vmm::{self, BootAbi, MIN_MEMORY};
+use crate::guest::{self, Told};
+use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
+pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
 /// and the page tables of a guest of about that size.
@@ -32,8 +35,11 @@ pub struct Plan {
     pub abi: BootAbi,
     /// As the container sees it.
     pub initrd: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<PlannedBlock>,
     /// Bytes.
     pub memory: u64,
+    /// 1 to [`MAX_VCPUS`].
     pub vcpus: u8,
     pub cmdline: String,
 }
@@ -48,9 +54,6 @@ impl Plan {
         if let Some(fault) = wishes.faults.first() {
             return Err(fault.clone());
         }
-        if let Some(Said { value, by }) = wishes.vcpus.clone().filter(|vcpus| vcpus.value > 1) {
-            return Err(Fault::Vcpus { by, asked: value });
-        }
         let kernel = facts.kernel.as_ref().ok_or(Fault::NoKernel)?;
         let (abi, image) = match &kernel.state {
             State::Bootable { abi, image, .. } => (*abi, image),
@@ -60,30 +63,66 @@ impl Plan {
         if let Some(fault) = initrd.and_then(|i| i.fault.clone()) {
             return Err(fault);
         }
-        let (memory, from) = memory(facts)?;
-        vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory).map_err(|why| {
-            Fault::DoesNotFit {
+        let (memory, from) = memory(facts, image)?;
+        let memory = vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory)
+            .and_then(|()| vmm::memory_size(image, memory))
+            .map_err(|why| Fault::DoesNotFit {
                 from,
                 memory,
                 why: why.to_string(),
-            }
-        })?;
+            })?;
         Ok(Self {
+            cmdline: command_line(facts)?,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
+            blocks: devices::blocks(facts, image)?,
             memory,
-            vcpus: 1,
-            cmdline: guest::command_line(
-                wishes.cmdline.as_ref().map(|said| said.value.as_str()),
-                &facts.args,
-            ),
+            vcpus: vcpus(facts, abi)?,
         })
     }
 }
 
+/// The guest's virtual CPUs: as many as are wished for, or else as the container's quota can
+/// keep busy, at most the host's.
+fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
+    let most = if abi.uses_several_vcpus() {
+        MAX_VCPUS
+    } else {
+        1
+    };
+    let Some(Said { value: asked, by }) = facts.wishes.vcpus.clone() else {
+        let quota = facts.cpu_limit.unwrap_or(1).min(facts.host_cpus);
+        return Ok(u8::try_from(quota).unwrap_or(MAX_VCPUS).clamp(1, most));
+    };
+    match u8::try_from(asked) {
+        Ok(vcpus @ 1..) if vcpus <= most => Ok(vcpus),
+        _ if most == 1 => Err(Fault::OneVcpu { by, asked, abi }),
+        _ => Err(Fault::Vcpus { by, asked, most }),
+    }
+}
+
+/// The guest's command line: the one that was written for it, as it is, or else what its
+/// family makes of what the container is told.
+fn command_line(facts: &Facts) -> Result<String, Fault> {
+    if let Some(said) = &facts.wishes.cmdline {
+        return Ok(said.value.clone());
+    }
+    let Some(family) = facts.family() else {
+        return Ok(guest::joined(&facts.args));
+    };
+    let told = Told {
+        args: &facts.args,
+        env: &facts.env,
+        hostname: facts.hostname.as_deref(),
+        cwd: facts.cwd.as_deref(),
+        initrd: facts.initrd.is_some(),
+    };
+    guest::command_line(family, facts.mark(), &told).map_err(Fault::CommandLine)
+}
+
 /// The guest's memory in bytes, and who gave it.
-fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
+fn memory(facts: &Facts, image: &KernelImage) -> Result<(u64, String), Fault> {
     let left = facts
         .memory_limit
         .map(|limit| (limit, limit.saturating_sub(overhead(limit))));
@@ -98,7 +137,7 @@ fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
         }
         (Some(Said { value, by }), _) => (value, by.to_string()),
         (None, Some((_, left))) => (
-            left,
+            left.min(vmm::max_memory(image)),
             "the container's memory limit, less the monitor's share,".to_owned(),
         ),
         (None, None) => (DEFAULT_MEMORY, "the default".to_owned()),

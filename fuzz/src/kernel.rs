@@ -45,6 +45,7 @@ fn try_out(kernel: &[u8], memory: u64, initrd_size: u64) {
     let initrd = (initrd_size > 0).then(|| initrd(initrd_size));
     let config = MachineConfig {
         memory,
+        vcpus: 1 + (initrd_size / 8192 % 4) as u8,
         cmdline: "kernel a=b".to_owned(),
     };
     let loaded = vmm::rehearse(&config, &file, initrd.as_ref());
@@ -110,14 +111,15 @@ pub fn bzimage(input: &[u8]) {
     });
 }
 
-/// Where a planted note segment begins, and its least size in bytes.
+/// Where a planted note segment begins.
 const NOTES: usize = 0x200;
-const NOTES_SIZE: usize = 0x100;
 
 /// Solo5's executables: two notes, ABI1 and MFT1 (solo5's elf_abi.h and mft_abi.h).
 pub fn solo5(input: &[u8]) {
     with_first_byte(input, |kernel| {
-        plant_notes(kernel);
+        let entries = kernel.get(2).map_or(1, |byte| byte % 5);
+        let size = 4 + 8 + 104 * u32::from(entries);
+        plant_notes(kernel, 28 + 20 + size as usize);
         put(
             kernel,
             NOTES,
@@ -125,8 +127,6 @@ pub fn solo5(input: &[u8]) {
         );
         // For hvt, version 2.
         put(kernel, NOTES + 20, &[1, 0, 0, 0, 2, 0, 0, 0]);
-        let entries = kernel.get(5000).map_or(1, |byte| byte % 5);
-        let size = 4 + 8 + 104 * u32::from(entries);
         let manifest = NOTES + 28;
         put(
             kernel,
@@ -140,30 +140,33 @@ pub fn solo5(input: &[u8]) {
 /// Hermit's kernels: its entry note, and perhaps uhyve's interface.
 pub fn hermit(input: &[u8]) {
     with_first_byte(input, |kernel| {
-        plant_notes(kernel);
+        let speaks_uhyve = kernel.get(2).is_none_or(|byte| byte & 3 != 0);
+        plant_notes(kernel, if speaks_uhyve { 48 } else { 24 });
         put(kernel, NOTES, &note_header(b"HERMIT\0\0", 7, 1, 0x5a00));
         put(kernel, NOTES + 20, &[4]);
-        if kernel.get(5000).is_none_or(|byte| byte & 3 != 0) {
+        if speaks_uhyve {
             put(kernel, NOTES + 24, &note_header(b"UHYVEIF\0", 8, 4, 0x5b00));
         }
     });
 }
 
-/// A 64-bit ELF file whose second program header is for notes.
-fn plant_notes(kernel: &mut Vec<u8>) {
+/// A 64-bit ELF file whose second program header is for notes of `size` bytes at [`NOTES`],
+/// and perhaps for some bytes more.
+fn plant_notes(kernel: &mut Vec<u8>, size: usize) {
     put(kernel, 0, &[0x7e]);
     if kernel.get(1).is_none_or(|byte| byte % 6 == 0) {
         put(kernel, 1, &[1]);
     }
+    let more = kernel.get(3).map_or(0, |byte| usize::from(byte >> 5)) * 4;
     plant_elf(kernel);
-    if kernel.len() < NOTES + NOTES_SIZE {
-        kernel.resize(NOTES + NOTES_SIZE, 0);
+    let end = NOTES + size + more;
+    if kernel.len() < end {
+        kernel.resize(end, 0);
     }
-    let size = (kernel.len() - NOTES).min(8 << 10) as u64;
     let header = 64 + 56;
     put(kernel, header, &[4, 0, 0, 0]);
     put(kernel, header + 8, &(NOTES as u64).to_le_bytes());
-    put(kernel, header + 32, &size.to_le_bytes());
+    put(kernel, header + 32, &((size + more) as u64).to_le_bytes());
     put(kernel, header + 48, &[4, 0, 0, 0, 0, 0, 0, 0]);
 }
 

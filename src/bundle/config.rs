@@ -22,6 +22,7 @@ pub struct Config {
     pub process: Option<Process>,
     pub linux: Option<Linux>,
     pub vm: Option<Vm>,
+    pub hostname: Option<String>,
 }
 
 /// `vm` (runtime-spec, config-vm.md), without its hypervisor, which is runu.
@@ -61,12 +62,15 @@ pub struct HwConfig {
 pub struct Root {
     /// Absolute, or relative to the bundle.
     pub path: PathBuf,
+    pub readonly: Option<bool>,
 }
 
 /// `process`.
 #[derive(Debug, Deserialize)]
 pub struct Process {
     pub args: Option<Vec<String>>,
+    pub env: Option<Vec<String>>,
+    pub cwd: Option<String>,
     pub terminal: Option<bool>,
 }
 
@@ -80,6 +84,7 @@ pub struct Linux {
 #[derive(Debug, Deserialize)]
 pub struct Resources {
     pub memory: Option<Memory>,
+    pub cpu: Option<Cpu>,
 }
 
 /// `linux.resources.memory`.
@@ -88,6 +93,18 @@ pub struct Memory {
     /// Bytes; -1 is unlimited.
     pub limit: Option<i64>,
 }
+
+/// `linux.resources.cpu`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Cpu {
+    /// Microseconds of CPU time in each period; what is not positive is unlimited.
+    pub quota: Option<i64>,
+    /// Microseconds; without it, the kernel's own 100 ms.
+    pub period: Option<u64>,
+}
+
+/// `cpu.cfs_period_us` where nobody sets it (Linux's Documentation/scheduler/sched-bwc.rst).
+const DEFAULT_PERIOD: u64 = 100_000;
 
 impl Config {
     /// Reads the text of a config.json.
@@ -113,6 +130,7 @@ impl Config {
             linux: Some(Linux {
                 resources: Some(Resources {
                     memory: Some(memory),
+                    cpu: None,
                 }),
             }),
             ..Self::default()
@@ -138,21 +156,69 @@ impl Config {
             .unwrap_or_default()
     }
 
+    /// `root.readonly`.
+    pub fn has_read_only_root(&self) -> bool {
+        self.root.as_ref().and_then(|root| root.readonly) == Some(true)
+    }
+
+    /// `process.env`, empty where there is none.
+    pub fn env(&self) -> &[String] {
+        let env = self.process.as_ref().and_then(|p| p.env.as_deref());
+        env.unwrap_or_default()
+    }
+
+    /// `process.cwd`.
+    pub fn cwd(&self) -> Option<&str> {
+        self.process.as_ref()?.cwd.as_deref()
+    }
+
+    /// `hostname`; Go writes an empty one where there is none.
+    pub fn hostname(&self) -> Option<&str> {
+        self.hostname.as_deref().filter(|name| !name.is_empty())
+    }
+
     /// `process.terminal`.
     pub fn wants_terminal(&self) -> bool {
         self.process.as_ref().and_then(|p| p.terminal) == Some(true)
     }
 
+    fn resources(&self) -> Option<&Resources> {
+        self.linux.as_ref()?.resources.as_ref()
+    }
+
+    /// How many CPUs `linux.resources.cpu` gives at a time, rounded up, where its quota limits
+    /// anything.
+    pub fn cpu_limit(&self) -> Option<u64> {
+        let cpu = self.resources()?.cpu.as_ref()?;
+        let quota = u64::try_from(cpu.quota?).ok().filter(|&quota| quota > 0)?;
+        let period = cpu.period.filter(|&period| period > 0);
+        Some(quota.div_ceil(period.unwrap_or(DEFAULT_PERIOD)))
+    }
+
     /// `linux.resources.memory.limit` in bytes, where it limits anything.
     pub fn memory_limit(&self) -> Option<u64> {
-        let limit = self
-            .linux
-            .as_ref()?
-            .resources
-            .as_ref()?
-            .memory
-            .as_ref()?
-            .limit?;
+        let limit = self.resources()?.memory.as_ref()?.limit?;
         u64::try_from(limit).ok().filter(|&bytes| bytes > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quota_is_so_many_cpus() {
+        let limit = |cpu: &str| {
+            let text = format!(r#"{{"linux": {{"resources": {{"cpu": {cpu}}}}}}}"#);
+            Config::parse(text.as_bytes()).unwrap().cpu_limit()
+        };
+        assert_eq!(limit(r#"{"quota": 200000, "period": 100000}"#), Some(2));
+        assert_eq!(limit(r#"{"quota": 150000, "period": 100000}"#), Some(2));
+        assert_eq!(limit(r#"{"quota": 1000, "period": 100000}"#), Some(1));
+        assert_eq!(limit(r#"{"quota": 300000}"#), Some(3));
+        assert_eq!(limit(r#"{"quota": 300000, "period": 0}"#), Some(3));
+        for none in ["{}", "null", r#"{"quota": -1}"#, r#"{"quota": 0}"#] {
+            assert_eq!(limit(none), None, "{none}");
+        }
     }
 }

@@ -14,11 +14,17 @@ struct Key(&'static str, &'static [Key]);
 const READ: &[Key] = &[
     Key("ociVersion", &[]),
     Key("annotations", &[]),
-    Key("root", &[Key("path", &[])]),
+    Key("root", &[Key("path", &[]), Key("readonly", &[])]),
     Key("process", &[Key("args", &[]), Key("terminal", &[])]),
     Key(
         "linux",
-        &[Key("resources", &[Key("memory", &[Key("limit", &[])])])],
+        &[Key(
+            "resources",
+            &[
+                Key("memory", &[Key("limit", &[])]),
+                Key("cpu", &[Key("quota", &[]), Key("period", &[])]),
+            ],
+        )],
     ),
     // Not `hwConfig`: both its spellings are in use.
     Key(

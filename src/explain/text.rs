@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
+use crate::facts::{Block, Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -40,8 +40,15 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
     }
+    for found in &facts.blocks {
+        line("block", block(found));
+    }
     if let Some(Said { value, by }) = family {
         line("family", format!("{value}, by {by}"));
+    } else if let Some(mark) = facts.mark() {
+        let release = mark.release.iter().map(|release| format!(" {release}"));
+        let release: String = release.collect();
+        line("family", format!("{}{release}, by its kernel", mark.family));
     }
     if let Some(Said { value, by }) = memory {
         line("memory", format!("{}, by {by}", display(*value)));
@@ -152,13 +159,22 @@ fn initrd(initrd: &Initrd) -> String {
     }
 }
 
+fn block(block: &Block) -> String {
+    let (path, by) = (block.path.display(), &block.by);
+    match block.fault {
+        None => format!("{path}, by {by}: {}", display(block.size)),
+        Some(_) => format!("{path}, by {by}: unusable"),
+    }
+}
+
 fn machine(plan: &Plan) -> String {
     format!(
-        "{} by {}, {} of memory, {} vCPU, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),
         plan.vcpus,
+        if plan.vcpus == 1 { "" } else { "s" },
         plan.cmdline
     )
 }

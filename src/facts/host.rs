@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::quantity;
@@ -61,6 +63,16 @@ pub fn has_kvm() -> bool {
 
 fn architecture() -> String {
     "amd64".to_owned()
+}
+
+/// How many CPUs this process may run on (sched_getaffinity(2)); 1 where that is not to be
+/// known.
+pub fn cpus() -> u64 {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
+        return 1;
+    };
+    let cpus = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
+    cpus.count().max(1) as u64
 }
 
 /// The host's memory in bytes (proc_meminfo(5)): a line `MemTotal:  16384 kB`.

@@ -11,6 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
+use crate::guest::{Family, Mark};
 use crate::vmm::{self, BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
@@ -52,6 +53,9 @@ pub enum State {
         /// `sha256:…`; `None` where nobody asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
+        /// What family's it looks like.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
         #[serde(skip)]
         image: KernelImage,
     },
@@ -109,6 +113,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         compression: None,
         size: 0,
         digest: None,
+        mark: None,
         image,
     };
     Kernel { path, by, state }
@@ -146,6 +151,7 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
         compression,
         size,
         digest,
+        mark: Mark::of(&kernel).or_else(|| mark_of_abi(image.abi)),
         image,
     };
     let boots = Boots {
@@ -153,6 +159,16 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
         image: hermit_image,
     };
     Ok((state, boots))
+}
+
+/// Some ways of booting are one family's alone.
+fn mark_of_abi(abi: BootAbi) -> Option<Mark> {
+    match abi {
+        BootAbi::BzImage => Some(Mark::new(Family::Linux)),
+        BootAbi::Solo5 => Some(Mark::new(Family::Solo5)),
+        BootAbi::Hermit => Some(Mark::new(Family::Hermit)),
+        BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
+    }
 }
 
 /// `sha256:…` of the file's content. Leaves the file's offset at its end, which no

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use super::glob::Globs;
 use crate::facts::quantity::{self, display};
 use crate::facts::{Facts, SourceKind, cut, cut_line};
+use crate::plan::Plan;
 
 /// The table `[pods]` of a policy file.
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +65,14 @@ impl Limits {
         self.key(facts)
             .or_else(|| self.amount(facts))
             .or_else(|| self.kernel(facts))
+    }
+
+    /// The plan, with no more vCPUs than these allow. Only a CPU quota can give more, and a
+    /// quota is no wish for so many.
+    pub fn cap(&self, mut plan: Plan) -> Plan {
+        let most = self.vcpus.and_then(|most| u8::try_from(most).ok());
+        plan.vcpus = plan.vcpus.min(most.unwrap_or(u8::MAX)).max(1);
+        plan
     }
 
     fn key(&self, facts: &Facts) -> Option<Excess> {

@@ -3,12 +3,18 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-/// The size and the command line of a machine. It has one vCPU.
+/// The most virtual processors that a machine can have: an APIC ID has eight bits, the last
+/// one means all of them, and ACPI's processor list and KVM's I/O APIC take no wider ones.
+pub const MAX_VCPUS: u8 = 254;
+
+/// The size and the command line of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineConfig {
     /// Guest memory in bytes; rounded down to whole pages, at least
     /// [`MIN_MEMORY`](super::MIN_MEMORY).
     pub memory: u64,
+    /// Virtual processors, 1 to [`MAX_VCPUS`].
+    pub vcpus: u8,
     /// The kernel's command line, handed over byte for byte.
     pub cmdline: String,
 }

@@ -30,15 +30,17 @@ fn duplicate(fd: BorrowedFd<'_>) -> Option<File> {
 }
 
 /// The guest's output. A write blocks the guest while the reader is slow, and is given
-/// up when the guest is to stop.
-#[derive(Debug, Default)]
+/// up when the guest is to stop. Each vCPU has one of its own, so that none waits for a lock
+/// while another waits for the reader.
+#[derive(Debug, Default, Clone)]
 pub struct Output {
-    file: Option<File>,
+    file: Option<Arc<File>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Output {
     pub fn new(file: Option<File>, stop: Arc<AtomicBool>) -> Output {
+        let file = file.map(Arc::new);
         Output { file, stop }
     }
 
@@ -50,8 +52,8 @@ impl Output {
     /// Writes all of `bytes`. When nobody can read them any more, they and all later ones
     /// are dropped.
     pub fn write(&mut self, mut bytes: &[u8]) {
-        while let (Some(file), false) = (&mut self.file, bytes.is_empty()) {
-            match file.write(bytes) {
+        while let (Some(file), false) = (&self.file, bytes.is_empty()) {
+            match file.as_ref().write(bytes) {
                 // No file should take nothing and call that success; one that does would be
                 // tried for ever.
                 Ok(0) => self.file = None,

@@ -1,5 +1,5 @@
 //! What CPUID tells the guest: the host's processor as KVM supports it, less what is not for
-//! guests, alone in its package, under the KVM hypervisor.
+//! guests, under the KVM hypervisor. Which of several it is, `topology` says.
 
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
@@ -13,12 +13,6 @@ const ECX_PERFMON_CAPABILITIES: u32 = 1 << 15;
 const ECX_TSC_DEADLINE: u32 = 1 << 24;
 const ECX_HYPERVISOR: u32 = 1 << 31;
 const EDX_DEBUG_STORE: u32 = 1 << 21;
-const EDX_HYPER_THREADING: u32 = 1 << 28;
-const EBX_LOGICAL_COUNT_SHIFT: u32 = 16;
-const EBX_BELOW_COUNT: u32 = 0xffff;
-
-/// Leaf 4: how many share a cache, and cores of the package, each less one.
-const CACHE_SHARING: u32 = 0xffff_c000;
 
 /// Leaf 7, subleaf 0.
 const EBX_SGX: u32 = 1 << 2;
@@ -56,7 +50,8 @@ const KVM_SIGNATURE: [u8; 12] = *b"KVMKVMKVM\0\0\0";
 /// KVM's local APIC timer counts at 1 GHz.
 const APIC_BUS_KHZ: u32 = 1_000_000;
 
-/// The CPUID entries for the one vCPU, whose TSC runs at `tsc_khz` if that is known.
+/// The CPUID entries that all vCPUs have in common; their TSC runs at `tsc_khz` if that is
+/// known.
 ///
 /// # Errors
 /// [`Error::Kvm`] where KVM does not say what it supports, or that is more than it takes.
@@ -67,7 +62,7 @@ pub fn build(kvm: &Kvm, tsc_khz: Option<u32>) -> Result<CpuId, Error> {
     let deadline_timer = kvm.check_extension(Cap::TscDeadlineTimer);
     for entry in cpuid.as_mut_slice() {
         hide(entry);
-        adjust(entry, deadline_timer);
+        announce(entry, deadline_timer);
     }
     add_hypervisor_leaves(&mut cpuid, tsc_khz)?;
     Ok(cpuid)
@@ -98,29 +93,14 @@ fn hide(entry: &mut kvm_cpuid_entry2) {
     }
 }
 
-/// Makes `entry` say that this processor is number 0 and the only one.
-fn adjust(entry: &mut kvm_cpuid_entry2, deadline_timer: bool) {
-    match entry.function {
-        0x1 => {
-            entry.ebx = (entry.ebx & EBX_BELOW_COUNT) | (1 << EBX_LOGICAL_COUNT_SHIFT);
-            entry.ecx |= ECX_HYPERVISOR;
-            // KVM leaves it to the monitor to say so.
-            match deadline_timer {
-                true => entry.ecx |= ECX_TSC_DEADLINE,
-                false => entry.ecx &= !ECX_TSC_DEADLINE,
-            }
-            entry.edx &= !EDX_HYPER_THREADING;
+/// What KVM leaves to the monitor to say.
+fn announce(entry: &mut kvm_cpuid_entry2, deadline_timer: bool) {
+    if entry.function == 0x1 {
+        entry.ecx |= ECX_HYPERVISOR;
+        match deadline_timer {
+            true => entry.ecx |= ECX_TSC_DEADLINE,
+            false => entry.ecx &= !ECX_TSC_DEADLINE,
         }
-        0x4 | 0x8000_001d => entry.eax &= !CACHE_SHARING,
-        // Topology: one thread at each level; the level and its type stay.
-        0xb | 0x1f => {
-            entry.eax = 0;
-            entry.ebx = u32::from(entry.ecx & 0xff00 != 0);
-            entry.edx = 0;
-        }
-        0x8000_0008 => entry.ecx = 0,
-        0x8000_001e => (entry.eax, entry.ebx, entry.ecx) = (0, 0, 0),
-        _ => {}
     }
 }
 
@@ -151,12 +131,17 @@ fn add_hypervisor_leaves(cpuid: &mut CpuId, tsc_khz: Option<u32>) -> Result<(), 
         },
     ];
     for leaf in leaves {
-        cpuid.push(leaf).map_err(|_| Error::Kvm {
-            call: "more CPUID entries",
-            source: kvm_ioctls::Error::new(nix::libc::E2BIG),
-        })?;
+        cpuid.push(leaf).map_err(too_many_entries)?;
     }
     Ok(())
+}
+
+/// For `map_err`: KVM takes 256 entries at most, these bindings even fewer.
+pub(super) fn too_many_entries(_: vmm_sys_util::fam::Error) -> Error {
+    Error::Kvm {
+        call: "more CPUID entries",
+        source: kvm_ioctls::Error::new(nix::libc::E2BIG),
+    }
 }
 
 #[cfg(test)]
@@ -216,18 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_is_alone() {
+    fn the_hypervisor_and_its_timer_are_announced() {
         let mut entry = kvm_cpuid_entry2 {
             function: 1,
-            ebx: 0x0710_0800,
-            edx: EDX_HYPER_THREADING | 1,
             ..Default::default()
         };
-        adjust(&mut entry, true);
-        assert_eq!(entry.ebx, 0x0001_0800);
+        announce(&mut entry, true);
         assert_eq!(entry.ecx, ECX_HYPERVISOR | ECX_TSC_DEADLINE);
-        assert_eq!(entry.edx, 1);
-        adjust(&mut entry, false);
+        announce(&mut entry, false);
         assert_eq!(entry.ecx, ECX_HYPERVISOR);
     }
 }

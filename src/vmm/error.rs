@@ -145,6 +145,9 @@ pub enum Error {
         source: vm_memory::GuestMemoryError,
     },
 
+    #[error("a machine cannot have {count} vCPUs: give it 1 to {max}")]
+    Vcpus { count: u8, max: usize },
+
     #[error("/dev/kvm does not answer as KVM does: is it another device, made by hand?")]
     NotKvm,
 

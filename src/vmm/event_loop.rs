@@ -5,15 +5,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::libc::SIGTERM;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::console::Input;
 use super::devices::serial::{INPUT_CAPACITY, SerialPort};
-use super::vcpu_thread::VcpuThread;
+use super::stopper::Stopper;
+use super::vcpu_threads::VcpuThreads;
 
-/// How often the vCPU is asked whether it halted for good.
+/// How often the vCPUs are asked whether they halted for good.
 const HALT_CHECK: Duration = Duration::from_secs(1);
 
 /// What the event loop watches.
@@ -23,14 +25,15 @@ pub struct EventLoop {
     /// Signalled when the serial port has room for input again.
     pub space: EventFd,
     pub signals: SignalFd,
-    /// Signalled when the vCPU's thread has ended.
+    /// Signalled when a vCPU's thread has ended.
     pub ended: EventFd,
+    pub stopper: Stopper,
 }
 
 /// Why there is nothing more to serve.
 #[derive(Debug, PartialEq, Eq)]
 pub enum EndedBy {
-    /// The vCPU's thread has ended by itself.
+    /// A vCPU's thread has ended by itself.
     Guest,
     /// A signal with this number came; the guest still runs.
     Signal(i32),
@@ -46,11 +49,12 @@ struct Ready {
 }
 
 impl EventLoop {
-    /// Serves the guest until it ends or a signal comes that shall end it.
+    /// Serves the guest until it ends or a signal comes that shall end it. SIGTERM ends only a
+    /// guest that cannot be asked to end itself.
     ///
     /// # Errors
     /// Those of poll(2); the guest still runs then.
-    pub fn run(&mut self, vcpu: &VcpuThread) -> io::Result<EndedBy> {
+    pub fn run(&mut self, vcpus: &VcpuThreads) -> io::Result<EndedBy> {
         let mut last_check = Instant::now();
         loop {
             let ready = self.wait(HALT_CHECK.saturating_sub(last_check.elapsed()))?;
@@ -61,7 +65,10 @@ impl EventLoop {
                 && let Some(info) = self.signals.read_signal()?
             {
                 // Signal numbers are small.
-                return Ok(EndedBy::Signal(info.ssi_signo as i32));
+                let signal = info.ssi_signo as i32;
+                if signal != SIGTERM || !self.stopper.ask() {
+                    return Ok(EndedBy::Signal(signal));
+                }
             }
             if ready.space {
                 let _ = self.space.read();
@@ -72,7 +79,7 @@ impl EventLoop {
             let serial = &self.serial;
             self.input.offer(|bytes| serial.receive(bytes));
             if last_check.elapsed() >= HALT_CHECK {
-                vcpu.kick();
+                vcpus.check_halted();
                 last_check = Instant::now();
             }
         }

@@ -11,14 +11,19 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
+use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::layout::KVM_TSS;
 use super::boot::{self, EntryState, Given};
-use super::config::{Files, MachineConfig};
+use super::config::{Files, MAX_VCPUS, MachineConfig};
 use super::console::{Console, Input, Output};
+use super::cpuid;
+use super::devices::board::Board;
 use super::devices::bus::PortBus;
+use super::devices::i8042::KEYBOARD_IRQ;
+use super::devices::power::{Line, SCI};
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
@@ -28,24 +33,27 @@ use super::hypercall::hermit::{Hermit, Root};
 use super::hypercall::solo5::{Devices, Solo5};
 use super::memory::{self, GuestMemory};
 use super::signals;
+use super::stopper::Stopper;
 use super::terminal::RawTerminal;
+use super::topology::Place;
 use super::vcpu::Vcpu;
-use super::vcpu_thread::VcpuThread;
+use super::vcpu_threads::VcpuThreads;
 
 /// The version of the KVM API since Linux 2.6.22 (Documentation/virt/kvm/api.rst).
 const KVM_API_VERSION: i32 = 12;
 
 /// A machine whose guest is ready for its first instruction.
 pub struct Machine {
-    vcpu: Vcpu,
+    vcpus: Vec<Vcpu>,
     serial: SerialPort,
+    board: Board,
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
     /// Whether the guest reads from COM1.
     takes_input: bool,
-    /// Kept open: with it goes the interrupt line of COM1.
-    _vm: VmFd,
+    /// Kept open: with it go the interrupt lines.
+    vm: Arc<VmFd>,
 }
 
 impl Machine {
@@ -67,13 +75,14 @@ impl Machine {
         let is_pc = image.abi != BootAbi::Solo5;
         let memory = boot::allocate(&image, size)?;
         let vm = create_vm(&kvm, &memory, is_pc)?;
-        let fd = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
+        let fds = create_vcpus(&kvm, &vm, config.vcpus)?;
         let root = files.root.map(Root);
         let given = Given {
             kernel: &files.kernel,
             initrd: files.initrd.as_ref(),
             cmdline: &config.cmdline,
-            tsc_khz: fd.get_tsc_khz().ok(),
+            vcpus: config.vcpus,
+            tsc_khz: tsc_khz(&fds),
             folders: &root.as_ref().map_or(Vec::new(), Root::folders),
         };
         let entry = boot::load(&memory, size, &image, &given)?;
@@ -86,42 +95,47 @@ impl Machine {
             }
             _ => None,
         };
-        Machine::with_guest(fd, &kvm, vm, memory, &entry, hypercalls)
+        Machine::with_guest(&kvm, vm, fds, memory, &entry, hypercalls)
     }
 
     fn with_guest(
-        fd: VcpuFd,
         kvm: &Kvm,
         vm: VmFd,
+        fds: Vec<VcpuFd>,
         memory: GuestMemory,
         entry: &EntryState,
         hypercalls: Option<Hypercalls>,
     ) -> Result<Machine, Error> {
-        let irq = event()?;
-        let space = event()?;
+        let vm = Arc::new(vm);
         let takes_input = hypercalls.is_none();
-        if takes_input {
-            vm.register_irqfd(&irq, COM1_IRQ)
-                .map_err(Error::kvm("KVM_IRQFD"))?;
-        }
+        // Without interrupt controllers nobody hears of an event.
+        let irq = |line| match takes_input {
+            true => irq(&vm, line),
+            false => event(),
+        };
+        let (irq, keyboard) = (irq(COM1_IRQ)?, irq(KEYBOARD_IRQ)?);
+        let space = event()?;
         let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
         let ended = event()?;
-        let events = [&irq, &space, &space_of_serial, &ended].map(AsRawFd::as_raw_fd);
+        let events = [&irq, &keyboard, &space, &space_of_serial, &ended];
+        let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(irq, space_of_serial);
+        let board = Board::new(keyboard, line(&vm, SCI));
+        let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
-        descriptors.extend(events);
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let bus = PortBus::new(serial.clone());
-        let vcpu = Vcpu::new(fd, kvm, memory, entry, bus, hypercalls)?;
-        descriptors.push(vcpu.as_raw_fd());
+        let vcpus = enter(kvm, fds, &memory, entry, &bus, hypercalls)?;
+        descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
+        descriptors.extend(events);
         Ok(Machine {
-            vcpu,
+            vcpus,
             serial,
+            board,
             space,
             ended,
             descriptors,
             takes_input,
-            _vm: vm,
+            vm,
         })
     }
 
@@ -134,7 +148,7 @@ impl Machine {
     /// Runs the guest, with COM1 on this process's descriptors 0 and 1, until it ends or
     /// a signal ends it.
     ///
-    /// The calling thread serves events; a second one runs the vCPU and is gone when this
+    /// The calling thread serves events; each vCPU has one of its own, gone when this
     /// returns. The signals that end a process stay blocked in the calling thread.
     pub fn run(self) -> GuestExit {
         self.run_on(Console::stdio())
@@ -152,32 +166,33 @@ impl Machine {
     fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
         let signals = signals::take_over()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (input, input_of_calls) = match self.takes_input {
+        let (input, mut input_of_calls) = match self.takes_input {
             true => (console.input, None),
             false => (None, console.input),
         };
         let _terminal = input.as_ref().and_then(RawTerminal::enter);
         let output = Output::new(console.output, stop.clone());
-        self.vcpu.connect(output, input_of_calls);
+        // Calls are the first one's alone.
+        for vcpu in &mut self.vcpus {
+            vcpu.connect(output.clone(), input_of_calls.take());
+        }
         let mut events = EventLoop {
             serial: self.serial,
             input: Input::new(input),
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
+            stopper: Stopper::new(self.board, self.vm.clone()),
         };
-        let vcpu = VcpuThread::start(self.vcpu, self.ended, stop)?;
-        match events.run(&vcpu) {
-            Ok(EndedBy::Guest) => Ok(vcpu.join()),
-            Ok(EndedBy::Signal(signal)) => {
-                vcpu.stop();
-                Ok(GuestExit::Signalled(signal))
-            }
-            Err(e) => {
-                vcpu.stop();
-                Err(e)
-            }
-        }
+        let vcpus = VcpuThreads::start(self.vcpus, self.ended, stop)?;
+        let ended = events.run(&vcpus);
+        let by_itself = vcpus.stop();
+        Ok(match (ended?, by_itself) {
+            (EndedBy::Signal(signal), _) => GuestExit::Signalled(signal),
+            (EndedBy::Guest, Some(exit)) => exit,
+            // Its threads end for no other reasons than those.
+            (EndedBy::Guest, None) => GuestExit::PoweredOff,
+        })
     }
 }
 
@@ -215,6 +230,65 @@ fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))
 }
 
+/// So many vCPUs of `vm`, which stand nowhere yet.
+fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Error> {
+    let max = kvm.get_max_vcpus().min(MAX_VCPUS.into());
+    if count == 0 || usize::from(count) > max {
+        return Err(Error::Vcpus { count, max });
+    }
+    (0..count)
+        .map(|id| vm.create_vcpu(id.into()))
+        .collect::<Result<_, _>>()
+        .map_err(Error::kvm("KVM_CREATE_VCPU"))
+}
+
+/// How fast the vCPUs' TSCs count, which all run alike.
+fn tsc_khz(vcpus: &[VcpuFd]) -> Option<u32> {
+    vcpus.first().and_then(|first| first.get_tsc_khz().ok())
+}
+
+/// Puts the first vCPU at the kernel's entry; it alone makes hypercalls, for the kernels that
+/// make some know of no other.
+fn enter(
+    kvm: &Kvm,
+    fds: Vec<VcpuFd>,
+    memory: &GuestMemory,
+    entry: &EntryState,
+    bus: &PortBus,
+    mut hypercalls: Option<Hypercalls>,
+) -> Result<Vec<Vcpu>, Error> {
+    let tsc_khz = tsc_khz(&fds);
+    // No more were created than that.
+    let count = fds.len() as u8;
+    let cpuid = cpuid::build(kvm, tsc_khz)?;
+    tell_frequency(memory, entry, tsc_khz)?;
+    let vcpu = |(id, fd)| {
+        let place = Place { id, count };
+        let memory = memory.clone();
+        Vcpu::new(
+            fd,
+            memory,
+            place,
+            cpuid.clone(),
+            entry,
+            bus.clone(),
+            hypercalls.take(),
+        )
+    };
+    (0..).zip(fds).map(vcpu).collect()
+}
+
+/// Writes the TSC's frequency where the kernel wants to be told it in memory.
+fn tell_frequency(memory: &GuestMemory, entry: &EntryState, khz: Option<u32>) -> Result<(), Error> {
+    let Some(gpa) = entry.frequency else {
+        return Ok(());
+    };
+    let hertz = u64::from(khz.ok_or(Error::NoTscFrequency)?) * 1000;
+    memory
+        .write_obj(hertz, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
+}
+
 /// AMD's first four counters work whatever CPUID says: they are turned off in KVM as well.
 /// Before Linux 5.18 that cannot be done, and those few stay.
 fn hide_performance_counters(vm: &VmFd) {
@@ -237,6 +311,23 @@ fn retry_on_eintr<T>(
             result => return result,
         }
     }
+}
+
+/// An event that raises an edge on an interrupt line.
+fn irq(vm: &VmFd, number: u32) -> Result<EventFd, Error> {
+    let irq = event()?;
+    vm.register_irqfd(&irq, number)
+        .map_err(Error::kvm("KVM_IRQFD"))?;
+    Ok(irq)
+}
+
+/// An interrupt line that keeps its level. One that cannot be set is lost: KVM refuses it only
+/// where it has no such line.
+fn line(vm: &Arc<VmFd>, number: u32) -> Line {
+    let vm = vm.clone();
+    Box::new(move |high| {
+        let _ = vm.set_irq_line(number, high);
+    })
 }
 
 fn event() -> Result<EventFd, Error> {

@@ -11,8 +11,10 @@
 //! | `machine` | the machine, from open files to the guest's end |
 //! | `memory` | guest memory and its map |
 //! | `boot` | kernel files, and how each boot ABI is entered |
-//! | `vcpu`, `vcpu_thread` | the virtual processor, its exits, its thread; `cpuid` is what it claims to be |
-//! | `event_loop` | the calling thread: input, `signals`, the guest's end |
+//! | `acpi` | the tables that tell a guest of processors, interrupts and devices |
+//! | `vcpu`, `vcpu_threads` | the virtual processors, their exits, their threads, and whether all of them `halt` |
+//! | `cpuid`, `topology` | what a processor claims to be, and which of several |
+//! | `event_loop` | the calling thread: input, `signals`, the `stopper`, the guest's end |
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `console`, `terminal` | the files at COM1's other end |
@@ -22,6 +24,7 @@
 //! What a guest or a kernel file says is never trusted: it can end its own machine, in any
 //! other way it reaches nothing. Guest memory is touched through `vm-memory` only.
 
+mod acpi;
 mod boot;
 mod config;
 mod console;
@@ -30,19 +33,24 @@ mod devices;
 mod error;
 mod event_loop;
 mod exit;
+mod halt;
 mod hypercall;
 pub mod kvm;
 mod machine;
 mod memory;
 mod signals;
+mod stopper;
 mod terminal;
+mod topology;
 mod vcpu;
-mod vcpu_thread;
+mod vcpu_threads;
 
 pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
-pub use boot::solo5::manifest::{Device as DeclaredDevice, Kind as DeviceKind, Manifest};
+pub use boot::solo5::manifest::{
+    BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
+};
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
-pub use config::{BlockDevice, Files, MachineConfig, NetDevice};
+pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice};
 pub use console::Console;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};

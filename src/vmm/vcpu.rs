@@ -4,21 +4,21 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::{
-    Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+    CpuId, Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
 };
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
-use vm_memory::{Bytes, GuestAddress};
+use kvm_ioctls::{VcpuExit, VcpuFd};
 
 use super::boot::layout::{GDT, IDT, PML4};
 use super::boot::tables::{self, segment};
 use super::boot::{EntryState, Mode, hermit, solo5};
 use super::console::Output;
-use super::cpuid;
 use super::devices::bus::PortBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
+use super::halt::Wait;
 use super::hypercall::{Called, Hypercalls};
 use super::memory::GuestMemory;
+use super::topology::Place;
 
 /// Control registers and EFER (Intel SDM volume 3, section 2.5 and 2.2.1).
 const CR0_PROTECTED: u64 = 1 << 0;
@@ -52,8 +52,11 @@ const LVT_LINT1: usize = 0x360;
 const DELIVER_EXTINT: u32 = 0x700;
 const DELIVER_NMI: u32 = 0x400;
 
-/// What KVM_GET_MP_STATE says of a vCPU that waits in `hlt`.
-const MP_STATE_HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
+/// What KVM_GET_MP_STATE says of a vCPU that waits in `hlt`, and of one that waits for another
+/// vCPU to start it, before and after that one's INIT.
+const HALTED: u32 = kvm_bindings::KVM_MP_STATE_HALTED;
+const UNINITIALIZED: u32 = kvm_bindings::KVM_MP_STATE_UNINITIALIZED;
+const INIT_RECEIVED: u32 = kvm_bindings::KVM_MP_STATE_INIT_RECEIVED;
 
 /// One virtual processor with the ports that it reaches.
 pub struct Vcpu {
@@ -90,39 +93,31 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU just created, of a machine whose memory is `memory`, that stands at the kernel's
-    /// entry.
+    /// A vCPU just created, of a machine with this memory, in its place among the others. The
+    /// first one stands at the kernel's entry; the others wait in KVM until the guest starts
+    /// them by INIT and SIPI. `cpuid` is what all have in common.
     ///
     /// # Errors
     /// [`Error::Kvm`] with the call that KVM refused.
     pub fn new(
         fd: VcpuFd,
-        kvm: &Kvm,
         memory: GuestMemory,
+        place: Place,
+        mut cpuid: CpuId,
         entry: &EntryState,
         bus: PortBus,
         hypercalls: Option<Hypercalls>,
     ) -> Result<Vcpu, Error> {
-        let tsc_khz = fd.get_tsc_khz().ok();
-        let cpuid = cpuid::build(kvm, tsc_khz)?;
-        tell_frequency(&memory, entry, tsc_khz)?;
+        place.describe(&mut cpuid)?;
         fd.set_cpuid2(&cpuid)
             .map_err(Error::kvm("KVM_SET_CPUID2"))?;
         set_msrs(&fd)?;
         if entry.mode != Mode::Solo5 {
             set_local_apic(&fd)?;
         }
-        let fpu = kvm_fpu {
-            fcw: FPU_CONTROL,
-            mxcsr: MXCSR,
-            ..Default::default()
-        };
-        fd.set_fpu(&fpu).map_err(Error::kvm("KVM_SET_FPU"))?;
-        let reset = fd.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
-        fd.set_sregs(&special_registers(reset, entry.mode))
-            .map_err(Error::kvm("KVM_SET_SREGS"))?;
-        fd.set_regs(&registers(entry))
-            .map_err(Error::kvm("KVM_SET_REGS"))?;
+        if place.id == 0 {
+            enter(&fd, entry)?;
+        }
         Ok(Vcpu {
             fd,
             bus,
@@ -194,13 +189,19 @@ impl Vcpu {
         self.crashed(|rip| Crash::Emulation { rip, reason })
     }
 
-    /// Whether the guest waits in `hlt` with interrupts off, and so for ever: there is
-    /// no other processor, and nothing here sends NMIs.
-    pub fn halted_for_good(&self) -> Option<Crash> {
-        let state = self.fd.get_mp_state().ok()?;
-        let regs = self.fd.get_regs().ok()?;
-        let for_good = state.mp_state == MP_STATE_HALTED && regs.rflags & RFLAGS_INTERRUPTS == 0;
-        for_good.then_some(Crash::Halted { rip: regs.rip })
+    /// What this vCPU waits for. Nothing here sends NMIs, so that in `hlt` with interrupts off
+    /// only another vCPU can wake it.
+    pub fn waits_for(&self) -> Wait {
+        let Ok(state) = self.fd.get_mp_state() else {
+            return Wait::Lively;
+        };
+        match (state.mp_state, self.fd.get_regs()) {
+            (UNINITIALIZED | INIT_RECEIVED, _) => Wait::NotStarted,
+            (HALTED, Ok(regs)) if regs.rflags & RFLAGS_INTERRUPTS == 0 => {
+                Wait::Halted { rip: regs.rip }
+            }
+            _ => Wait::Lively,
+        }
     }
 
     fn crashed(&self, crash: impl FnOnce(u64) -> Crash) -> Step {
@@ -220,15 +221,19 @@ impl Vcpu {
     }
 }
 
-/// Writes the TSC's frequency where the kernel wants to be told it in memory.
-fn tell_frequency(memory: &GuestMemory, entry: &EntryState, khz: Option<u32>) -> Result<(), Error> {
-    let Some(gpa) = entry.frequency else {
-        return Ok(());
+/// Puts the first vCPU at the kernel's entry.
+fn enter(fd: &VcpuFd, entry: &EntryState) -> Result<(), Error> {
+    let fpu = kvm_fpu {
+        fcw: FPU_CONTROL,
+        mxcsr: MXCSR,
+        ..Default::default()
     };
-    let hertz = u64::from(khz.ok_or(Error::NoTscFrequency)?) * 1000;
-    memory
-        .write_obj(hertz, GuestAddress(gpa))
-        .map_err(Error::guest_memory(gpa))
+    fd.set_fpu(&fpu).map_err(Error::kvm("KVM_SET_FPU"))?;
+    let reset = fd.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
+    fd.set_sregs(&special_registers(reset, entry.mode))
+        .map_err(Error::kvm("KVM_SET_SREGS"))?;
+    fd.set_regs(&registers(entry))
+        .map_err(Error::kvm("KVM_SET_REGS"))
 }
 
 fn registers(entry: &EntryState) -> kvm_regs {

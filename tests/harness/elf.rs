@@ -20,12 +20,11 @@ pub fn kernel(kind: &str) -> Vec<u8> {
             64,
             64,
         ),
-        "solo5" => elf64(
-            MACHINE_X86_64,
-            Some(note(b"Solo5\0", 0x3149_4241, &[0; 16])),
-            64,
-            64,
-        ),
+        "solo5" => solo5(1, &[]),
+        "solo5-spt" => solo5(2, &[]),
+        "solo5-disk" => solo5(1, &[("disk", BLOCK)]),
+        "solo5-disks" => solo5(1, &[("system", BLOCK), ("data", BLOCK)]),
+        "solo5-net" => solo5(1, &[("service", NET)]),
         "multiboot1" => multiboot1(),
         "aarch64" => elf64(MACHINE_AARCH64, None, 64, 64),
         "truncated" => {
@@ -64,6 +63,30 @@ fn elf64(machine: u16, note: Option<Vec<u8>>, file_size: u64, memory_size: u64) 
     out.resize((code_at + file_size) as usize, 0xf4);
     out.extend(note.unwrap_or_default());
     out
+}
+
+/// The types of a Solo5 manifest's entries (Solo5, include/mft_abi.h).
+const BLOCK: u32 = 1;
+const NET: u32 = 2;
+const RESERVED_FIRST: u32 = 1 << 30;
+
+/// A Solo5 kernel for the target of this number (hvt: 1) that declares these devices.
+fn solo5(target: u32, devices: &[(&str, u32)]) -> Vec<u8> {
+    let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let abi = words(&[target, 2, 0, 0]);
+    let mut manifest = words(&[0, 1, devices.len() as u32 + 1]);
+    for (name, kind) in [("", RESERVED_FIRST)].iter().chain(devices) {
+        let mut entry = name.as_bytes().to_vec();
+        entry.resize(68, 0);
+        entry.extend(kind.to_le_bytes());
+        entry.resize(104, 0);
+        manifest.extend(entry);
+    }
+    let notes = [
+        note(b"Solo5\0", u32::from_le_bytes(*b"ABI1"), &abi),
+        note(b"Solo5\0", u32::from_le_bytes(*b"MFT1"), &manifest),
+    ];
+    elf64(MACHINE_X86_64, Some(notes.concat()), 64, 64)
 }
 
 /// A Multiboot1 kernel with address fields, flat (Multiboot 0.6.96, 3.1.1 to 3.1.3).

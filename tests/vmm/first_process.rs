@@ -22,6 +22,7 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
     if std::env::var_os(INSIDE).is_some() {
         let config = MachineConfig {
             memory: MIN_MEMORY,
+            vcpus: 1,
             cmdline: String::new(),
         };
         let files = Files {

@@ -20,6 +20,7 @@ impl Guest {
         let kvm = kvm()?;
         let config = MachineConfig {
             memory: MIN_MEMORY,
+            vcpus: 1,
             cmdline: cmdline.to_owned(),
         };
         let files = Files {
@@ -63,7 +64,7 @@ pub fn kvm() -> Option<File> {
         .ok()
 }
 
-fn pipe() -> (File, File) {
+pub fn pipe() -> (File, File) {
     let (reader, writer) = std::io::pipe().unwrap();
     (
         File::from(OwnedFd::from(reader)),

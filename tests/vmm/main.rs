@@ -6,6 +6,7 @@ mod guest;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod kernels;
+mod solo5;
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

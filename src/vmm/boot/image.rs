@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::{BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
+use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
 use super::solo5::{self, manifest::Manifest};
 use super::{bzimage, hermit, linux, multiboot};
@@ -35,6 +35,18 @@ pub enum BootAbi {
     Hermit,
     /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
     Solo5,
+}
+
+impl BootAbi {
+    /// Whether a kernel entered in this way can find the other processors: by ACPI's tables,
+    /// which Linux and PVH are told of, and Multiboot's kernels look for below 1 MiB.
+    pub fn uses_several_vcpus(self) -> bool {
+        match self {
+            BootAbi::Linux64 | BootAbi::BzImage | BootAbi::Pvh | BootAbi::Multiboot1 => true,
+            // Hermit's could, by a way of their own.
+            BootAbi::Solo5 | BootAbi::Hermit => false,
+        }
+    }
 }
 
 impl fmt::Display for BootAbi {
@@ -110,6 +122,9 @@ impl Segment {
         }
         if self.gpa < BOOT_AREA_END {
             return Err(self.fault("overlaps the boot structures below 0x21000"));
+        }
+        if self.gpa < ACPI_TABLES_END && self.memory_end() > ACPI_TABLES {
+            return Err(self.fault("overlaps the firmware's tables between 0xe0000 and 0xf0000"));
         }
         match self.offset.checked_add(self.file_size) {
             // Linkers let the offset of what is not in the file lie anywhere.

@@ -48,6 +48,15 @@ pub const BOOT_AREA_END: u64 = CMDLINE + CMDLINE_MAX as u64;
 pub const LOW_RAM_END: u64 = 0x9_fc00;
 pub const HIGH_RAM_START: u64 = 0x10_0000;
 
+/// ACPI's tables: the root pointer where BIOSes have it and kernels look for it (ACPI
+/// specification 6.5, section 5.2.5.1), the rest behind it. No kernel segment may lie here.
+pub const ACPI_TABLES: u64 = 0xe_0000;
+pub const ACPI_TABLES_END: u64 = 0xf_0000;
+
+/// The local APIC of the vCPU that looks, and the I/O APIC, where KVM has them.
+pub const LOCAL_APIC: u32 = 0xfee0_0000;
+pub const IO_APIC: u32 = 0xfec0_0000;
+
 /// No memory lies here: the local APIC (0xfee0_0000), the I/O APIC (0xfec0_0000), and
 /// room for devices.
 pub const HOLE_START: u64 = 3 << 30;

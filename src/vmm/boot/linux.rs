@@ -6,7 +6,7 @@ use vm_memory::{ByteValued, Bytes, GuestAddress};
 
 use super::bzimage::SETUP_HEADER;
 use super::image::Limits;
-use super::layout::{BOOT_STACK, CMDLINE, ZERO_PAGE};
+use super::layout::{ACPI_TABLES, BOOT_STACK, CMDLINE, ZERO_PAGE};
 use super::{BootData, EntryState, Mode, tables};
 use crate::vmm::error::Error;
 use crate::vmm::memory::{GuestMemory, usable_ranges};
@@ -59,7 +59,10 @@ pub fn prepare(
 }
 
 fn zero_page(boot: &BootData, setup_header: Option<&[u8]>) -> boot_params {
-    let mut params = boot_params::default();
+    let mut params = boot_params {
+        acpi_rsdp_addr: ACPI_TABLES,
+        ..Default::default()
+    };
     match setup_header {
         Some(header) => {
             params.as_mut_slice()[SETUP_HEADER..][..header.len()].copy_from_slice(header);
@@ -130,6 +133,7 @@ mod tests {
         assert_eq!({ params.hdr.cmdline_size }, 42);
         assert_eq!({ params.hdr.ramdisk_image }, 0xbfff_f000);
         assert_eq!({ params.hdr.ramdisk_size }, 0x123);
+        assert_eq!({ params.acpi_rsdp_addr }, 0xe_0000);
         assert_eq!(params.e820_entries, 3);
         let high = params.e820_table[2];
         assert_eq!(({ high.addr }, { high.size }), (4 << 30, 2 << 30));

@@ -35,6 +35,7 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
+use super::acpi;
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
@@ -93,6 +94,7 @@ pub struct Given<'a> {
     pub kernel: &'a File,
     pub initrd: Option<&'a File>,
     pub cmdline: &'a str,
+    pub vcpus: u8,
     /// How fast the vCPU's TSC counts, if that is known.
     pub tsc_khz: Option<u32>,
     /// Where a Hermit guest finds the container's files: folders of its root.
@@ -100,7 +102,7 @@ pub struct Given<'a> {
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry. `image` is what the kernel was probed to be.
+/// entry of the first vCPU. `image` is what the kernel was probed to be.
 ///
 /// The files may change meanwhile: that can only make the guest another one.
 ///
@@ -116,6 +118,7 @@ pub fn load(
         kernel,
         initrd,
         cmdline,
+        vcpus,
         tsc_khz,
         folders,
     } = *given;
@@ -125,8 +128,10 @@ pub fn load(
     let initrd = initrd
         .map(|file| load_initrd(memory, file, place))
         .transpose()?;
+    // The others have their own places for all this.
     if image.abi != BootAbi::Solo5 && image.abi != BootAbi::Hermit {
         write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
+        acpi::write(memory, vcpus)?;
     }
     let boot = BootData {
         memory: size,
@@ -167,6 +172,7 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
         kernel,
         initrd,
         cmdline: &config.cmdline,
+        vcpus: config.vcpus,
         tsc_khz: None,
         folders: &[],
     };

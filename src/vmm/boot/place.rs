@@ -26,10 +26,10 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
     if image.abi == BootAbi::Hermit {
         return hermit::place(image, size, memory);
     }
-    check_kernel(image, memory)?;
     if image.abi == BootAbi::Solo5 {
         solo5::check_fits(image, size, memory)?;
     }
+    check_kernel(image, memory)?;
     let kernel_end = image
         .segments
         .iter()

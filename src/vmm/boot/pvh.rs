@@ -7,7 +7,7 @@ use linux_loader::loader::elf::start_info::{
 };
 use vm_memory::{ByteValued, Bytes, GuestAddress};
 
-use super::layout::{BOOT_INFO, BOOT_STACK, CMDLINE, MEMORY_MAP, MODULE_LIST};
+use super::layout::{ACPI_TABLES, BOOT_INFO, BOOT_STACK, CMDLINE, MEMORY_MAP, MODULE_LIST};
 use super::{BootData, EntryState, Mode, tables};
 use crate::vmm::error::Error;
 use crate::vmm::memory::{GuestMemory, usable_ranges};
@@ -25,6 +25,7 @@ pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<Entr
         version: VERSION,
         cmdline_paddr: CMDLINE,
         memmap_paddr: MEMORY_MAP,
+        rsdp_paddr: ACPI_TABLES,
         ..Default::default()
     };
     let mut at = MEMORY_MAP;
@@ -81,7 +82,10 @@ mod tests {
         assert_eq!((entry.mode, entry.rbx), (Mode::Protected32, BOOT_INFO));
         let info: hvm_start_info = memory.read_obj(GuestAddress(entry.rbx)).unwrap();
         assert_eq!((info.magic, info.version), (0x336e_c578, 1));
-        assert_eq!((info.cmdline_paddr, info.rsdp_paddr), (CMDLINE, 0));
+        assert_eq!(
+            (info.cmdline_paddr, info.rsdp_paddr),
+            (CMDLINE, ACPI_TABLES)
+        );
         assert_eq!((info.nr_modules, info.memmap_entries), (1, 2));
         let module: hvm_modlist_entry = memory.read_obj(GuestAddress(info.modlist_paddr)).unwrap();
         assert_eq!((module.paddr, module.size), (0x3f_0000, 0x123));

@@ -236,6 +236,7 @@ pub fn given<'a>(kernel: &'a File, initrd: Option<&'a File>, cmdline: &'a str) -
         kernel,
         initrd,
         cmdline,
+        vcpus: 1,
         tsc_khz: None,
         folders: &[],
     }

@@ -1,23 +1,19 @@
 //! Port I/O: which device answers which port.
 
-use time::OffsetDateTime;
-
-use super::cmos::{self, Cmos};
+use super::board::Board;
 use super::debug_exit;
-use super::i8042::{self, I8042};
 use super::serial::{COM1, COM1_LAST, SerialPort};
 use crate::vmm::console::Output;
 use crate::vmm::exit::GuestExit;
 
-/// What a read finds where nothing is: the bus floats high.
-const FLOATING: u8 = 0xff;
-
-/// The ports of the machine. Ports that are not listed read all ones (PCI's
-/// configuration data at 0xcfc among them: there is no PCI bus) and ignore writes.
+/// The ports of the machine. Ports that are not listed read all ones and ignore writes.
+///
+/// Each vCPU has a clone. They share the devices, but not where their output goes, so that
+/// none holds a lock while it waits for a reader.
+#[derive(Clone)]
 pub struct PortBus {
     serial: SerialPort,
-    cmos: Cmos,
-    i8042: I8042,
+    board: Board,
     output: Output,
     /// Bytes sent by one access, kept to spare an allocation for each.
     sent: Vec<u8>,
@@ -25,11 +21,10 @@ pub struct PortBus {
 
 impl PortBus {
     /// The ports, with what the guest sends to `serial` going nowhere yet.
-    pub fn new(serial: SerialPort) -> PortBus {
+    pub fn new(serial: SerialPort, board: Board) -> PortBus {
         PortBus {
             serial,
-            cmos: Cmos::default(),
-            i8042: I8042::new(),
+            board,
             output: Output::default(),
             sent: Vec::new(),
         }
@@ -40,17 +35,14 @@ impl PortBus {
         self.output = output;
     }
 
-    /// Answers a read. `data` is longer than a byte for wide and for string accesses;
-    /// byte-wide devices answer each byte by itself.
+    /// Answers a read. `data` is longer than a byte for wide and for string accesses.
     pub fn read(&mut self, port: u16, data: &mut [u8]) {
-        for byte in data {
-            *byte = match port {
-                COM1..=COM1_LAST => self.serial.read((port - COM1) as u8),
-                cmos::DATA => self.cmos.read(OffsetDateTime::now_utc()),
-                i8042::COMMAND => self.i8042.status(),
-                i8042::DATA => self.i8042.data(),
-                _ => FLOATING,
-            };
+        match port {
+            COM1..=COM1_LAST => {
+                let offset = (port - COM1) as u8;
+                data.fill_with(|| self.serial.read(offset));
+            }
+            _ => self.board.lock().read(port, data),
         }
     }
 
@@ -61,14 +53,7 @@ impl PortBus {
                 self.send((port - COM1) as u8, data);
                 None
             }
-            cmos::INDEX => {
-                if let Some(index) = data.last() {
-                    self.cmos.select(*index);
-                }
-                None
-            }
-            i8042::COMMAND | i8042::DATA => i8042::write(port, data),
-            _ => debug_exit::write(port, data),
+            _ => debug_exit::write(port, data).or_else(|| self.board.lock().write(port, data)),
         }
     }
 
@@ -88,18 +73,19 @@ impl PortBus {
 mod tests {
     use super::*;
     use crate::vmm::boot::testing::Random;
+    use crate::vmm::devices::board::testing::board;
     use crate::vmm::devices::serial::INPUT_CAPACITY;
     use nix::libc::EFD_NONBLOCK;
     use vmm_sys_util::eventfd::EventFd;
 
     fn bus() -> PortBus {
         let event = || EventFd::new(EFD_NONBLOCK).unwrap();
-        PortBus::new(SerialPort::new(event(), event()))
+        PortBus::new(SerialPort::new(event(), event()), board())
     }
 
     #[test]
     fn absent_devices_read_all_ones_and_ignore_writes() {
-        for port in [0xcfc, 0x2f8, 0x501, 0x0, 0xffff] {
+        for port in [0xcfc, 0x2f8, 0x501, 0x600 - 1, 0x0, 0xffff] {
             let mut data = [0; 4];
             bus().read(port, &mut data);
             assert_eq!(data, [0xff; 4], "port {port:#x}");
@@ -114,10 +100,22 @@ mod tests {
         let mut byte = [0];
         bus.read(COM1 + 5, &mut byte);
         assert_eq!(byte, [0x60], "ready to send");
-        bus.write(cmos::INDEX, &[0x0d]);
-        bus.read(cmos::DATA, &mut byte);
+        bus.write(0x70, &[0x0d]);
+        bus.read(0x71, &mut byte);
         assert_eq!(byte, [0x80]);
+        bus.read(0x505, &mut byte);
+        assert_eq!(byte, [1], "pvpanic");
+        bus.write(0x602, &[0x20, 0x01]);
+        let mut enabled = [0; 2];
+        bus.read(0x602, &mut enabled);
+        assert_eq!(enabled, [0x20, 0x01]);
+        let mut bridge = [0; 8];
+        bus.write(0xcf8, &[0, 0, 0, 0x80]);
+        bus.read(0xcfc, &mut bridge);
+        assert_eq!(bridge[..4], bridge[4..], "a string instruction");
+        assert_eq!(bridge[..4], [0x86, 0x80, 0x37, 0x12]);
         assert_eq!(bus.write(0x64, &[0xfe]), Some(GuestExit::Reset));
+        assert_eq!(bus.write(0x604, &[0, 0x20]), Some(GuestExit::PoweredOff));
         assert_eq!(bus.write(0x501, &[3]), Some(GuestExit::Code(3)));
     }
 
@@ -140,12 +138,14 @@ mod tests {
     fn no_order_of_accesses_does_harm() {
         let event = || EventFd::new(EFD_NONBLOCK).unwrap();
         let serial = SerialPort::new(event(), event());
-        let mut bus = PortBus::new(serial.clone());
+        let mut bus = PortBus::new(serial.clone(), board());
         let mut random = Random::new();
         for _ in 0..100_000 {
             let port = match random.below(4) {
                 0 => random.number() as u16,
-                1 => random.pick(&[0x60, 0x64, 0x70, 0x71, 0xf4, 0x501, 0x505, 0x604]),
+                1 => random.pick(&[
+                    0x60, 0x64, 0x70, 0x71, 0xf4, 0x501, 0x505, 0x600, 0x602, 0xcf8, 0xcfc,
+                ]),
                 _ => COM1 + random.below(8) as u16,
             };
             let mut data = vec![random.number() as u8; random.pick(&[1, 1, 2, 4, 64])];

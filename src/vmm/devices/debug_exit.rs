@@ -8,15 +8,13 @@ pub const DEBUG_EXIT: u16 = 0x501;
 pub const HERMIT_EXIT: u16 = 0xf4;
 /// QEMU's `pvpanic` device.
 pub const PVPANIC: u16 = 0x505;
-/// ACPI's PM1a control register where QEMU and Firecracker's guests know it.
-pub const ACPI_PM1A: u16 = 0x604;
+/// What it says that it takes: that the guest panicked.
+pub const PVPANIC_EVENTS: u8 = PVPANIC_PANICKED;
 
 const UNIKRAFT_OK: u16 = 41;
 const HERMIT_FAILED: u32 = 0;
 const HERMIT_OK: u32 = 1;
 const PVPANIC_PANICKED: u8 = 1 << 0;
-/// SLP_EN of PM1a_CNT (ACPI specification 6.5, section 4.8.3.2.1).
-const SLEEP_ENABLE: u16 = 1 << 13;
 
 /// What a write of `data` to `port` says about the guest's end, if anything.
 pub fn write(port: u16, data: &[u8]) -> Option<GuestExit> {
@@ -33,9 +31,6 @@ pub fn write(port: u16, data: &[u8]) -> Option<GuestExit> {
         }),
         (PVPANIC, [events, ..]) if events & PVPANIC_PANICKED != 0 => {
             Some(GuestExit::Crashed(Crash::GuestReported))
-        }
-        (ACPI_PM1A, [low, high]) if u16::from_le_bytes([*low, *high]) & SLEEP_ENABLE != 0 => {
-            Some(GuestExit::PoweredOff)
         }
         _ => None,
     }
@@ -61,9 +56,6 @@ mod tests {
             (0xf4, &[1], None),
             (0x505, &[1], crashed),
             (0x505, &[2], None),
-            (0x604, &[0x00, 0x20], Some(GuestExit::PoweredOff)),
-            (0x604, &[0x00, 0x34], Some(GuestExit::PoweredOff)),
-            (0x604, &[0x01, 0x00], None),
             (0x80, &[1], None),
         ];
         for (port, data, exit) in table {

@@ -1,0 +1,64 @@
+//! A machine's description, from facts that are made up.
+
+use runu::bundle::Config;
+use runu::facts::{Facts, Fault, Wanted};
+use runu::plan::Plan;
+use runu::policy::{Outcome, Policy, PolicyFile};
+use runu::vmm::BootAbi;
+
+/// Facts of a bundle with this config.json, on a host with 4 CPUs.
+fn facts(config: &str) -> Facts {
+    let config = Config::parse(config.as_bytes()).unwrap();
+    let mut facts = Facts::of_config(&config, Wanted::default());
+    facts.host_cpus = 4;
+    facts.suppose_kernel(BootAbi::Pvh);
+    facts
+}
+
+fn vcpus_by_annotation(count: &str) -> Result<u8, Fault> {
+    let config = format!(r#"{{"annotations": {{"runu.dev/vcpus": "{count}"}}}}"#);
+    Plan::make(&facts(&config)).map(|plan| plan.vcpus)
+}
+
+fn vcpus_by_quota(microseconds: i64) -> Result<u8, Fault> {
+    let cpu = format!(r#"{{"quota": {microseconds}, "period": 100000}}"#);
+    let config = format!(r#"{{"linux": {{"resources": {{"cpu": {cpu}}}}}}}"#);
+    Plan::make(&facts(&config)).map(|plan| plan.vcpus)
+}
+
+#[test]
+fn a_quota_gives_whole_cpus_up_to_the_hosts() {
+    for (microseconds, given) in [(-1, 1), (50_000, 1), (150_000, 2), (900_000, 4)] {
+        assert_eq!(vcpus_by_quota(microseconds), Ok(given), "{microseconds}");
+    }
+}
+
+#[test]
+fn a_policys_ceiling_lowers_a_quota_and_refuses_a_wish() {
+    let text = r#"version = 1
+        pods = { vcpus = 2 }
+        [[rules]]
+        name = "all"
+        because = "of this test"
+        then = "unikernel"
+        when = { kind = "standalone" }"#;
+    let policy = Policy::of(vec![PolicyFile::parse("f", text).unwrap()]);
+    let decide = |config| policy.decide(&facts(config)).outcome;
+    let quota = r#"{"linux": {"resources": {"cpu": {"quota": 400000}}}}"#;
+    match decide(quota) {
+        Outcome::Unikernel(plan) => assert_eq!(plan.vcpus, 2),
+        other => panic!("{other:?}"),
+    }
+    let wish = r#"{"annotations": {"runu.dev/vcpus": "3"}}"#;
+    assert!(matches!(decide(wish), Outcome::Deny));
+}
+
+#[test]
+fn a_wish_for_vcpus_is_granted_or_refused_but_never_cut() {
+    assert_eq!(vcpus_by_annotation("254"), Ok(254));
+    for asked in ["255", "256", "18446744073709551615"] {
+        let told = vcpus_by_annotation(asked).unwrap_err().to_string();
+        let expected = format!("asks for {asked} vCPUs: a guest has 254 at most");
+        assert!(told.ends_with(&expected), "{told}");
+    }
+}
