@@ -15,9 +15,10 @@ use serde_json::Value;
 
 const ABIS: [&str; 2] = ["hermit1", "hermit3"];
 
-/// A guest that is told this command line.
-fn bundle(guest: &str, abi: &str, cmdline: &str) -> Bundle {
-    Bundle::unikernel(guest, guest, abi, &[guest]).annotate("runu.dev/cmdline", cmdline)
+/// A guest that is told this command line. Tests that run at once have their own `id`s.
+fn bundle(id: &str, guest: &str, abi: &str, cmdline: &str) -> Bundle {
+    let id = format!("hermit-{id}");
+    Bundle::unikernel(&id, guest, abi, &[guest]).annotate("runu.dev/cmdline", cmdline)
 }
 
 /// Runs it to its end: its status, what it said, and what the monitor said.
@@ -34,7 +35,7 @@ fn hello_by_both_interfaces() {
     }
     for abi in ABIS {
         let program = Program::new();
-        let hello = bundle("hello", abi, "app -- a 'b c'");
+        let hello = bundle("hello", "hello", abi, "app -- a 'b c'");
         fs::write(hello.rootfs().join("unikraft/bin/initrd"), [1, 2, 0xff]).unwrap();
         let (status, said, faults) = run(&program, &hello);
         assert_eq!((status, &*faults), (0, ""), "{abi}: {said}");
@@ -62,7 +63,7 @@ fn the_exit_code_and_a_crash_are_the_guests() {
             ("crash", "how=triple-fault", 139, "triple fault"),
             ("crash", "how=halt", 139, "halted with interrupts off"),
         ] {
-            let (status, said, faults) = run(&program, &bundle(guest, abi, cmdline));
+            let (status, said, faults) = run(&program, &bundle("ends", guest, abi, cmdline));
             assert_eq!(status, expected, "{abi}, {cmdline}: {said}{faults}");
             assert!(faults.contains(fault), "{abi}, {cmdline}: {faults}");
         }
@@ -76,7 +77,7 @@ fn input_reaches_the_guest_up_to_its_end() {
     }
     for abi in ABIS {
         let program = Program::new();
-        let bundle = bundle("echo", abi, "");
+        let bundle = bundle("input", "echo", abi, "");
         let container = Container::new(&program, "echo", &bundle);
         let (reader, mut writer) = std::io::pipe().unwrap();
         assert_eq!(container.create_with_stdin(reader).code, 0);
@@ -98,7 +99,7 @@ fn a_guest_is_ended_by_a_signal() {
     }
     for (guest, ready) in [("echo", "ready"), ("spin", "spinning")] {
         let program = Program::new();
-        let bundle = bundle(guest, "hermit3", "");
+        let bundle = bundle("signal", guest, "hermit3", "");
         let container = Container::new(&program, guest, &bundle);
         let (reader, _writer) = std::io::pipe().unwrap();
         assert_eq!(container.create_with_stdin(reader).code, 0);
@@ -216,7 +217,7 @@ fn a_guest_has_the_regular_files_of_its_container_and_nothing_else() {
         ("hermit3", "", LOOKING, "-22"),
     ] {
         let program = Program::new();
-        let bundle = bundle("files", abi, "app env=A=1 -- -v 'b c'");
+        let bundle = bundle("files", "files", abi, "app env=A=1 -- -v 'b c'");
         add_files(&bundle);
         let (status, said, faults) = run(&program, &bundle);
         let files = FILES.replace("ERROR", error);
@@ -248,8 +249,10 @@ fn a_call_that_is_wrong_ends_the_guest_and_names_the_call() {
             ("write", "hypercall write: "),
             ("unknown", "is not offered"),
         ] {
-            let (status, said, faults) =
-                run(&program, &bundle("misuse", abi, &format!("how={how}")));
+            let (status, said, faults) = run(
+                &program,
+                &bundle("misuse", "misuse", abi, &format!("how={how}")),
+            );
             assert_eq!(said, format!("misusing: {how}\n"), "{abi}");
             assert_eq!(status, 132, "{abi}, {how}: {faults}");
             assert!(faults.contains(call), "{abi}, {how}: {faults}");
@@ -265,7 +268,7 @@ fn memory_is_in_one_piece() {
     }
     let program = Program::new();
     let large = |abi: &str| {
-        bundle("hello", abi, "")
+        bundle("memory", "hello", abi, "")
             .annotate("runu.dev/memory", "5Gi")
             .with(|config| config["linux"]["resources"]["memory"] = Value::Null)
     };

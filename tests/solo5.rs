@@ -113,6 +113,9 @@ fn exit_codes_are_the_guests() {
         ("abuse", "how=abort", 134, "it reported so itself"),
         ("crash", "how=triple-fault", 139, "triple fault"),
         ("crash", "how=halt", 139, "halted"),
+        // A page fault that the guest has no handler for.
+        ("abuse", "how=code", 139, "triple fault"),
+        ("abuse", "how=data", 139, "triple fault"),
         ("crash", "how=port", 132, "access to port 0x501"),
         ("abuse", "how=number", 132, "access to port 0x509"),
         ("abuse", "how=width", 132, "access to port 0x502"),
@@ -185,7 +188,7 @@ fn a_kernel_without_what_it_needs_is_an_error_of_create() {
         ),
         (
             of("hello").with(|c| c["process"]["args"] = ["x".repeat(8192)][..].into()),
-            "at most 8191 fit",
+            "has 8191 bytes at most",
         ),
     ] {
         let container = Container::new(&program, "solo5-bad", &bundle);

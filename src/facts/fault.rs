@@ -35,7 +35,7 @@ pub enum Fault {
     Count { by: Source, value: String },
     #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
     Family { by: Source, value: String },
-    #[error("the guest cannot be told all that its container is: {0}")]
+    #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]
     Vcpus { by: Source, asked: u64, most: u8 },

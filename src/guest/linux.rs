@@ -16,8 +16,9 @@ const MOST_BYTES: usize = 2047;
 const MOST_ARGUMENTS: usize = 32;
 const MOST_VARIABLES: usize = 31;
 
-/// The console is where the container's stdio is; a panic ends the machine.
-const PARAMETERS: [&str; 3] = ["console=ttyS0", "quiet", "panic=-1"];
+/// The console is where the container's stdio is. A panic ends the machine, and by a triple
+/// fault: a reset by the keyboard's controller is an end in good order.
+const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
 
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
@@ -46,9 +47,20 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         words.push("--".to_owned());
     }
     for arg in args {
-        words.push(quoted("argument", arg)?);
+        words.push(argument(arg)?);
     }
     line(Family::Linux, &words, MOST_BYTES)
+}
+
+fn argument(arg: &str) -> Result<String, Error> {
+    match arg {
+        // The second one ends them.
+        "--" => Err(Error::argument(
+            arg,
+            "is where Linux stops to read init's arguments",
+        )),
+        arg => quoted("argument", arg),
+    }
 }
 
 fn variable(name: &str, value: &str) -> Result<String, Error> {

@@ -160,7 +160,7 @@ fn solo5_gets_all_arguments_and_nothing_else() {
 
 #[test]
 fn linux_runs_the_program_as_init() {
-    let start = "console=ttyS0 quiet panic=-1 hostname=host1";
+    let start = "console=ttyS0 quiet panic=-1 reboot=t hostname=host1";
     assert_eq!(
         line(
             Family::Linux,
@@ -181,7 +181,10 @@ fn linux_runs_the_program_as_init() {
         ..Told::default()
     };
     let line = command_line(Family::Linux, None, &told).unwrap();
-    assert_eq!(line, "console=ttyS0 quiet panic=-1 init=/sbin/init");
+    assert_eq!(
+        line,
+        "console=ttyS0 quiet panic=-1 reboot=t init=/sbin/init"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Block, Facts, Fault};
+use crate::guest::Family;
 use crate::vmm::{BLOCK_SIZE, DeviceKind, KernelImage};
 
 /// A block device of the machine.
@@ -23,12 +24,17 @@ pub struct PlannedBlock {
 /// # Errors
 /// For a device without a file, a file without a device, and a file that cannot be one.
 pub fn blocks(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, Fault> {
-    let mount_point = facts.wishes.mount_point.as_ref();
-    if let Some(said) = mount_point.filter(|_| facts.blocks.is_empty()) {
-        return Err(Fault::Unsupported {
-            by: said.by.clone(),
-            what: "a mount point without a block device",
-        });
+    if let Some(said) = &facts.wishes.mount_point {
+        let by = said.by.clone();
+        if facts.blocks.is_empty() {
+            let what = "a mount point without a block device";
+            return Err(Fault::Unsupported { by, what });
+        }
+        // It would have to be told where, as MirageOS, which mounts nothing, does not.
+        if facts.family() == Some(Family::Rumprun) {
+            let what = "a mounted block device";
+            return Err(Fault::Unsupported { by, what });
+        }
     }
     let declared = |kind| image.manifest.of(kind).map(|device| device.name.as_str());
     let names: Vec<&str> = declared(DeviceKind::Block).collect();

@@ -129,10 +129,10 @@ impl Vcpu {
     /// Sends what the guest sends to its console to `output`. One that reads by calls reads
     /// from `input`.
     pub fn connect(&mut self, output: Output, input: Option<File>) {
-        match &mut self.hypercalls {
-            Some(hypercalls) => hypercalls.connect(output, input),
-            None => self.bus.connect(output),
+        if let Some(hypercalls) = &mut self.hypercalls {
+            hypercalls.connect(output.clone(), input);
         }
+        self.bus.connect(output);
     }
 
     /// Runs the guest until it needs the monitor, and serves that need.

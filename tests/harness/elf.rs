@@ -26,6 +26,23 @@ pub fn kernel(kind: &str) -> Vec<u8> {
         "solo5-disks" => solo5(1, &[("system", BLOCK), ("data", BLOCK)]),
         "solo5-net" => solo5(1, &[("service", NET)]),
         "multiboot1" => multiboot1(),
+        "unikraft" => {
+            let info = [
+                library(&[record(1, b"libposix_environ\0")]),
+                library(&[record(7, b"0.16.3~e453b74\0")]),
+            ];
+            let environ = ".uk_libparam_params_libposix_environ";
+            let sections = [(".uk_libinfo", &info.concat()[..]), (environ, &[0; 8])];
+            with_sections(elf64(MACHINE_X86_64, None, 64, 64), &sections)
+        }
+        "unikraft-without-parameters" => {
+            let kernel = elf64(MACHINE_X86_64, None, 64, 64);
+            with_sections(kernel, &[(".uk_bootinfo", &[])])
+        }
+        "vmlinux" => {
+            let kernel = elf64(MACHINE_X86_64, None, 64, 64);
+            with_sections(kernel, &[(".init.text", &[]), (".altinstructions", &[])])
+        }
         "aarch64" => elf64(MACHINE_AARCH64, None, 64, 64),
         "truncated" => {
             let mut bytes = elf64(MACHINE_X86_64, None, 64, 64);
@@ -133,6 +150,45 @@ fn program_header(out: &mut Vec<u8>, kind: u32, at: u64, address: u64, file: u64
     for field in [at, address, address, file, memory, 4] {
         out.extend(field.to_le_bytes());
     }
+}
+
+/// Appends sections and their headers, and names both in the ELF header.
+fn with_sections(mut out: Vec<u8>, sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut names = vec![0];
+    // Name, offset and size of each; the first is no section, the last are the names.
+    let mut headers = vec![(0, 0, 0)];
+    for (name, content) in sections {
+        headers.push((names.len(), out.len(), content.len()));
+        names.extend(name.as_bytes());
+        names.push(0);
+        out.extend(*content);
+    }
+    headers.push((0, out.len(), names.len()));
+    out.extend(names);
+    let at = out.len() as u64;
+    for (name, offset, size) in &headers {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&(*name as u32).to_le_bytes());
+        header[24..32].copy_from_slice(&(*offset as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(*size as u64).to_le_bytes());
+        out.extend(header);
+    }
+    out[40..48].copy_from_slice(&at.to_le_bytes());
+    out[60..62].copy_from_slice(&(headers.len() as u16).to_le_bytes());
+    out[62..64].copy_from_slice(&(headers.len() as u16 - 1).to_le_bytes());
+    out
+}
+
+/// A library in Unikraft's metadata, and a record of one (lib/uklibid's info.h).
+fn library(records: &[Vec<u8>]) -> Vec<u8> {
+    let records = records.concat();
+    let len = 6 + records.len() as u32;
+    [&len.to_le_bytes()[..], &1u16.to_le_bytes(), &records].concat()
+}
+
+fn record(kind: u16, text: &[u8]) -> Vec<u8> {
+    let len = 6 + text.len() as u32;
+    [&kind.to_le_bytes()[..], &len.to_le_bytes(), text].concat()
 }
 
 /// A note: name and descriptor padded to four bytes.

@@ -11,6 +11,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
 use super::notes::{KernelNote, Notes};
+use super::solo5::pages::{Protected, Rights};
 use crate::vmm::error::KernelError;
 
 /// More program headers than any kernel has; Linux has 5.
@@ -43,8 +44,8 @@ pub struct Elf {
     /// The loadable segments that occupy memory, by physical address; Solo5's and Hermit's by
     /// virtual.
     pub segments: Vec<Segment>,
-    /// The first of them that is writable and executable.
-    pub writable_code: Option<Segment>,
+    /// What may be done with each of them.
+    pub protected: Vec<Protected>,
     pub notes: Notes,
     /// Whether it can lie anywhere (ET_DYN).
     pub is_relocatable: bool,
@@ -104,14 +105,12 @@ impl Reader<'_> {
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
         let notes = self.notes::<H>(headers)?;
-        let segments = segments(headers, notes.kernel);
-        let is_writable_code =
-            |(_, flags): &(Segment, u32)| flags & (PF_W.0 | PF_X.0) == PF_W.0 | PF_X.0;
+        let (segments, protected) = segments(headers, notes.kernel).into_iter().unzip();
         Ok(Elf {
             class,
             entry: header.e_entry(LittleEndian).into(),
-            writable_code: segments.iter().copied().find(is_writable_code).map(|s| s.0),
-            segments: segments.into_iter().map(|s| s.0).collect(),
+            segments,
+            protected,
             notes,
             is_relocatable: header.e_type(LittleEndian) == ET_DYN,
             tls: part(headers, PT_TLS),
@@ -198,8 +197,8 @@ where
     })
 }
 
-/// The loadable segments with their flags.
-fn segments<P>(headers: &[P], note: Option<KernelNote>) -> Vec<(Segment, u32)>
+/// The loadable segments with their rights.
+fn segments<P>(headers: &[P], note: Option<KernelNote>) -> Vec<(Segment, Protected)>
 where
     P: ProgramHeader<Endian = LittleEndian>,
 {
@@ -207,11 +206,19 @@ where
         Some(KernelNote::Solo5 | KernelNote::Hermit) => segment(h, h.p_vaddr(LittleEndian)),
         _ => segment(h, h.p_paddr(LittleEndian)),
     };
+    let rights = |h: &P| Rights {
+        write: h.p_flags(LittleEndian).0 & PF_W.0 != 0,
+        execute: h.p_flags(LittleEndian).0 & PF_X.0 != 0,
+    };
     headers
         .iter()
         .filter(|h| h.p_type(LittleEndian) == PT_LOAD)
-        .map(|h| (segment(h), h.p_flags(LittleEndian).0))
+        .map(|h| (segment(h), rights(h)))
         .filter(|(segment, _)| segment.file_size > 0 || segment.memory_size > 0)
+        .map(|(segment, rights)| {
+            let end = segment.gpa.saturating_add(segment.memory_size);
+            (segment, Protected::pages(segment.gpa, end, rights))
+        })
         .collect()
 }
 

@@ -6,10 +6,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
+use super::layout::{CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
-use super::solo5::{self, manifest::Manifest};
-use super::{bzimage, hermit, linux, multiboot};
+pub use super::segment::Segment;
+use super::solo5::manifest::Manifest;
+use super::solo5::pages::Protected;
+use super::{bzimage, hermit, linux, multiboot, solo5};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -62,91 +64,6 @@ impl fmt::Display for BootAbi {
     }
 }
 
-/// A part of the kernel file and its place in guest memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
-    /// Guest-physical address of the first byte.
-    pub gpa: u64,
-    /// Offset of the first byte in the file; without a meaning where `file_size` is 0.
-    pub offset: u64,
-    /// Bytes that come from the file.
-    pub file_size: u64,
-    /// Bytes in memory; those past `file_size` are zero.
-    pub memory_size: u64,
-}
-
-impl Segment {
-    /// The first guest-physical address past the segment. Cannot wrap once the image
-    /// has been probed.
-    pub fn memory_end(&self) -> u64 {
-        self.gpa + self.memory_size
-    }
-
-    /// The same segment so many bytes further up. Addresses that wrap come out lower.
-    pub fn moved(&self, by: u64) -> Segment {
-        Segment {
-            gpa: self.gpa.wrapping_add(by),
-            ..*self
-        }
-    }
-
-    /// Whether the `len` bytes at `gpa` lie in it.
-    pub fn holds(&self, gpa: u64, len: u64) -> bool {
-        let offset = gpa.checked_sub(self.gpa);
-        let end = offset.and_then(|offset| offset.checked_add(len));
-        end.is_some_and(|end| end <= self.memory_size)
-    }
-
-    /// Where the file has the `len` bytes at `gpa`, if it has them.
-    pub fn offset_of(&self, gpa: u64, len: u64) -> Option<u64> {
-        let offset = gpa.checked_sub(self.gpa)?;
-        let end = offset.checked_add(len)?;
-        (end <= self.file_size).then(|| self.offset.checked_add(offset))?
-    }
-
-    fn fault(&self, fault: &'static str) -> KernelError {
-        KernelError::BadSegment {
-            gpa: self.gpa,
-            size: self.memory_size,
-            fault,
-        }
-    }
-
-    /// Holds the segment alone against the file's size and the boot structures.
-    fn check(&self, file_size: u64) -> Result<(), KernelError> {
-        if self.file_size > self.memory_size {
-            return Err(self.fault("has more bytes in the file than in memory"));
-        }
-        if self.gpa.checked_add(self.memory_size).is_none() {
-            return Err(self.fault("wraps around the end of the address space"));
-        }
-        if self.gpa < BOOT_AREA_END {
-            return Err(self.fault("overlaps the boot structures below 0x21000"));
-        }
-        if self.gpa < ACPI_TABLES_END && self.memory_end() > ACPI_TABLES {
-            return Err(self.fault("overlaps the firmware's tables between 0xe0000 and 0xf0000"));
-        }
-        match self.offset.checked_add(self.file_size) {
-            // Linkers let the offset of what is not in the file lie anywhere.
-            _ if self.file_size == 0 => Ok(()),
-            None => Err(self.fault("lies past every file's end")),
-            Some(needs) if needs > file_size => Err(KernelError::Truncated {
-                part: "segments",
-                needs,
-                size: file_size,
-            }),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Whether loading `other` would write over this segment.
-    fn is_overwritten_by(&self, other: &Segment) -> bool {
-        other.file_size > 0
-            && other.gpa < self.memory_end()
-            && self.gpa < other.gpa + other.file_size
-    }
-}
-
 /// What the kernel can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -178,6 +95,8 @@ pub struct KernelImage {
     pub manifest: Manifest,
     /// What is special to Hermit's kernels, if it is one.
     pub hermit: hermit::Kernel,
+    /// What a Solo5 kernel may do with its segments.
+    pub protected: Vec<Protected>,
     /// The file's size in bytes.
     pub file_size: u64,
     pub limits: Limits,
@@ -216,6 +135,7 @@ impl KernelImage {
             segments: Vec::new(),
             manifest: Manifest::default(),
             hermit: hermit::Kernel::default(),
+            protected: Vec::new(),
             file_size,
             limits: Limits::default(),
         }
@@ -234,6 +154,10 @@ impl KernelImage {
     fn check(&self) -> Result<(), KernelError> {
         for (i, segment) in self.segments.iter().enumerate() {
             segment.check(self.file_size)?;
+            // Hermit has a layout of its own, and no firmware.
+            if self.abi != BootAbi::Hermit {
+                segment.check_place()?;
+            }
             for earlier in &self.segments[..i] {
                 if earlier.is_overwritten_by(segment) || segment.is_overwritten_by(earlier) {
                     return Err(segment.fault("overlaps another segment"));
@@ -288,6 +212,7 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
             let manifest = solo5::manifest_of(elf)?;
             return Ok(KernelImage {
                 manifest,
+                protected: elf.protected.clone(),
                 ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
             });
         }

@@ -22,6 +22,7 @@ mod multiboot;
 mod notes;
 mod place;
 mod pvh;
+mod segment;
 pub mod solo5;
 #[cfg(test)]
 mod spoilt;

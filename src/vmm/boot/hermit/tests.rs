@@ -127,6 +127,9 @@ fn a_kernel_of_one_address_lies_there_if_it_may() {
     let hermit = |address| at(address).with_note(b"HERMIT", 0x5a00, &[4]).file();
     let image = KernelImage::probe(&hermit(0x80_0000)).unwrap();
     assert_eq!((image.entry, image.segments[0].gpa), (0x80_0000, 0x80_0000));
+    let mut large = interface(1);
+    large.program_headers[0].memory_size = 2 * MIB;
+    assert!(probe(&large).is_ok(), "there is no firmware in its way");
     let low = KernelImage::probe(&hermit(0x3_0000)).unwrap_err();
     assert!(low.to_string().contains("below 0x40000"), "{low}");
     let mut wraps = interface(3);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`notes`] | the kernel's two ELF notes: its target, its manifest |
 //! | [`manifest`] | the devices that the kernel declares, and those that it is given |
+//! | [`pages`] | what the kernel may do with which part of its memory |
 //! | [`start`] | low memory and registers at the kernel's first instruction |
 //!
 //! The hypercalls are in [`hypercall::solo5`](crate::vmm::hypercall::solo5).
@@ -12,6 +13,7 @@
 
 pub mod manifest;
 pub mod notes;
+pub mod pages;
 pub mod start;
 
 use super::elf::{Class, Elf};
@@ -20,6 +22,7 @@ use super::layout::{HOLE_START, PAGE_SIZE};
 use crate::vmm::error::{Error, KernelError};
 use crate::vmm::memory::checked_size;
 use manifest::Manifest;
+use pages::Protected;
 
 /// HVT_GUEST_MIN_BASE: below lies what the monitor tells the kernel.
 const MIN_BASE: u64 = 0x10_0000;
@@ -50,7 +53,9 @@ pub fn manifest_of(elf: &Elf) -> Result<Manifest, KernelError> {
     if let Some(segment) = elf.segments.iter().find(|s| s.gpa < MIN_BASE) {
         return Err(refused(segment, "lies below 0x100000, where Solo5's begin"));
     }
-    if let Some(segment) = &elf.writable_code {
+    let is_both = |p: &Protected| p.rights.write && p.rights.execute;
+    let mut rights = elf.segments.iter().zip(&elf.protected);
+    if let Some((segment, _)) = rights.find(|(_, p)| is_both(p)) {
         return Err(refused(
             segment,
             "is writable and executable, which Solo5 forbids",

@@ -3,29 +3,22 @@
 //! | from | what lies there |
 //! |---|---|
 //! | 0x1000 | the descriptor table |
-//! | 0x2000 | PML4, PDPT, four page directories, the first page table |
+//! | 0x2000 | the page tables ([`pages`]) |
 //! | 0x10000 | `hvt_boot_info`, the manifest, the command line |
 //! | 0x100000 | the kernel |
 //! | the end | the stack, downwards |
-//!
-//! The kernel cannot reach what is below 0x10000, and only read what is below itself.
 
 use kvm_bindings::{kvm_segment, kvm_sregs};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::{LARGE_PAGE_SIZE, MIN_BASE, kernel_end};
+use super::{kernel_end, pages};
 use crate::vmm::boot::image::KernelImage;
-use crate::vmm::boot::layout::PAGE_SIZE;
 use crate::vmm::boot::tables::{FLAT_DATA, segment, write_table};
 use crate::vmm::boot::{EntryState, Mode};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 
 const GDT: u64 = 0x1000;
-const PML4: u64 = 0x2000;
-const PDPT: u64 = 0x3000;
-const PAGE_DIRECTORIES: u64 = 0x4000;
-const FIRST_PAGE_TABLE: u64 = 0x8000;
 const BOOT_INFO: u64 = 0x1_0000;
 
 /// `struct hvt_boot_info`: its size, and where it has the processor's frequency.
@@ -42,14 +35,11 @@ const LONG_CODE: u64 = 0x00af_9900_0000_ffff;
 /// A busy 64-bit task state segment of no size, by the null selector.
 const NO_TSS: u64 = 0x0000_8b00_0000_0000;
 
-/// Control registers and EFER: paging, write protection in the kernel too, SSE.
+/// Control registers and EFER: paging, write protection in the kernel too, SSE; and what the
+/// ABI does not have, pages that are not executed.
 const CR0: u64 = 0x8001_0021;
 const CR4: u64 = 0x620;
-const EFER: u64 = 0x500;
-
-const PRESENT: u64 = 0b01;
-const PRESENT_WRITABLE: u64 = 0b11;
-const LARGE_PAGE: u64 = 1 << 7;
+const EFER: u64 = 0x500 | 1 << 11;
 
 /// Writes low memory for a machine of `size` bytes, a multiple of 2 MiB, and says how to
 /// enter the kernel. The frequency is left for when there is a processor to ask.
@@ -64,7 +54,7 @@ pub fn prepare(
     cmdline: &str,
 ) -> Result<EntryState, Error> {
     write_table(memory, GDT, [0, LONG_CODE, FLAT_DATA])?;
-    write_page_tables(memory, size)?;
+    pages::write(memory, size, &image.protected)?;
     let manifest = image.manifest.bytes();
     let manifest_at = BOOT_INFO + BOOT_INFO_SIZE;
     let cmdline_at = manifest_at + manifest.len() as u64;
@@ -88,26 +78,6 @@ pub fn prepare(
     })
 }
 
-/// Maps the machine's memory one to one: the first 2 MiB by small pages, for the sake of what
-/// the kernel must not touch.
-fn write_page_tables(memory: &GuestMemory, size: u64) -> Result<(), Error> {
-    write_table(memory, PML4, [PDPT | PRESENT_WRITABLE])?;
-    let directories = (0..4).map(|i| (PAGE_DIRECTORIES + i * PAGE_SIZE) | PRESENT_WRITABLE);
-    write_table(memory, PDPT, directories)?;
-    let first = FIRST_PAGE_TABLE | PRESENT_WRITABLE;
-    let others =
-        (1..size / LARGE_PAGE_SIZE).map(|i| (i * LARGE_PAGE_SIZE) | LARGE_PAGE | PRESENT_WRITABLE);
-    write_table(memory, PAGE_DIRECTORIES, [first].into_iter().chain(others))?;
-    let small = (0..LARGE_PAGE_SIZE)
-        .step_by(PAGE_SIZE as usize)
-        .map(|gpa| match gpa {
-            ..BOOT_INFO => 0,
-            BOOT_INFO..MIN_BASE => gpa | PRESENT,
-            _ => gpa | PRESENT_WRITABLE,
-        });
-    write_table(memory, FIRST_PAGE_TABLE, small)
-}
-
 /// The special registers at the entry; `reset` is what they hold before.
 pub fn special_registers(reset: kvm_sregs) -> kvm_sregs {
     let data: kvm_segment = segment(FLAT_DATA, DATA);
@@ -124,7 +94,7 @@ pub fn special_registers(reset: kvm_sregs) -> kvm_sregs {
             ..Default::default()
         },
         cr0: CR0,
-        cr3: PML4,
+        cr3: pages::PML4,
         cr4: CR4,
         efer: EFER,
         ..reset
@@ -172,23 +142,6 @@ mod tests {
         let mut text = [0xaa; 5];
         memory.read_slice(&mut text, GuestAddress(cmdline)).unwrap();
         assert_eq!(&text, b"a  b\0");
-    }
-
-    #[test]
-    fn the_kernel_reaches_its_memory_and_no_more() {
-        let memory = memory::allocate(8 * MIB).unwrap();
-        prepare(&memory, 8 * MIB, &image(), "").unwrap();
-        let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
-        let page = |gpa: u64| word(0x8000 + gpa / 4096 * 8);
-        assert_eq!((page(0), page(0xf000)), (0, 0));
-        assert_eq!(page(0x1_0000), 0x1_0001);
-        assert_eq!((page(0xf_f000), page(MIB)), (0xf_f001, MIB | 3));
-        assert_eq!(page(2 * MIB - 4096), (2 * MIB - 4096) | 3);
-        let large = |i: u64| word(0x4000 + i * 8);
-        assert_eq!((large(0), large(3)), (0x8003, (6 * MIB) | 0x83));
-        assert_eq!(large(4), 0, "past the memory");
-        assert_eq!(word(0x2000), 0x3003);
-        assert_eq!(word(0x3018), 0x7003);
     }
 
     #[test]
