@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 use crate::guest::{self, Told};
-use crate::vmm::{self, BootAbi, MAX_VCPUS, MIN_MEMORY};
+use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
 pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
@@ -63,9 +63,9 @@ impl Plan {
         if let Some(fault) = initrd.and_then(|i| i.fault.clone()) {
             return Err(fault);
         }
-        let (memory, from) = memory(facts, abi)?;
+        let (memory, from) = memory(facts, image)?;
         let memory = vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory)
-            .and_then(|()| vmm::memory_size(abi, memory))
+            .and_then(|()| vmm::memory_size(image, memory))
             .map_err(|why| Fault::DoesNotFit {
                 from,
                 memory,
@@ -122,7 +122,7 @@ fn command_line(facts: &Facts) -> Result<String, Fault> {
 }
 
 /// The guest's memory in bytes, and who gave it.
-fn memory(facts: &Facts, abi: BootAbi) -> Result<(u64, String), Fault> {
+fn memory(facts: &Facts, image: &KernelImage) -> Result<(u64, String), Fault> {
     let left = facts
         .memory_limit
         .map(|limit| (limit, limit.saturating_sub(overhead(limit))));
@@ -137,7 +137,7 @@ fn memory(facts: &Facts, abi: BootAbi) -> Result<(u64, String), Fault> {
         }
         (Some(Said { value, by }), _) => (value, by.to_string()),
         (None, Some((_, left))) => (
-            left.min(vmm::max_memory(abi)),
+            left.min(vmm::max_memory(image)),
             "the container's memory limit, less the monitor's share,".to_owned(),
         ),
         (None, None) => (DEFAULT_MEMORY, "the default".to_owned()),

@@ -12,7 +12,7 @@ use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
 use crate::guest::{Family, Mark};
-use crate::vmm::{self, BootAbi, KernelImage, Limits, Manifest};
+use crate::vmm::{self, BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -106,15 +106,7 @@ pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, 
 /// A kernel that was not looked for, as if it were there.
 pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
     let Said { value: path, by } = wish(wishes);
-    let image = KernelImage {
-        abi,
-        entry: 0,
-        segments: Vec::new(),
-        manifest: Manifest::default(),
-        protected: Vec::new(),
-        file_size: 0,
-        limits: Limits::default(),
-    };
+    let image = KernelImage::of(abi, 0);
     let state = State::Bootable {
         abi,
         architecture: ARCHITECTURE,
@@ -174,6 +166,7 @@ fn mark(kernel: &File, abi: BootAbi) -> Option<Mark> {
     let by_abi = match abi {
         BootAbi::BzImage => Some(Family::Linux),
         BootAbi::Solo5 => Some(Family::Solo5),
+        BootAbi::Hermit => Some(Family::Hermit),
         BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
     };
     let mut mark = Mark::of(kernel).or_else(|| by_abi.map(Mark::new))?;

@@ -218,6 +218,8 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         kvm,
         kernel: again(kernel)?,
         initrd: request.files.initrd.as_ref().map(again).transpose()?,
+        // There is none yet: see the monitor.
+        root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
         nets: Vec::new(),
     })

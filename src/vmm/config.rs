@@ -29,6 +29,9 @@ pub struct Files {
     pub kernel: File,
     /// The initrd or boot module, a regular file open for reading.
     pub initrd: Option<File>,
+    /// The folder whose regular files a Hermit guest may read and write, open as a path
+    /// (O_PATH). Without it there are none.
+    pub root: Option<OwnedFd>,
     /// One for each block device that the kernel declares.
     pub blocks: Vec<BlockDevice>,
     /// One for each network device that the kernel declares.

@@ -26,8 +26,8 @@ pub enum KernelError {
     WrongMachine { found: String },
 
     #[error(
-        "the kernel is of no known boot ABI: {found}; looked for a note of Solo5's or PVH's, \
-         a Multiboot1 header and a 64-bit ELF entry"
+        "the kernel is of no known boot ABI: {found}; looked for a note of Solo5's, Hermit's or PVH's, \
+         a Multiboot1 header, a 64-bit ELF entry and a bzImage's header"
     )]
     NotAKernel { found: &'static str },
 
@@ -37,9 +37,6 @@ pub enum KernelError {
     #[error("the kernel speaks version {version} of Solo5's hvt ABI, this monitor version 2")]
     Solo5Version { version: u32 },
 
-    #[error("kernels of the kind {name} are not supported yet")]
-    Unsupported { name: &'static str },
-
     #[error(
         "the kernel is a Linux of boot protocol {major}.{minor:02}, this monitor needs 2.12: \
          use Linux 3.8 or a later one"
@@ -48,6 +45,12 @@ pub enum KernelError {
 
     #[error("the kernel is a 32-bit Linux, this monitor runs 64-bit ones: use one for x86-64")]
     Linux32,
+
+    #[error("the kernel has version {version} of Hermit's entry, this monitor has 4")]
+    HermitEntry { version: u8 },
+
+    #[error("the kernel has version {version} of uhyve's interface, this monitor has 1, 2 and 3")]
+    HermitInterface { version: u32 },
 
     #[error("the kernel's {part} cannot be read: {fault}")]
     BadHeader { part: &'static str, fault: String },

@@ -16,7 +16,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::layout::KVM_TSS;
-use super::boot::{self, EntryState};
+use super::boot::{self, EntryState, Given};
 use super::config::{Files, MAX_VCPUS, MachineConfig};
 use super::console::{Console, Input, Output};
 use super::cpuid;
@@ -29,6 +29,7 @@ use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::hypercall::Hypercalls;
+use super::hypercall::hermit::{Hermit, Root};
 use super::hypercall::solo5::{Devices, Solo5};
 use super::memory::{self, GuestMemory};
 use super::signals;
@@ -49,7 +50,7 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
-    /// Whether the guest reads from the console.
+    /// Whether the guest reads from COM1.
     takes_input: bool,
     /// Kept open: with it go the interrupt lines.
     vm: Arc<VmFd>,
@@ -66,25 +67,42 @@ impl Machine {
     pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
         signals::end_this_process().map_err(Error::Signals)?;
         let mut image = KernelImage::probe(&files.kernel)?;
-        let size = boot::memory_size(image.abi, config.memory)?;
+        let size = boot::memory_size(&image, config.memory)?;
         let devices = Devices::attach(&mut image.manifest, files.blocks, files.nets)?;
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
         let is_pc = image.abi != BootAbi::Solo5;
-        let (vm, memory) = create_vm(&kvm, size, is_pc)?;
-        let (kernel, initrd) = (&files.kernel, files.initrd.as_ref());
-        let (vcpus, cmdline) = (config.vcpus, &config.cmdline);
-        let entry = boot::load(&memory, size, vcpus, &image, kernel, initrd, cmdline)?;
-        let hypercalls = (!is_pc).then(|| Hypercalls::Solo5(Solo5::new(devices)));
-        Machine::with_guest(&kvm, vm, memory, vcpus, &entry, hypercalls)
+        let memory = boot::allocate(&image, size)?;
+        let vm = create_vm(&kvm, &memory, is_pc)?;
+        let fds = create_vcpus(&kvm, &vm, config.vcpus)?;
+        let root = files.root.map(Root);
+        let given = Given {
+            kernel: &files.kernel,
+            initrd: files.initrd.as_ref(),
+            cmdline: &config.cmdline,
+            vcpus: config.vcpus,
+            tsc_khz: tsc_khz(&fds),
+            folders: &root.as_ref().map_or(Vec::new(), Root::folders),
+        };
+        let entry = boot::load(&memory, size, &image, &given)?;
+        let hypercalls = match image.abi {
+            BootAbi::Solo5 => Some(Hypercalls::Solo5(Solo5::new(devices))),
+            BootAbi::Hermit => {
+                let interface = image.hermit.interface;
+                let hermit = Hermit::new(interface, root, &config.cmdline);
+                Some(Hypercalls::Hermit(hermit))
+            }
+            _ => None,
+        };
+        Machine::with_guest(&kvm, vm, fds, memory, &entry, hypercalls)
     }
 
     fn with_guest(
         kvm: &Kvm,
         vm: VmFd,
+        fds: Vec<VcpuFd>,
         memory: GuestMemory,
-        count: u8,
         entry: &EntryState,
         hypercalls: Option<Hypercalls>,
     ) -> Result<Machine, Error> {
@@ -106,7 +124,7 @@ impl Machine {
         let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let vcpus = create_vcpus(kvm, &vm, &memory, count, entry, &bus, hypercalls)?;
+        let vcpus = enter(kvm, fds, &memory, entry, &bus, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {
@@ -148,11 +166,15 @@ impl Machine {
     fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
         let signals = signals::take_over()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let input = console.input.filter(|_| self.takes_input);
+        let (input, mut input_of_calls) = match self.takes_input {
+            true => (console.input, None),
+            false => (None, console.input),
+        };
         let _terminal = input.as_ref().and_then(RawTerminal::enter);
         let output = Output::new(console.output, stop.clone());
+        // Calls are the first one's alone.
         for vcpu in &mut self.vcpus {
-            vcpu.connect(output.clone());
+            vcpu.connect(output.clone(), input_of_calls.take());
         }
         let mut events = EventLoop {
             serial: self.serial,
@@ -174,28 +196,27 @@ impl Machine {
     }
 }
 
-/// A virtual machine with `size` bytes of memory, and if `is_pc` with interrupt controllers
+/// A virtual machine with this memory, and if `is_pc` with interrupt controllers
 /// and timer, but no vCPU yet.
 ///
 /// The memory comes first: KVM waits for all readers of its tables before it takes a
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
-fn create_vm(kvm: &Kvm, size: u64, is_pc: bool) -> Result<(VmFd, GuestMemory), Error> {
+fn create_vm(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error> {
     match kvm.get_api_version() {
         KVM_API_VERSION => {}
         ..0 => return Err(Error::NotKvm),
         found => return Err(Error::KvmVersion { found }),
     }
     let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
-    let memory = memory::allocate(size)?;
-    memory::register(&vm, &memory)?;
+    memory::register(&vm, memory)?;
     hide_performance_counters(&vm);
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
     if is_pc {
         create_interrupt_controllers(&vm)?;
     }
-    Ok((vm, memory))
+    Ok(vm)
 }
 
 fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
@@ -209,27 +230,36 @@ fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
     vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))
 }
 
-/// The vCPUs of `vm`, the first of them at the kernel's entry; it alone makes hypercalls, for
-/// the kernels that make some know of no other.
-fn create_vcpus(
-    kvm: &Kvm,
-    vm: &VmFd,
-    memory: &GuestMemory,
-    count: u8,
-    entry: &EntryState,
-    bus: &PortBus,
-    mut hypercalls: Option<Hypercalls>,
-) -> Result<Vec<Vcpu>, Error> {
+/// So many vCPUs of `vm`, which stand nowhere yet.
+fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Error> {
     let max = kvm.get_max_vcpus().min(MAX_VCPUS.into());
     if count == 0 || usize::from(count) > max {
         return Err(Error::Vcpus { count, max });
     }
-    let fds = (0..count)
+    (0..count)
         .map(|id| vm.create_vcpu(id.into()))
-        .collect::<Result<Vec<VcpuFd>, _>>()
-        .map_err(Error::kvm("KVM_CREATE_VCPU"))?;
-    // All TSCs run alike.
-    let tsc_khz = fds.first().and_then(|first| first.get_tsc_khz().ok());
+        .collect::<Result<_, _>>()
+        .map_err(Error::kvm("KVM_CREATE_VCPU"))
+}
+
+/// How fast the vCPUs' TSCs count, which all run alike.
+fn tsc_khz(vcpus: &[VcpuFd]) -> Option<u32> {
+    vcpus.first().and_then(|first| first.get_tsc_khz().ok())
+}
+
+/// Puts the first vCPU at the kernel's entry; it alone makes hypercalls, for the kernels that
+/// make some know of no other.
+fn enter(
+    kvm: &Kvm,
+    fds: Vec<VcpuFd>,
+    memory: &GuestMemory,
+    entry: &EntryState,
+    bus: &PortBus,
+    mut hypercalls: Option<Hypercalls>,
+) -> Result<Vec<Vcpu>, Error> {
+    let tsc_khz = tsc_khz(&fds);
+    // No more were created than that.
+    let count = fds.len() as u8;
     let cpuid = cpuid::build(kvm, tsc_khz)?;
     tell_frequency(memory, entry, tsc_khz)?;
     let vcpu = |(id, fd)| {

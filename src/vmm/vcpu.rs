@@ -1,5 +1,6 @@
 //! The vCPU: its state at the kernel's first instruction, and its exits.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::{
@@ -9,7 +10,7 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 
 use super::boot::layout::{GDT, IDT, PML4};
 use super::boot::tables::{self, segment};
-use super::boot::{EntryState, Mode, solo5};
+use super::boot::{EntryState, Mode, hermit, solo5};
 use super::console::Output;
 use super::devices::bus::PortBus;
 use super::error::Error;
@@ -92,9 +93,9 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU just created, of a machine with this memory, in its place among the others. The first one
-    /// stands at the kernel's entry; the others wait in KVM until the guest starts them by
-    /// INIT and SIPI. `cpuid` is what all have in common.
+    /// A vCPU just created, of a machine with this memory, in its place among the others. The
+    /// first one stands at the kernel's entry; the others wait in KVM until the guest starts
+    /// them by INIT and SIPI. `cpuid` is what all have in common.
     ///
     /// # Errors
     /// [`Error::Kvm`] with the call that KVM refused.
@@ -125,12 +126,13 @@ impl Vcpu {
         })
     }
 
-    /// Sends what the guest sends to its console to `output`.
-    pub fn connect(&mut self, output: Output) {
-        match &mut self.hypercalls {
-            Some(hypercalls) => hypercalls.connect(output),
-            None => self.bus.connect(output),
+    /// Sends what the guest sends to its console to `output`. One that reads by calls reads
+    /// from `input`.
+    pub fn connect(&mut self, output: Output, input: Option<File>) {
+        if let Some(hypercalls) = &mut self.hypercalls {
+            hypercalls.connect(output.clone(), input);
         }
+        self.bus.connect(output);
     }
 
     /// Runs the guest until it needs the monitor, and serves that need.
@@ -146,12 +148,17 @@ impl Vcpu {
                 };
             }
             Ok(VcpuExit::IoOut(port, data)) => {
-                let calls = self.hypercalls.as_mut();
-                return match calls.and_then(|calls| calls.write(port, data, &self.memory)) {
+                let Some(calls) = &mut self.hypercalls else {
+                    let ended = self.bus.write(port, data);
+                    return ended.map_or(Step::Continue, Step::Ended);
+                };
+                // A copy: a call may ask the vCPU, which has lent these bytes.
+                let data = data.to_vec();
+                return match calls.write(port, &data, &self.memory, &self.fd) {
                     Some(called) => called.into(),
                     None => self
                         .bus
-                        .write(port, data)
+                        .write(port, &data)
                         .map_or(Step::Continue, Step::Ended),
                 };
             }
@@ -246,6 +253,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
 fn special_registers(reset: kvm_sregs, mode: Mode) -> kvm_sregs {
     let (code, tss) = match mode {
         Mode::Solo5 => return solo5::start::special_registers(reset),
+        Mode::Hermit { start } => return hermit::start::special_registers(reset, start),
         Mode::Long64 => (tables::LONG_CODE, tables::LONG_TSS),
         Mode::Protected32 => (tables::FLAT_CODE, tables::FLAT_TSS),
     };

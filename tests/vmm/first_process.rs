@@ -29,6 +29,7 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             kvm,
             kernel: kernel(BootAbi::Pvh, HALT),
             initrd: None,
+            root: None,
             blocks: Vec::new(),
             nets: Vec::new(),
         };

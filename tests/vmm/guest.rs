@@ -27,6 +27,7 @@ impl Guest {
             kvm,
             kernel,
             initrd: None,
+            root: None,
             blocks: Vec::new(),
             nets: Vec::new(),
         };

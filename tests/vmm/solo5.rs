@@ -30,6 +30,7 @@ fn start() -> Option<(JoinHandle<GuestExit>, File, UnixDatagram)> {
         kvm,
         kernel: File::open(harness::guest("wire", "solo5")).unwrap(),
         initrd: None,
+        root: None,
         blocks: Vec::new(),
         nets: vec![net],
     };

@@ -8,7 +8,6 @@ use std::fs::File;
 
 use super::image::{KernelImage, Limits, Segment, read_at};
 use super::layout::{CMDLINE_MAX, HOLE_START};
-use super::solo5::manifest::Manifest;
 use crate::vmm::BootAbi;
 use crate::vmm::error::KernelError;
 
@@ -83,14 +82,11 @@ pub fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError
         initrd_end: (u64::from(header.u32(INITRD_ADDR_MAX)) + 1).min(HOLE_START),
     };
     Ok(KernelImage {
-        abi: BootAbi::BzImage,
         // An address that wraps is in no segment, and refused for that.
         entry: load.wrapping_add(ENTRY_64),
         segments: vec![kernel],
-        manifest: Manifest::default(),
-        protected: Vec::new(),
-        file_size,
         limits,
+        ..KernelImage::of(BootAbi::BzImage, file_size)
     })
 }
 

@@ -4,8 +4,8 @@ use std::fs::File;
 
 use object::LittleEndian;
 use object::elf::{
-    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, FileHeader32, FileHeader64,
-    PF_W, PF_X, PT_INTERP, PT_LOAD, PT_NOTE,
+    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, ET_DYN, FileHeader32,
+    FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, PT_TLS, ProgramType,
 };
 use object::read::elf::{FileHeader, ProgramHeader};
 
@@ -28,17 +28,31 @@ pub enum Class {
     Elf64,
 }
 
+/// What a program header says that loads nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    pub segment: Segment,
+    pub align: u64,
+}
+
 /// What the headers say. Nothing of it is checked against the file's or a machine's
 /// size yet.
 #[derive(Debug)]
 pub struct Elf {
     pub class: Class,
     pub entry: u64,
-    /// The loadable segments that occupy memory, by physical address; Solo5's by virtual.
+    /// The loadable segments that occupy memory, by physical address; Solo5's and Hermit's by
+    /// virtual.
     pub segments: Vec<Segment>,
     /// What may be done with each of them.
     pub protected: Vec<Protected>,
     pub notes: Notes,
+    /// Whether it can lie anywhere (ET_DYN).
+    pub is_relocatable: bool,
+    /// The initial content of thread-local storage, and the dynamic section; by virtual
+    /// address.
+    pub tls: Option<Part>,
+    pub dynamic: Option<Part>,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
 }
@@ -98,6 +112,9 @@ impl Reader<'_> {
             segments,
             protected,
             notes,
+            is_relocatable: header.e_type(LittleEndian) == ET_DYN,
+            tls: part(headers, PT_TLS),
+            dynamic: part(headers, PT_DYNAMIC),
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
     }
@@ -156,20 +173,38 @@ impl Reader<'_> {
     }
 }
 
+fn segment<P>(header: &P, address: P::Word) -> Segment
+where
+    P: ProgramHeader<Endian = LittleEndian>,
+{
+    Segment {
+        gpa: address.into(),
+        offset: header.p_offset(LittleEndian).into(),
+        file_size: header.p_filesz(LittleEndian).into(),
+        memory_size: header.p_memsz(LittleEndian).into(),
+    }
+}
+
+/// The first header of this type.
+fn part<P>(headers: &[P], kind: ProgramType) -> Option<Part>
+where
+    P: ProgramHeader<Endian = LittleEndian>,
+{
+    let header = headers.iter().find(|h| h.p_type(LittleEndian) == kind)?;
+    Some(Part {
+        segment: segment(header, header.p_vaddr(LittleEndian)),
+        align: header.p_align(LittleEndian).into(),
+    })
+}
+
 /// The loadable segments with their rights.
 fn segments<P>(headers: &[P], note: Option<KernelNote>) -> Vec<(Segment, Protected)>
 where
     P: ProgramHeader<Endian = LittleEndian>,
 {
-    let address = |h: &P| match note {
-        Some(KernelNote::Solo5) => h.p_vaddr(LittleEndian).into(),
-        _ => h.p_paddr(LittleEndian).into(),
-    };
-    let segment = |h: &P| Segment {
-        gpa: address(h),
-        offset: h.p_offset(LittleEndian).into(),
-        file_size: h.p_filesz(LittleEndian).into(),
-        memory_size: h.p_memsz(LittleEndian).into(),
+    let segment = |h: &P| match note {
+        Some(KernelNote::Solo5 | KernelNote::Hermit) => segment(h, h.p_vaddr(LittleEndian)),
+        _ => segment(h, h.p_paddr(LittleEndian)),
     };
     let rights = |h: &P| Rights {
         write: h.p_flags(LittleEndian).0 & PF_W.0 != 0,

@@ -6,11 +6,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END, CMDLINE_MAX, HOLE_START};
+use super::layout::{CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
+pub use super::segment::Segment;
 use super::solo5::manifest::Manifest;
 use super::solo5::pages::Protected;
-use super::{bzimage, linux, multiboot, solo5};
+use super::{bzimage, hermit, linux, multiboot, solo5};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -32,6 +33,8 @@ pub enum BootAbi {
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
     Multiboot1,
+    /// Hermit's entry for its own monitor (hermit-entry, uhyve).
+    Hermit,
     /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
     Solo5,
 }
@@ -42,7 +45,8 @@ impl BootAbi {
     pub fn uses_several_vcpus(self) -> bool {
         match self {
             BootAbi::Linux64 | BootAbi::BzImage | BootAbi::Pvh | BootAbi::Multiboot1 => true,
-            BootAbi::Solo5 => false,
+            // Hermit's could, by a way of their own.
+            BootAbi::Solo5 | BootAbi::Hermit => false,
         }
     }
 }
@@ -54,71 +58,9 @@ impl fmt::Display for BootAbi {
             BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
+            BootAbi::Hermit => "hermit",
             BootAbi::Solo5 => "solo5",
         })
-    }
-}
-
-/// A part of the kernel file and its place in guest memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
-    /// Guest-physical address of the first byte.
-    pub gpa: u64,
-    /// Offset of the first byte in the file; without a meaning where `file_size` is 0.
-    pub offset: u64,
-    /// Bytes that come from the file.
-    pub file_size: u64,
-    /// Bytes in memory; those past `file_size` are zero.
-    pub memory_size: u64,
-}
-
-impl Segment {
-    /// The first guest-physical address past the segment. Cannot wrap once the image
-    /// has been probed.
-    pub fn memory_end(&self) -> u64 {
-        self.gpa + self.memory_size
-    }
-
-    fn fault(&self, fault: &'static str) -> KernelError {
-        KernelError::BadSegment {
-            gpa: self.gpa,
-            size: self.memory_size,
-            fault,
-        }
-    }
-
-    /// Holds the segment alone against the file's size and the boot structures.
-    fn check(&self, file_size: u64) -> Result<(), KernelError> {
-        if self.file_size > self.memory_size {
-            return Err(self.fault("has more bytes in the file than in memory"));
-        }
-        if self.gpa.checked_add(self.memory_size).is_none() {
-            return Err(self.fault("wraps around the end of the address space"));
-        }
-        if self.gpa < BOOT_AREA_END {
-            return Err(self.fault("overlaps the boot structures below 0x21000"));
-        }
-        if self.gpa < ACPI_TABLES_END && self.memory_end() > ACPI_TABLES {
-            return Err(self.fault("overlaps the firmware's tables between 0xe0000 and 0xf0000"));
-        }
-        match self.offset.checked_add(self.file_size) {
-            // Linkers let the offset of what is not in the file lie anywhere.
-            _ if self.file_size == 0 => Ok(()),
-            None => Err(self.fault("lies past every file's end")),
-            Some(needs) if needs > file_size => Err(KernelError::Truncated {
-                part: "segments",
-                needs,
-                size: file_size,
-            }),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Whether loading `other` would write over this segment.
-    fn is_overwritten_by(&self, other: &Segment) -> bool {
-        other.file_size > 0
-            && other.gpa < self.memory_end()
-            && self.gpa < other.gpa + other.file_size
     }
 }
 
@@ -151,6 +93,8 @@ pub struct KernelImage {
     pub segments: Vec<Segment>,
     /// The devices that it declares, if it is a Solo5 kernel.
     pub manifest: Manifest,
+    /// What is special to Hermit's kernels, if it is one.
+    pub hermit: hermit::Kernel,
     /// What a Solo5 kernel may do with its segments.
     pub protected: Vec<Protected>,
     /// The file's size in bytes.
@@ -183,6 +127,20 @@ impl KernelImage {
         Ok(image)
     }
 
+    /// An image of which no more is known.
+    pub fn of(abi: BootAbi, file_size: u64) -> KernelImage {
+        KernelImage {
+            abi,
+            entry: 0,
+            segments: Vec::new(),
+            manifest: Manifest::default(),
+            hermit: hermit::Kernel::default(),
+            protected: Vec::new(),
+            file_size,
+            limits: Limits::default(),
+        }
+    }
+
     /// The first guest-physical address past everything that the kernel occupies, its
     /// zeroed memory included.
     pub fn memory_end(&self) -> u64 {
@@ -196,6 +154,10 @@ impl KernelImage {
     fn check(&self) -> Result<(), KernelError> {
         for (i, segment) in self.segments.iter().enumerate() {
             segment.check(self.file_size)?;
+            // Hermit has a layout of its own, and no firmware.
+            if self.abi != BootAbi::Hermit {
+                segment.check_place()?;
+            }
             for earlier in &self.segments[..i] {
                 if earlier.is_overwritten_by(segment) || segment.is_overwritten_by(earlier) {
                     return Err(segment.fault("overlaps another segment"));
@@ -206,8 +168,9 @@ impl KernelImage {
             entry: self.entry,
             fault,
         };
-        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most.
-        if self.entry > u64::from(u32::MAX) {
+        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most, but
+        // for Hermit's.
+        if self.entry > u64::from(u32::MAX) && self.abi != BootAbi::Hermit {
             return Err(bad_entry("past the first 4 GiB"));
         }
         let contains_entry = |s: &Segment| (s.gpa..s.memory_end()).contains(&self.entry);
@@ -222,17 +185,14 @@ impl KernelImage {
 /// several, and Solo5's and Hermit's must not be taken for something else.
 fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
     let image = |abi, entry, segments| KernelImage {
-        abi,
         entry,
         segments,
-        manifest: Manifest::default(),
-        protected: Vec::new(),
-        file_size,
-        limits: Limits::default(),
+        ..KernelImage::of(abi, file_size)
     };
     if head.starts_with(GZIP_MAGIC) {
-        return Err(KernelError::Unsupported {
-            name: "gzip-compressed (Hermit)",
+        // Whoever wants what is inside unpacks it first.
+        return Err(KernelError::NotAKernel {
+            found: "it is gzip-compressed",
         });
     }
     let limits = |elf: &Elf| match elf.notes.is_linux {
@@ -240,6 +200,12 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
         false => Limits::default(),
     };
     let elf = Elf::read(file, head, file_size)?;
+    let elf = match elf {
+        Some(elf) if elf.notes.kernel == Some(KernelNote::Hermit) => {
+            return hermit::image_of(file, elf, file_size);
+        }
+        other => other,
+    };
     match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
         // Those boot by Multiboot, and carry the note all the same.
         (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
@@ -249,9 +215,6 @@ fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, Ke
                 protected: elf.protected.clone(),
                 ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
             });
-        }
-        (Some(KernelNote::Hermit), _) => {
-            return Err(KernelError::Unsupported { name: "Hermit" });
         }
         (Some(KernelNote::Pvh(entry)), Some(elf)) => {
             return Ok(KernelImage {

@@ -7,13 +7,14 @@
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
 //! | [`bzimage`] | Linux's kernel as distributions ship it |
 //! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
-//! | [`solo5`] | likewise, with its notes and its manifest |
+//! | [`hermit`], [`solo5`] | likewise, each with its notes |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
 mod bzimage;
 mod elf;
 mod gzip;
+pub mod hermit;
 pub mod image;
 pub mod layout;
 mod linux;
@@ -21,6 +22,7 @@ mod multiboot;
 mod notes;
 mod place;
 mod pvh;
+mod segment;
 pub mod solo5;
 #[cfg(test)]
 mod spoilt;
@@ -37,12 +39,12 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 use super::acpi;
 use super::config::MachineConfig;
 use super::error::{Error, KernelError};
-use super::memory::{self, GuestMemory};
+use super::memory::GuestMemory;
 pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
 use layout::CMDLINE;
 use place::place_initrd;
-pub use place::{check_fits, max_memory, memory_size};
+pub use place::{allocate, check_fits, max_memory, memory_size};
 
 /// How the processor stands at the kernel's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub enum Mode {
     Protected32,
     /// 64-bit, over Solo5's tables.
     Solo5,
+    /// 64-bit, over Hermit's tables, which lie at the machine's first address.
+    Hermit { start: u64 },
 }
 
 /// What every ABI tells the kernel, each in its own way.
@@ -80,13 +84,26 @@ struct BootData {
 
 /// A file in guest memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Placed {
-    gpa: u64,
-    size: u64,
+pub struct Placed {
+    pub gpa: u64,
+    pub size: u64,
+}
+
+/// What a guest is made of, besides memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub kernel: &'a File,
+    pub initrd: Option<&'a File>,
+    pub cmdline: &'a str,
+    pub vcpus: u8,
+    /// How fast the vCPU's TSC counts, if that is known.
+    pub tsc_khz: Option<u32>,
+    /// Where a Hermit guest finds the container's files: folders of its root.
+    pub folders: &'a [String],
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry of the first of `vcpus`. `image` is what `kernel` was probed to be.
+/// entry of the first vCPU. `image` is what the kernel was probed to be.
 ///
 /// The files may change meanwhile: that can only make the guest another one.
 ///
@@ -95,27 +112,33 @@ struct Placed {
 pub fn load(
     memory: &GuestMemory,
     size: u64,
-    vcpus: u8,
     image: &KernelImage,
-    kernel: &File,
-    initrd: Option<&File>,
-    cmdline: &str,
+    given: &Given<'_>,
 ) -> Result<EntryState, Error> {
+    let Given {
+        kernel,
+        initrd,
+        cmdline,
+        vcpus,
+        tsc_khz,
+        folders,
+    } = *given;
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
     let place = place_initrd(image, initrd_size, size)?;
     load_kernel(memory, kernel, image)?;
-    if image.abi == BootAbi::Solo5 {
-        return solo5::start::prepare(memory, size, image, cmdline);
+    let initrd = initrd
+        .map(|file| load_initrd(memory, file, place))
+        .transpose()?;
+    // The others have their own places for all this.
+    if image.abi != BootAbi::Solo5 && image.abi != BootAbi::Hermit {
+        write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
+        acpi::write(memory, vcpus)?;
     }
-    write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
-        initrd: initrd
-            .map(|file| load_initrd(memory, file, place))
-            .transpose()?,
+        initrd,
     };
-    acpi::write(memory, vcpus)?;
     match image.abi {
         BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
         BootAbi::BzImage => {
@@ -125,6 +148,16 @@ pub fn load(
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
         BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
+        BootAbi::Hermit => {
+            let told = hermit::start::Told {
+                memory: size,
+                cmdline,
+                initrd,
+                tsc_khz,
+                folders,
+            };
+            hermit::start::prepare(memory, image, &told)
+        }
     }
 }
 
@@ -134,18 +167,17 @@ pub fn load(
 /// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
 pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
     let image = KernelImage::probe(kernel)?;
-    let size = memory_size(image.abi, config.memory)?;
-    let memory = memory::allocate(size)?;
-    load(
-        &memory,
-        size,
-        config.vcpus,
-        &image,
+    let size = memory_size(&image, config.memory)?;
+    let memory = allocate(&image, size)?;
+    let given = Given {
         kernel,
         initrd,
-        &config.cmdline,
-    )
-    .map(|_| ())
+        cmdline: &config.cmdline,
+        vcpus: config.vcpus,
+        tsc_khz: None,
+        folders: &[],
+    };
+    load(&memory, size, &image, &given).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
@@ -218,7 +250,7 @@ fn read_into(
 #[cfg(test)]
 mod tests {
     use super::layout::{CMDLINE_MAX, PAGE_SIZE};
-    use super::testing::{CONTENT, ElfFile, file};
+    use super::testing::{CONTENT, ElfFile, file, given};
     use super::*;
     use crate::vmm::memory;
 
@@ -233,7 +265,13 @@ mod tests {
         let initrd = file(b"initrd");
         let kernel = elf.file();
         let image = KernelImage::probe(&kernel).unwrap();
-        let entry = load(&memory, size, 1, &image, &kernel, Some(&initrd), "a  b -- ").unwrap();
+        let entry = load(
+            &memory,
+            size,
+            &image,
+            &given(&kernel, Some(&initrd), "a  b -- "),
+        )
+        .unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -256,7 +294,7 @@ mod tests {
         let kernel = ElfFile::kernel().file();
         let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, 1, &image, &kernel, initrd, cmdline)
+            load(&memory, 4 * MIB, &image, &given(&kernel, initrd, cmdline))
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(
@@ -267,7 +305,7 @@ mod tests {
         let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
         let long = "x".repeat(2048);
         let image = KernelImage::probe(&linux).unwrap();
-        let fault = super::load(&memory, 4 * MIB, 1, &image, &linux, None, &long).unwrap_err();
+        let fault = super::load(&memory, 4 * MIB, &image, &given(&linux, None, &long)).unwrap_err();
         assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),

@@ -3,7 +3,7 @@
 use object::LittleEndian;
 use object::read::elf::{FileHeader, Note, NoteIterator};
 
-use super::solo5;
+use super::{hermit, solo5};
 use crate::vmm::error::KernelError;
 
 /// `XEN_ELFNOTE_PHYS32_ENTRY` and `XEN_ELFNOTE_GUEST_OS` of xen/include/public/elfnote.h: the
@@ -19,6 +19,7 @@ pub struct Notes {
     /// Whether one says that it is Linux: it has notes of its own name, and tells Xen.
     pub is_linux: bool,
     pub solo5: solo5::notes::Notes,
+    pub hermit: hermit::notes::Notes,
 }
 
 /// A note that decides how the kernel is run.
@@ -82,9 +83,11 @@ impl Notes {
     where
         Elf: FileHeader<Endian = LittleEndian>,
     {
-        let kernel = match (note.name(), note.n_type(LittleEndian).0) {
+        let (name, kind) = (note.name(), note.n_type(LittleEndian).0);
+        self.hermit.take(name, kind, note.desc());
+        let kernel = match (name, kind) {
             (solo5::notes::NAME, _) => Some(KernelNote::Solo5),
-            (b"HERMIT", _) => Some(KernelNote::Hermit),
+            (hermit::notes::NAME, _) => Some(KernelNote::Hermit),
             (b"Xen", XEN_PHYS32_ENTRY) => Some(KernelNote::Pvh(entry(note.desc())?)),
             (b"Xen", XEN_GUEST_OS) if note.desc().starts_with(b"linux") => {
                 self.is_linux = true;

@@ -4,9 +4,9 @@ use super::Placed;
 use super::image::BootAbi;
 use super::image::{KernelImage, Segment};
 use super::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, PAGE_SIZE};
-use super::solo5;
+use super::{hermit, solo5};
 use crate::vmm::error::{Error, KernelError};
-use crate::vmm::memory::{MAX_MEMORY, checked_size, low_memory_end};
+use crate::vmm::memory::{self, GuestMemory, MAX_MEMORY, checked_size, low_memory_end};
 
 /// Checks that the kernel and an initrd of `initrd_size` bytes (0: none) fit into a
 /// machine with `memory` bytes.
@@ -22,7 +22,10 @@ pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<
 /// As [`check_fits`], and says where the initrd goes: as high as possible below the hole, on
 /// pages of its own, past the kernel and past the first MiB, which is not all memory.
 pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
-    let memory = memory_size(image.abi, memory)?;
+    let memory = memory_size(image, memory)?;
+    if image.abi == BootAbi::Hermit {
+        return hermit::place(image, size, memory);
+    }
     if image.abi == BootAbi::Solo5 {
         solo5::check_fits(image, size, memory)?;
     }
@@ -56,22 +59,36 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
     })
 }
 
-/// The bytes that a machine of `memory` bytes really has for a kernel of this ABI.
+/// The bytes that a machine of `memory` bytes really has for this kernel.
 ///
 /// # Errors
 /// [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
-pub fn memory_size(abi: BootAbi, memory: u64) -> Result<u64, Error> {
-    match abi {
+pub fn memory_size(image: &KernelImage, memory: u64) -> Result<u64, Error> {
+    match image.abi {
+        BootAbi::Hermit => hermit::memory_size(&image.hermit, memory),
         BootAbi::Solo5 => solo5::memory_size(memory),
         _ => checked_size(memory),
     }
 }
 
-/// The most memory that a kernel of this ABI can be given, in bytes.
-pub fn max_memory(abi: BootAbi) -> u64 {
-    match abi {
+/// The most memory that this kernel can be given, in bytes.
+pub fn max_memory(image: &KernelImage) -> u64 {
+    match image.abi {
+        BootAbi::Hermit => image.hermit.max_memory(),
         BootAbi::Solo5 => solo5::MAX_MEMORY,
         _ => MAX_MEMORY,
+    }
+}
+
+/// Maps `size` bytes of guest memory, which [`memory_size`] gave, where this kernel has its
+/// memory.
+///
+/// # Errors
+/// [`Error::MemoryMap`] where the host has no room for the mapping.
+pub fn allocate(image: &KernelImage, size: u64) -> Result<GuestMemory, Error> {
+    match image.abi {
+        BootAbi::Hermit => memory::allocate_from(image.hermit.memory_start(), size),
+        _ => memory::allocate(size),
     }
 }
 

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::image::{BootAbi, KernelImage};
 use super::layout::BOOT_AREA_END;
-use super::testing::{ElfFile, Random, bzimage, file, load, multiboot_header};
-use super::{check_fits, load as load_guest};
-use crate::vmm::memory;
+use super::testing::{ElfFile, Random, bzimage, file, given, load, multiboot_header};
+use super::{allocate, check_fits, load as load_guest};
 
 const ROUNDS: usize = 5000;
 const MIB: u64 = 1 << 20;
@@ -102,14 +101,16 @@ fn spoilt_kernels_never_panic_and_never_escape() {
         spoil(&mut bytes, &mut random);
         let kernel = file(&bytes);
         let size = random.pick(&[2 * MIB, 3 * MIB - 4096, 16 * MIB]);
-        let guest = memory::allocate(size).unwrap();
         let takes_initrd = kernels[kind].0 != BootAbi::Solo5;
         let initrd = (takes_initrd && random.below(2) == 0).then_some(&initrd);
         let begin = Instant::now();
         let probed = KernelImage::probe(&kernel);
         let entry = match &probed {
-            Ok(image) => load_guest(&guest, size, 1, image, &kernel, initrd, "a b")
-                .map_err(|fault| fault.to_string()),
+            Ok(image) => {
+                let guest = allocate(image, size).unwrap();
+                load_guest(&guest, size, image, &given(&kernel, initrd, "a b"))
+                    .map_err(|fault| fault.to_string())
+            }
             Err(fault) => Err(fault.to_string()),
         };
         slowest = slowest.max(begin.elapsed());

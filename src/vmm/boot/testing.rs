@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 
 use super::solo5::manifest::{Device, Manifest};
-use super::{BootData, Placed};
+use super::{BootData, Given, Placed};
 use crate::vmm::memory::{self, GuestMemory};
 
 /// A small ELF file, whose every number a test can spoil.
@@ -228,6 +228,18 @@ pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
         archive.append(&header, *content).unwrap();
     }
     archive.into_inner().unwrap()
+}
+
+/// A guest of these files.
+pub fn given<'a>(kernel: &'a File, initrd: Option<&'a File>, cmdline: &'a str) -> Given<'a> {
+    Given {
+        kernel,
+        initrd,
+        cmdline,
+        vcpus: 1,
+        tsc_khz: None,
+        folders: &[],
+    }
 }
 
 /// A file with this content.

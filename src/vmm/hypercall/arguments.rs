@@ -1,6 +1,6 @@
 //! What a call is given: a structure in guest memory, and buffers that it points to.
 
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, VolatileSlice};
 
 use crate::vmm::memory::GuestMemory;
 
@@ -112,6 +112,27 @@ impl<'a> Buffer<'a> {
             written.map_err(|e| e.to_string())?;
         }
         Ok(Ok(()))
+    }
+
+    /// The `len` bytes at `offset`, or as many as there are.
+    pub fn part(&self, offset: u64, len: u64) -> Buffer<'a> {
+        let offset = offset.min(self.len);
+        Buffer {
+            memory: self.memory,
+            gpa: self.gpa + offset,
+            len: len.min(self.len - offset),
+        }
+    }
+
+    /// At most the first `max` bytes, to be read and written by system calls.
+    pub fn beginning(&self, max: u64) -> Result<VolatileSlice<'a>, String> {
+        let len = self.len.min(max) as usize;
+        let slice = self.memory.get_slice(GuestAddress(self.gpa), len);
+        match len {
+            // An empty buffer may lie anywhere.
+            0 => Ok(VolatileSlice::from(&mut [][..])),
+            _ => slice.map_err(|e| e.to_string()),
+        }
     }
 
     /// All of it; the caller has bounded its length.

@@ -1,7 +1,7 @@
 //! Good and bad kernel files.
 
 use super::*;
-use crate::vmm::boot::testing::{ElfFile, INTERP, NOTE, file, load};
+use crate::vmm::boot::testing::{ElfFile, INTERP, NOTE, file, given, load};
 
 fn probe(elf: &ElfFile) -> Result<KernelImage, KernelError> {
     KernelImage::probe(&elf.file())
@@ -53,16 +53,6 @@ fn notes_of_other_kinds_are_passed_over() {
         .with_note(b"Xen", 6, b"linux\0")
         .with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
     assert_eq!(probe(&elf).unwrap().abi, BootAbi::Pvh);
-}
-
-#[test]
-fn hermit_is_refused_by_name_whatever_else_it_carries() {
-    let pvh = ElfFile::kernel().with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
-    let hermit = pvh.with_note(b"HERMIT", 0x5a00, &[4]);
-    assert_eq!(
-        fault_of(&hermit),
-        "kernels of the kind Hermit are not supported yet"
-    );
 }
 
 #[test]
@@ -175,7 +165,7 @@ fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
         let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
         let file = elf.file();
         let image = KernelImage::probe(&file).unwrap();
-        crate::vmm::boot::load(&memory, 4 << 20, 1, &image, &file, None, "").unwrap();
+        crate::vmm::boot::load(&memory, 4 << 20, &image, &given(&file, None, "")).unwrap();
     }
 }
 
