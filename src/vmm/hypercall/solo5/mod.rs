@@ -125,7 +125,10 @@ fn walltime(args: &Arguments<'_>) -> Result<(), String> {
 /// registers; none is made here.
 fn halt(args: Result<Arguments<'_>, String>) -> Called {
     match args.and_then(|args| args.int(8)) {
-        Ok(ABORT) => Called::Ended(GuestExit::Crashed(Crash::GuestReported)),
+        Ok(ABORT) => {
+            let by = "solo5_abort";
+            Called::Ended(GuestExit::Crashed(Crash::GuestReported { by }))
+        }
         // As a program's status, of which exit(3) keeps the lowest byte.
         Ok(status) => Called::Ended(GuestExit::Code(status as u8)),
         Err(fault) => crash(CALLS[HALT], fault),

@@ -218,7 +218,10 @@ fn halt_gives_the_status() {
         (0, GuestExit::Code(0)),
         (7, GuestExit::Code(7)),
         (254, GuestExit::Code(254)),
-        (255, GuestExit::Crashed(Crash::GuestReported)),
+        (
+            255,
+            GuestExit::Crashed(Crash::GuestReported { by: "solo5_abort" }),
+        ),
         (u64::from(u32::MAX), GuestExit::Code(255)),
     ] {
         assert_eq!(guest.call(8, &[0, status]), Called::Ended(exit));
