@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::arguments::Arguments;
-use super::{Called, crash};
+use super::{Called, crash, print};
 use crate::vmm::console::Output;
 use crate::vmm::exit::{Crash, GuestExit};
 use crate::vmm::memory::GuestMemory;
@@ -105,11 +105,7 @@ impl Solo5 {
     /// `hvt_hc_puts`: data, len.
     fn puts(&mut self, args: &Arguments<'_>) -> Result<(), String> {
         let text = args.buffer(args.word(0)?, args.word(8)?)?;
-        let Ok(()) = text.for_each(|_, part| {
-            self.output.write(part);
-            Ok::<(), std::convert::Infallible>(())
-        })?;
-        Ok(())
+        print(&mut self.output, &text)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The calls over a memory of 2 MiB, without a processor.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use vm_memory::{Bytes, GuestAddress};
@@ -118,6 +120,26 @@ fn what_is_put_is_one_write() {
     let mut text = [0; 64];
     assert_eq!(reader.read(&mut text).unwrap(), 5);
     assert_eq!(&text[..5], b"hello");
+}
+
+/// A call may name all of the guest's memory; whoever stops the guest does not wait for that.
+#[test]
+fn a_guest_that_is_to_stop_moves_no_more() {
+    let mut guest = guest(&[7; 1 << 20], false);
+    let stop = Arc::new(AtomicBool::new(true));
+    let mut said = tempfile::tempfile().unwrap();
+    let output = Output::new(Some(said.try_clone().unwrap()), stop);
+    guest.solo5.connect(output);
+    guest.call(2, &[0, SIZE]);
+    let len = said.seek(SeekFrom::End(0)).unwrap();
+    assert!(len <= 64 << 10, "one part at most: {len}");
+    guest.call(5, &[DISK, 0, DATA, 1 << 20, 99]);
+    assert_eq!(guest.data(1 << 20), vec![0; 1 << 20]);
+    guest.call(4, &[DISK, 0, DATA, 1 << 20, 99]);
+    let mut disk = Vec::new();
+    { &guest.disk }.rewind().unwrap();
+    { &guest.disk }.read_to_end(&mut disk).unwrap();
+    assert!(disk.iter().all(|&byte| byte == 7));
 }
 
 #[test]
