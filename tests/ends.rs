@@ -162,3 +162,23 @@ fn a_guest_that_is_killed_has_the_signals_status_and_says_nothing() {
         }
     }
 }
+
+/// A container that may have three processes can have a guest, but no threads for eight vCPUs.
+#[test]
+fn a_monitor_that_fails_says_why() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("end-monitor", "spin", "pvh", &["spin"])
+        .annotate("runu.dev/vcpus", "8")
+        .with(|config| config["linux"]["resources"]["pids"] = serde_json::json!({ "limit": 3 }));
+    let container = Container::new(&program, "end-monitor", &bundle);
+    container.start();
+    assert_eq!(container.wait(), 132, "{}", container.stderr());
+    let faults = container.stderr();
+    assert!(
+        faults.starts_with("runu: the monitor failed: vCPU ") && faults.contains("gets no thread"),
+        "{faults}"
+    );
+}
