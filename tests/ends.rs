@@ -2,6 +2,8 @@
 
 mod harness;
 
+use std::fs::File;
+use std::io::Write;
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
@@ -181,4 +183,33 @@ fn a_monitor_that_fails_says_why() {
         faults.starts_with("runu: the monitor failed: vCPU ") && faults.contains("gets no thread"),
         "{faults}"
     );
+}
+
+/// What cannot be said is lost; nobody has to read it for the guest to end.
+#[test]
+fn a_crash_ends_a_guest_whose_errors_nobody_reads() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("end-unread", "crash", "pvh", &["crash"]);
+    let container = Container::new(&program, "end-unread", &bundle);
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut create = container.create_command();
+    create
+        .stdout(std::process::Stdio::null())
+        .stderr(writer.try_clone().unwrap());
+    assert!(create.status().unwrap().success());
+    fill(File::from(std::os::fd::OwnedFd::from(writer)));
+    program.ok(&["start", "end-unread"]);
+    assert_eq!(container.wait(), 139);
+}
+
+/// Writes to a pipe until it takes no more.
+fn fill(mut pipe: File) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while pipe.write(&[0; 4096]).is_ok() {}
+    // The container's is this very file.
+    fcntl(&pipe, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
 }
