@@ -151,7 +151,7 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
         compression,
         size,
         digest,
-        mark: Mark::of(&kernel).or_else(|| mark_of_abi(image.abi)),
+        mark: mark(&kernel, image.abi),
         image,
     };
     let boots = Boots {
@@ -161,14 +161,18 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
     Ok((state, boots))
 }
 
-/// Some ways of booting are one family's alone.
-fn mark_of_abi(abi: BootAbi) -> Option<Mark> {
-    match abi {
-        BootAbi::BzImage => Some(Mark::new(Family::Linux)),
-        BootAbi::Solo5 => Some(Mark::new(Family::Solo5)),
-        BootAbi::Hermit => Some(Mark::new(Family::Hermit)),
+/// What family's the kernel looks like; some ways of booting are one family's alone.
+fn mark(kernel: &File, abi: BootAbi) -> Option<Mark> {
+    let by_abi = match abi {
+        BootAbi::BzImage => Some(Family::Linux),
+        BootAbi::Solo5 => Some(Family::Solo5),
+        BootAbi::Hermit => Some(Family::Hermit),
         BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
-    }
+    };
+    let mut mark = Mark::of(kernel).or_else(|| by_abi.map(Mark::new))?;
+    // Multiboot's first word is the kernel's name: so Solo5 reads it, Unikraft does not.
+    mark.drops_a_word = mark.family == Family::Solo5 && abi == BootAbi::Multiboot1;
+    Some(mark)
 }
 
 /// `sha256:…` of the file's content. Leaves the file's offset at its end, which no

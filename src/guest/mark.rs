@@ -34,6 +34,9 @@ pub struct Mark {
     /// Whether environment variables are among them.
     #[serde(skip)]
     pub reads_environment: bool,
+    /// Whether it takes the first word for its own name and drops it.
+    #[serde(skip)]
+    pub drops_a_word: bool,
 }
 
 impl Mark {
@@ -44,6 +47,7 @@ impl Mark {
             release: None,
             reads_parameters: false,
             reads_environment: false,
+            drops_a_word: false,
         }
     }
 
@@ -75,6 +79,9 @@ fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
     // Where the boot code finds instructions to replace on this processor; and tracepoints.
     if has(".altinstructions") && has(".init.text") {
         return Some(Mark::new(Family::Linux));
+    }
+    if has(".note.solo5.abi") {
+        return Some(Mark::new(Family::Solo5));
     }
     if has(".tracepoint_patch_sites") {
         return Some(Mark::new(Family::Osv));

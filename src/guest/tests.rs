@@ -36,6 +36,7 @@ fn unikraft(reads_parameters: bool, reads_environment: bool) -> Mark {
         release: None,
         reads_parameters,
         reads_environment,
+        drops_a_word: false,
     }
 }
 
@@ -153,6 +154,12 @@ fn solo5_gets_all_arguments_and_nothing_else() {
         line(Family::Solo5, &args, &["K=V"]),
         "--ipv4=10.0.0.2/24 \"a b\" \"say \\\"hi\\\"\" \"a\\\\b\" x\ty é"
     );
+    let virtio = Mark {
+        drops_a_word: true,
+        ..Mark::new(Family::Solo5)
+    };
+    let line_of_virtio = told(Family::Solo5, Some(&virtio), &["a", "b"], &[]);
+    assert_eq!(line_of_virtio.unwrap(), "solo5 a b");
     assert!(fault(Family::Solo5, &[""], &[]).contains("is empty"));
     assert_eq!(line(Family::Solo5, &[&"x".repeat(8191)], &[]).len(), 8191);
     assert!(fault(Family::Solo5, &[&"x".repeat(8192)], &[]).contains("8191 bytes"));
