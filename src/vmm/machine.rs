@@ -21,8 +21,11 @@ use super::cpuid;
 use super::devices::board::Board;
 use super::devices::bus::PortBus;
 use super::devices::i8042::KEYBOARD_IRQ;
+use super::devices::mmio_bus::{MmioBus, Slot};
 use super::devices::power::{Line, SCI};
 use super::devices::serial::{COM1_IRQ, SerialPort};
+use super::devices::virtio::mmio::Mmio;
+use super::devices::virtio::rng::Rng;
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
@@ -78,17 +81,21 @@ impl Machine {
         entry: &EntryState,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
-        let (irq, keyboard) = (irq(&vm, COM1_IRQ)?, irq(&vm, KEYBOARD_IRQ)?);
+        let (com1, keyboard) = (irq(&vm, COM1_IRQ)?, irq(&vm, KEYBOARD_IRQ)?);
         let space = event()?;
         let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
         let ended = event()?;
-        let events = [&irq, &keyboard, &space, &space_of_serial, &ended];
+        let events = [&com1, &keyboard, &space, &space_of_serial, &ended];
         let events = events.map(AsRawFd::as_raw_fd);
-        let serial = SerialPort::new(irq, space_of_serial);
+        let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, line(&vm, SCI));
         let bus = PortBus::new(serial.clone(), board.clone());
-        let vcpus = create_vcpus(kvm, &vm, &memory, count, entry, &bus)?;
-        let mut descriptors = vec![vm.as_raw_fd()];
+        let slot = Slot::new(0);
+        let rng_irq = irq(&vm, slot.irq())?;
+        let mut descriptors = vec![vm.as_raw_fd(), rng_irq.as_raw_fd()];
+        let rng = Mmio::new(Box::new(Rng), memory.clone(), rng_irq);
+        let buses = (bus, MmioBus::new(vec![rng]));
+        let vcpus = create_vcpus(kvm, &vm, &memory, count, entry, &buses)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {
@@ -190,7 +197,7 @@ fn create_vcpus(
     memory: &GuestMemory,
     count: u8,
     entry: &EntryState,
-    bus: &PortBus,
+    buses: &(PortBus, MmioBus),
 ) -> Result<Vec<Vcpu>, Error> {
     let max = kvm.get_max_vcpus().min(MAX_VCPUS.into());
     if count == 0 || usize::from(count) > max {
@@ -205,7 +212,14 @@ fn create_vcpus(
     let cpuid = cpuid::build(kvm, tsc_khz)?;
     let vcpu = |(id, fd)| {
         let place = Place { id, count };
-        Vcpu::new(fd, memory.clone(), place, cpuid.clone(), entry, bus.clone())
+        Vcpu::new(
+            fd,
+            memory.clone(),
+            place,
+            cpuid.clone(),
+            entry,
+            buses.clone(),
+        )
     };
     (0..).zip(fds).map(vcpu).collect()
 }

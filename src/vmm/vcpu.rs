@@ -12,6 +12,7 @@ use super::boot::tables::{self, segment};
 use super::boot::{EntryState, Mode};
 use super::console::Output;
 use super::devices::bus::PortBus;
+use super::devices::mmio_bus::MmioBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
 use super::halt::Wait;
@@ -60,6 +61,7 @@ const INIT_RECEIVED: u32 = kvm_bindings::KVM_MP_STATE_INIT_RECEIVED;
 pub struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
+    mmio: MmioBus,
     /// Dropped after `fd`: while the vCPU can run, its memory stays mapped.
     _memory: GuestMemory,
 }
@@ -93,7 +95,7 @@ impl Vcpu {
         place: Place,
         mut cpuid: CpuId,
         entry: &EntryState,
-        bus: PortBus,
+        (bus, mmio): (PortBus, MmioBus),
     ) -> Result<Vcpu, Error> {
         place.describe(&mut cpuid)?;
         fd.set_cpuid2(&cpuid)
@@ -106,6 +108,7 @@ impl Vcpu {
         Ok(Vcpu {
             fd,
             bus,
+            mmio,
             _memory: memory,
         })
     }
@@ -128,12 +131,15 @@ impl Vcpu {
                     .write(port, data)
                     .map_or(Step::Continue, Step::Ended);
             }
-            // There is no memory-mapped device: reads float, writes vanish.
-            Ok(VcpuExit::MmioRead(_, data)) => {
-                data.fill(0xff);
+            Ok(VcpuExit::MmioRead(gpa, data)) => {
+                self.mmio.read(gpa, data);
                 return Step::Continue;
             }
-            Ok(VcpuExit::MmioWrite(..) | VcpuExit::IrqWindowOpen) => return Step::Continue,
+            Ok(VcpuExit::MmioWrite(gpa, data)) => {
+                self.mmio.write(gpa, data);
+                return Step::Continue;
+            }
+            Ok(VcpuExit::IrqWindowOpen) => return Step::Continue,
             Ok(VcpuExit::Intr) => return Step::Kicked,
             Ok(VcpuExit::Shutdown) => {
                 return self.crashed(|rip| Crash::TripleFault {
