@@ -2,17 +2,21 @@
 # Runs a script in a software-emulated machine that has a full KVM (AMD SVM with
 # nested paging), whatever the host has:
 #
-#   tests/machine.sh [--systemd] [--memory 2G] [--timeout 300] --script FILE [SRC[:DEST]]...
+#   tests/machine.sh [--systemd] [--linux] [--cpus 2] [--memory 2G] [--timeout 300]
+#       --script FILE [SRC[:DEST]]...
 #
 # Boots Debian's cloud kernel under QEMU's emulation, copies each SRC (a file or a
 # folder) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
 # named; one that ends in / is a folder to copy into. A program brings the libraries
-# that it is linked to. In there: root, 2 CPUs, /dev/kvm, cgroup v2 with its
+# that it is linked to. In there: root, /dev/kvm, cgroup v2 with its
 # controllers on, a tmpfs as root, the loopback interface, no other network.
 #
 # With --systemd the first process is Debian's systemd, with a system bus, and the script
 # is one of its services; podman is there, and a user named `user` (1000) with a
 # systemd, a bus and a runtime folder of its own.
+#
+# With --linux the kernel and some of its modules are in /linux, to be guests. A guest with
+# several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with more.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
 # ours. 125: the machine failed, and one line on stderr says how.
@@ -20,10 +24,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/runu-machine
+cpus=2
 memory=2G
 timeout=300
 script=
 systemd=
+linux=
 files=()
 
 source "$here/machine/userland.sh"
@@ -40,12 +46,13 @@ usage() {
 parse() {
     while [ $# -gt 0 ]; do
         case $1 in
-        --memory | --timeout | --script)
+        --cpus | --memory | --timeout | --script)
             [ $# -ge 2 ] || fail "$1 needs a value"
             printf -v "${1#--}" %s "$2"
             shift
             ;;
         --systemd) systemd=yes ;;
+        --linux) linux=yes ;;
         -h | --help) usage; exit 0 ;;
         -*) fail "unknown option $1; see --help" ;;
         *) files+=("$1") ;;
@@ -69,17 +76,22 @@ check_tools() {
         fail "$(command -v busybox) is linked dynamically: apt-get install busybox-static"
 }
 
-# Prints the folder with a kernel and KVM's modules; fetches them the first time.
+# What the kernel here needs, and what it can do as a guest.
+modules=(irqbypass kvm kvm-amd pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio virtio-rng)
+
+# Prints the folder with a kernel and its modules; fetches them the first time. One that was
+# fetched before there were modules for guests does not serve.
 kernel() {
     local newest
-    newest=$(find "$cache" -mindepth 1 -maxdepth 1 -name 'linux-image-*' 2>/dev/null | sort -V | tail -1)
+    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*/linux-image-*/pvpanic-mmio.ko' \
+        -printf '%h\n' 2>/dev/null | sort -V | tail -1)
     [ -n "$newest" ] || newest=$(fetch_kernel)
     echo "$newest"
 }
 
 # The package is unpacked, not installed; the folder appears whole or not at all.
 fetch_kernel() {
-    local package new=$work/kernel
+    local package module new=$work/kernel
     need apt-get apt
     need dpkg-deb dpkg
     package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
@@ -93,16 +105,19 @@ fetch_kernel() {
     dpkg-deb -x "$new"/*.deb "$new/package"
 
     mv "$new"/package/boot/vmlinuz-* "$new/vmlinuz"
-    find "$new/package" \( -name irqbypass.ko\* -o -name kvm.ko\* -o -name kvm-amd.ko\* \) \
-        -exec mv -t "$new" {} +
+    for module in "${modules[@]}"; do
+        find "$new/package" -name "$module.ko*" -exec mv -t "$new" {} +
+    done
     find "$new" -maxdepth 1 -name '*.ko.xz' -exec unxz {} +
     find "$new" -maxdepth 1 -name '*.ko.zst' -exec unzstd -q --rm {} +
-    [ -f "$new/kvm-amd.ko" ] || fail "$package holds no kvm-amd module"
+    for module in "${modules[@]}"; do
+        [ -f "$new/$module.ko" ] || fail "$package holds no module $module"
+    done
     rm -r "$new/package" "$new"/*.deb
     # Whoever comes second finds the folder there, as good as its own.
-    mv -T "$new" "$cache/$package" 2>/dev/null || [ -d "$cache/$package" ] ||
-        fail "cannot write $cache/$package"
-    echo "$cache/$package"
+    mv -T "$new" "$cache/$package-guest" 2>/dev/null || [ -d "$cache/$package-guest" ] ||
+        fail "cannot write $cache/$package-guest"
+    echo "$cache/$package-guest"
 }
 
 # put SRC DEST: a file, symlinks followed, with its libraries; or a folder as it is.
@@ -143,6 +158,7 @@ make_root() {
     for file in irqbypass kvm kvm-amd; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
+    [ -z "$linux" ] || put "$kernel" /linux
     for file in "${files[@]}"; do
         case $file in
         *:/*) put "${file%:*}" "${file##*:}" ;;
@@ -165,7 +181,7 @@ boot() {
     local filter=$!
     # The signal on our death, even by SIGKILL: no machine is left running.
     setpriv --pdeathsig TERM timeout "$timeout" \
-        qemu-system-x86_64 -accel tcg,thread=single -M q35 -cpu max,+svm -smp 2 -m "$memory" \
+        qemu-system-x86_64 -accel tcg,thread=single -M q35 -cpu max,+svm -smp "$cpus" -m "$memory" \
         -display none -monitor none -nic none -no-reboot \
         -serial stdio -serial "file:$work/exit" \
         -kernel "$kernel/vmlinuz" -initrd "$work/initrd" \

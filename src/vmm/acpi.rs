@@ -4,7 +4,9 @@
 //! Neither memory map names the place of these tables: it is no memory for anybody.
 
 use acpi_tables::Aml;
-use acpi_tables::aml::{self, EISAName, IO, Interrupt, Name, Path, ResourceTemplate};
+use acpi_tables::aml::{
+    self, EISAName, IO, Interrupt, Memory32Fixed, Name, Path, ResourceTemplate,
+};
 use acpi_tables::facs::FACS;
 use acpi_tables::fadt::{FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
@@ -17,7 +19,9 @@ use vm_memory::{Bytes, GuestAddress};
 use super::boot::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
 use super::devices::debug_exit::PVPANIC;
 use super::devices::i8042::{self, KEYBOARD_IRQ};
+use super::devices::mmio_bus::Slot;
 use super::devices::power::{PM1_CONTROL, PM1_EVENT, SCI, SLEEP_TYPE_S5};
+use super::devices::virtio::mmio::WINDOW;
 use super::error::Error;
 use super::memory::GuestMemory;
 
@@ -143,6 +147,13 @@ fn dsdt() -> Sdt {
     append_device(&mut dsdt, "_SB_.KBD_", &EISAName::new("PNP0303"), &keyboard);
     let pvpanic = [&IO::new(PVPANIC, PVPANIC, 1, 1) as &dyn Aml];
     append_device(&mut dsdt, "_SB_.PEVT", &"QEMU0001", &pvpanic);
+    let slot = Slot::new(0);
+    let virtio = [
+        // Below 4 GiB, and so in 32 bits.
+        &Memory32Fixed::new(true, slot.gpa() as u32, WINDOW as u32) as &dyn Aml,
+        &Interrupt::new(true, true, false, false, slot.irq()),
+    ];
+    append_device(&mut dsdt, "_SB_.VIO0", &"LNRO0005", &virtio);
     dsdt
 }
 

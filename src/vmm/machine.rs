@@ -23,8 +23,11 @@ use super::cpuid;
 use super::devices::board::Board;
 use super::devices::bus::PortBus;
 use super::devices::i8042::KEYBOARD_IRQ;
+use super::devices::mmio_bus::{MmioBus, Slot};
 use super::devices::power::{Line, SCI};
 use super::devices::serial::{COM1_IRQ, SerialPort};
+use super::devices::virtio::mmio::Mmio;
+use super::devices::virtio::rng::Rng;
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
@@ -108,23 +111,29 @@ impl Machine {
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
         let takes_input = hypercalls.is_none();
-        // Without interrupt controllers nobody hears of an event.
+        // Kernels with hypercalls listen to no device.
         let irq = |line| match takes_input {
             true => irq(&vm, line),
             false => event(),
         };
-        let (irq, keyboard) = (irq(COM1_IRQ)?, irq(KEYBOARD_IRQ)?);
+        let (com1, keyboard) = (irq(COM1_IRQ)?, irq(KEYBOARD_IRQ)?);
         let space = event()?;
         let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
         let ended = event()?;
-        let events = [&irq, &keyboard, &space, &space_of_serial, &ended];
+        let events = [&com1, &keyboard, &space, &space_of_serial, &ended];
         let events = events.map(AsRawFd::as_raw_fd);
-        let serial = SerialPort::new(irq, space_of_serial);
+        let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, line(&vm, SCI));
         let bus = PortBus::new(serial.clone(), board.clone());
-        let mut descriptors = vec![vm.as_raw_fd()];
+        let slot = Slot::new(0);
+        let rng_irq = irq(slot.irq())?;
+        let mut descriptors = vec![vm.as_raw_fd(), rng_irq.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let vcpus = enter(kvm, fds, &memory, entry, &bus, hypercalls)?;
+        let mmio = match takes_input {
+            true => MmioBus::new(vec![Mmio::new(Box::new(Rng), memory.clone(), rng_irq)]),
+            false => MmioBus::default(),
+        };
+        let vcpus = enter(kvm, fds, &memory, entry, &(bus, mmio), hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {
@@ -254,7 +263,7 @@ fn enter(
     fds: Vec<VcpuFd>,
     memory: &GuestMemory,
     entry: &EntryState,
-    bus: &PortBus,
+    buses: &(PortBus, MmioBus),
     mut hypercalls: Option<Hypercalls>,
 ) -> Result<Vec<Vcpu>, Error> {
     let tsc_khz = tsc_khz(&fds);
@@ -271,7 +280,7 @@ fn enter(
             place,
             cpuid.clone(),
             entry,
-            bus.clone(),
+            buses.clone(),
             hypercalls.take(),
         )
     };

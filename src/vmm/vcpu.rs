@@ -13,6 +13,7 @@ use super::boot::tables::{self, segment};
 use super::boot::{EntryState, Mode, hermit, solo5};
 use super::console::Output;
 use super::devices::bus::PortBus;
+use super::devices::mmio_bus::MmioBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
 use super::halt::Wait;
@@ -63,6 +64,7 @@ pub struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
     hypercalls: Option<Hypercalls>,
+    mmio: MmioBus,
     /// Dropped after `fd`: while the vCPU can run, its memory stays mapped.
     memory: GuestMemory,
 }
@@ -105,7 +107,7 @@ impl Vcpu {
         place: Place,
         mut cpuid: CpuId,
         entry: &EntryState,
-        bus: PortBus,
+        (bus, mmio): (PortBus, MmioBus),
         hypercalls: Option<Hypercalls>,
     ) -> Result<Vcpu, Error> {
         place.describe(&mut cpuid)?;
@@ -122,6 +124,7 @@ impl Vcpu {
             fd,
             bus,
             hypercalls,
+            mmio,
             memory,
         })
     }
@@ -162,12 +165,15 @@ impl Vcpu {
                         .map_or(Step::Continue, Step::Ended),
                 };
             }
-            // There is no memory-mapped device: reads float, writes vanish.
-            Ok(VcpuExit::MmioRead(_, data)) => {
-                data.fill(0xff);
+            Ok(VcpuExit::MmioRead(gpa, data)) => {
+                self.mmio.read(gpa, data);
                 return Step::Continue;
             }
-            Ok(VcpuExit::MmioWrite(..) | VcpuExit::IrqWindowOpen) => return Step::Continue,
+            Ok(VcpuExit::MmioWrite(gpa, data)) => {
+                self.mmio.write(gpa, data);
+                return Step::Continue;
+            }
+            Ok(VcpuExit::IrqWindowOpen) => return Step::Continue,
             Ok(VcpuExit::Intr) => return Step::Kicked,
             Ok(VcpuExit::Shutdown) => {
                 return self.crashed(|rip| Crash::TripleFault {

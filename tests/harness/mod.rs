@@ -11,6 +11,7 @@ pub mod elf;
 pub mod guard;
 pub mod images;
 pub mod layout;
+pub mod linux;
 pub mod program;
 pub mod terminal;
 

@@ -2,9 +2,10 @@
 # Runs the tests that boot guests, and those that call runc, in the software-emulated
 # machine: a full KVM and cgroup v2, whatever the host has.
 #
-#   tests/machine/tests.sh [--systemd] RUNU [TEST]...
+#   tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...
 #
-# With --systemd, those that need systemd, a user's session or podman.
+# With --systemd, those that need systemd, a user's session or podman; with --linux, Linux as a
+# guest.
 # RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
 # Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
 # and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
@@ -13,10 +14,14 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 machine=()
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal doctor)
+    bundles init terminal doctor vcpus stopping)
 if [ "${1-}" = --systemd ]; then
     machine=(--systemd)
     tests=(systemd rootless)
+    shift
+elif [ "${1-}" = --linux ]; then
+    machine=(--linux --cpus 1 --memory 3G)
+    tests=(linux)
     shift
 fi
 runu=${1:?usage: tests/machine/tests.sh [--systemd] RUNU [TEST]...}
@@ -36,6 +41,7 @@ done
 
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
+export RUNU_TEST_LINUX=/linux
 failed=0
 for test in /tests/*; do
     echo "$test, in the emulated machine:"

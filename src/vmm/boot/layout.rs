@@ -57,6 +57,9 @@ pub const ACPI_TABLES_END: u64 = 0xf_0000;
 pub const LOCAL_APIC: u32 = 0xfee0_0000;
 pub const IO_APIC: u32 = 0xfec0_0000;
 
+/// The registers of virtio devices, one window of 4 KiB behind the other.
+pub const VIRTIO: u64 = 0xd000_0000;
+
 /// No memory lies here: the local APIC (0xfee0_0000), the I/O APIC (0xfec0_0000), and
 /// room for devices.
 pub const HOLE_START: u64 = 3 << 30;

@@ -1,5 +1,5 @@
 //! The devices of the machine that KVM does not emulate itself. [`bus`] says which of them
-//! answers which port.
+//! answers which port, [`mmio_bus`] which one an address in memory.
 
 pub mod board;
 pub mod bus;
@@ -7,6 +7,8 @@ mod cmos;
 pub mod debug_exit;
 pub mod i8042;
 mod keyboard;
+pub mod mmio_bus;
 mod pci;
 pub mod power;
 pub mod serial;
+pub mod virtio;

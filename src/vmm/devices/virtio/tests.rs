@@ -1,0 +1,332 @@
+//! The entropy device behind its transport, with a driver that keeps the rules and others that
+//! do not.
+
+use nix::libc::EFD_NONBLOCK;
+use vm_memory::{Bytes, GuestAddress};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::mmio::Mmio;
+use super::rng::Rng;
+use crate::vmm::boot::testing::Random;
+use crate::vmm::memory::{self, GuestMemory, MIN_MEMORY};
+
+// Registers (virtio 1.2, section 4.2.2).
+const DEVICE_FEATURES_SEL: u64 = 0x14;
+const DRIVER_FEATURES: u64 = 0x20;
+const DRIVER_FEATURES_SEL: u64 = 0x24;
+const QUEUE_SEL: u64 = 0x30;
+const QUEUE_NUM: u64 = 0x38;
+const QUEUE_READY: u64 = 0x44;
+const QUEUE_NOTIFY: u64 = 0x50;
+const INTERRUPT_STATUS: u64 = 0x60;
+const INTERRUPT_ACK: u64 = 0x64;
+const STATUS: u64 = 0x70;
+const QUEUE_ADDRESSES: [u64; 3] = [0x80, 0x90, 0xa0];
+
+// Status bits.
+const FOUND: u32 = 1 | 2;
+const DRIVER_OK: u32 = 4;
+const FEATURES_OK: u32 = 8;
+const NEEDS_RESET: u32 = 0x40;
+
+// Flags of a descriptor.
+const NEXT: u16 = 1;
+const WRITE: u16 = 2;
+const INDIRECT: u16 = 4;
+
+// Where the driver has its queue, of 8 entries, and a buffer.
+const DESCRIPTORS: u64 = 0x1_0000;
+const AVAILABLE: u64 = 0x1_1000;
+const USED: u64 = 0x1_2000;
+const BUFFER: u64 = 0x2_0000;
+const SIZE: u16 = 8;
+
+struct Driver {
+    device: Mmio,
+    memory: GuestMemory,
+    irq: EventFd,
+    available: u16,
+}
+
+impl Driver {
+    fn new() -> Driver {
+        let memory = memory::allocate(MIN_MEMORY).unwrap();
+        let irq = EventFd::new(EFD_NONBLOCK).unwrap();
+        Driver {
+            device: Mmio::new(Box::new(Rng), memory.clone(), irq.try_clone().unwrap()),
+            memory,
+            irq,
+            available: 0,
+        }
+    }
+
+    /// A driver that has come up to DRIVER_OK.
+    fn ready() -> Driver {
+        let driver = Driver::new();
+        driver.agree();
+        driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
+        driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
+        assert_eq!(driver.read(STATUS), FOUND | FEATURES_OK | DRIVER_OK);
+        driver
+    }
+
+    fn agree(&self) {
+        self.write(STATUS, FOUND);
+        self.write(DRIVER_FEATURES_SEL, 1);
+        self.write(DRIVER_FEATURES, 1);
+        self.write(STATUS, FOUND | FEATURES_OK);
+        assert_eq!(self.read(STATUS), FOUND | FEATURES_OK);
+    }
+
+    fn set_up(&self, addresses: [u64; 3]) {
+        self.write(QUEUE_SEL, 0);
+        self.write(QUEUE_NUM, SIZE.into());
+        for (register, address) in QUEUE_ADDRESSES.into_iter().zip(addresses) {
+            self.write(register, address as u32);
+            self.write(register + 4, (address >> 32) as u32);
+        }
+        self.write(QUEUE_READY, 1);
+    }
+
+    fn read(&self, register: u64) -> u32 {
+        let mut data = [0xaa; 4];
+        self.device.read(register, &mut data);
+        u32::from_le_bytes(data)
+    }
+
+    fn write(&self, register: u64, value: u32) {
+        self.device.write(register, &value.to_le_bytes());
+    }
+
+    fn describe(&self, index: u16, gpa: u64, len: u32, flags: u16, next: u16) {
+        let at = DESCRIPTORS + 16 * u64::from(index);
+        let put = |at, bytes: &[u8]| self.memory.write_slice(bytes, GuestAddress(at)).unwrap();
+        put(at, &gpa.to_le_bytes());
+        put(at + 8, &len.to_le_bytes());
+        put(at + 12, &flags.to_le_bytes());
+        put(at + 14, &next.to_le_bytes());
+    }
+
+    /// Offers the chain that begins at `head`, and notifies.
+    fn offer(&mut self, head: u16) {
+        let slot = AVAILABLE + 4 + 2 * u64::from(self.available % SIZE);
+        self.memory.write_obj(head, GuestAddress(slot)).unwrap();
+        self.available = self.available.wrapping_add(1);
+        let index = GuestAddress(AVAILABLE + 2);
+        self.memory.write_obj(self.available, index).unwrap();
+        self.write(QUEUE_NOTIFY, 0);
+    }
+
+    /// The index of the used ring, and its entry before that: head and length.
+    fn used(&self) -> (u16, u32, u32) {
+        let index: u16 = self.memory.read_obj(GuestAddress(USED + 2)).unwrap();
+        let entry = USED + 4 + 8 * u64::from(index.wrapping_sub(1) % SIZE);
+        let head = self.memory.read_obj(GuestAddress(entry)).unwrap();
+        let len = self.memory.read_obj(GuestAddress(entry + 4)).unwrap();
+        (index, head, len)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.read(STATUS) & NEEDS_RESET != 0
+    }
+}
+
+#[test]
+fn the_device_says_what_it_is() {
+    let driver = Driver::new();
+    assert_eq!(
+        [0x00, 0x04, 0x08].map(|at| driver.read(at)),
+        [0x7472_6976, 2, 4]
+    );
+    assert_eq!(driver.read(0x34), 64, "QueueNumMax");
+    driver.write(QUEUE_SEL, 1);
+    assert_eq!(driver.read(0x34), 0, "there is one queue");
+    driver.write(DEVICE_FEATURES_SEL, 1);
+    assert_eq!(driver.read(0x10), 1, "VERSION_1");
+    driver.write(DEVICE_FEATURES_SEL, 2);
+    assert_eq!(driver.read(0x10), 0);
+    assert_eq!(driver.read(0x100), 0, "no configuration");
+    let mut byte = [0xaa];
+    driver.device.read(0, &mut byte);
+    assert_eq!(byte, [0], "registers are read whole");
+}
+
+#[test]
+fn buffers_are_filled_and_said_to_be_used() {
+    let mut driver = Driver::ready();
+    driver.describe(0, BUFFER, 64, WRITE | NEXT, 3);
+    driver.describe(3, BUFFER + 0x100, 32, WRITE, 0);
+    driver.offer(0);
+    assert_eq!(driver.used(), (1, 0, 96));
+    assert_eq!(
+        (driver.read(INTERRUPT_STATUS), driver.irq.read().unwrap()),
+        (1, 1)
+    );
+    driver.write(INTERRUPT_ACK, 1);
+    assert_eq!(driver.read(INTERRUPT_STATUS), 0);
+    let mut random = [0; 0x120];
+    driver
+        .memory
+        .read_slice(&mut random, GuestAddress(BUFFER))
+        .unwrap();
+    assert_ne!(random[..64], [0; 64]);
+    assert_eq!(random[64..0x100], [0; 0xc0], "between the pieces");
+    assert_ne!(random[0x100..], [0; 32]);
+    // More than the ring's size, one after the other.
+    for count in 2..20 {
+        driver.describe(0, BUFFER, 8, WRITE, 0);
+        driver.offer(0);
+        assert_eq!(driver.used(), (count, 0, 8));
+    }
+}
+
+#[test]
+fn a_driver_must_agree_before_it_sets_up() {
+    let driver = Driver::new();
+    driver.write(STATUS, FOUND);
+    driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
+    assert_eq!(driver.read(QUEUE_READY), 0, "before FEATURES_OK");
+    driver.write(STATUS, FOUND | FEATURES_OK);
+    assert_eq!(driver.read(STATUS), FOUND, "without VERSION_1");
+    driver.write(STATUS, FOUND | DRIVER_OK);
+    assert_eq!(driver.read(STATUS), FOUND, "without FEATURES_OK");
+    driver.write(DRIVER_FEATURES_SEL, 1);
+    driver.write(DRIVER_FEATURES, 1 | 2);
+    driver.write(STATUS, FOUND | FEATURES_OK);
+    assert_eq!(driver.read(STATUS), FOUND, "with more than was offered");
+    driver.write(STATUS, 0);
+    driver.agree();
+    driver.write(STATUS, FEATURES_OK);
+    assert_eq!(
+        driver.read(STATUS),
+        FOUND | FEATURES_OK,
+        "no bit is taken back"
+    );
+}
+
+#[test]
+fn the_set_up_is_frozen_while_the_device_runs() {
+    let mut driver = Driver::ready();
+    driver.write(QUEUE_READY, 0);
+    driver.set_up([0xffff_f000, 0xffff_f000, 0xffff_f000]);
+    assert_eq!(driver.read(QUEUE_READY), 1);
+    driver.describe(0, BUFFER, 8, WRITE, 0);
+    driver.offer(0);
+    assert_eq!(driver.used(), (1, 0, 8), "by the old addresses");
+    driver.write(STATUS, 0);
+    assert_eq!((driver.read(STATUS), driver.read(QUEUE_READY)), (0, 0));
+    driver.offer(0);
+    assert_eq!(driver.used().0, 1, "not served after a reset");
+}
+
+#[test]
+fn a_queue_that_is_not_all_memory_breaks_the_device() {
+    let past = MIN_MEMORY - 16;
+    for addresses in [
+        [past, AVAILABLE, USED],
+        [DESCRIPTORS, MIN_MEMORY - 4, USED],
+        [DESCRIPTORS, AVAILABLE, past],
+        [0xd000_0000, AVAILABLE, USED],
+        [u64::MAX - 15, AVAILABLE, USED],
+        [DESCRIPTORS, u64::MAX - 1, USED],
+    ] {
+        let driver = Driver::new();
+        driver.agree();
+        driver.set_up(addresses);
+        driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
+        assert!(driver.is_broken(), "{addresses:x?}");
+        assert_eq!(
+            driver.read(INTERRUPT_STATUS),
+            2,
+            "a change of configuration"
+        );
+    }
+}
+
+/// One descriptor: address, length, flags, and the next one's index.
+type Descriptor = (u64, u32, u16, u16);
+
+#[test]
+fn a_bad_chain_breaks_the_device_and_nothing_else() {
+    let cases: [(&str, u16, &[Descriptor]); 11] = [
+        ("a loop of one", 0, &[(BUFFER, 8, WRITE | NEXT, 0)]),
+        (
+            "a loop of two",
+            0,
+            &[(BUFFER, 8, WRITE | NEXT, 1), (BUFFER, 8, WRITE | NEXT, 0)],
+        ),
+        ("a head past the table", 8, &[(BUFFER, 8, WRITE, 0)]),
+        (
+            "an index past the table",
+            0,
+            &[(BUFFER, 8, WRITE | NEXT, 99)],
+        ),
+        ("to be read", 0, &[(BUFFER, 8, 0, 0)]),
+        (
+            "to be read, then written",
+            0,
+            &[(BUFFER, 8, NEXT, 1), (BUFFER, 8, WRITE, 0)],
+        ),
+        (
+            "written before it is read",
+            0,
+            &[(BUFFER, 8, WRITE | NEXT, 1), (BUFFER, 8, 0, 0)],
+        ),
+        ("across memory's end", 0, &[(MIN_MEMORY - 4, 8, WRITE, 0)]),
+        (
+            "around the address space",
+            0,
+            &[(u64::MAX - 4, 8, WRITE, 0)],
+        ),
+        ("of 2^32 - 1 bytes", 0, &[(BUFFER, u32::MAX, WRITE, 0)]),
+        (
+            "too large, piece by piece",
+            0,
+            &[(BUFFER, 0xffff, WRITE | NEXT, 1), (BUFFER, 2, WRITE, 0)],
+        ),
+    ];
+    for (what, head, descriptors) in cases {
+        let mut driver = Driver::ready();
+        for (index, (gpa, len, flags, next)) in (0..).zip(descriptors) {
+            driver.describe(index, *gpa, *len, *flags, *next);
+        }
+        driver.offer(head);
+        assert!(driver.is_broken(), "{what}");
+        assert_eq!(driver.used().0, 0, "{what}");
+        driver.write(STATUS, 0);
+        driver.agree();
+        assert!(!driver.is_broken(), "{what}, after a reset");
+    }
+}
+
+#[test]
+fn more_buffers_than_the_ring_holds_break_the_device() {
+    let mut driver = Driver::ready();
+    driver.describe(0, BUFFER, 8, WRITE, 0);
+    driver.available = SIZE;
+    driver.offer(0);
+    assert!(driver.is_broken());
+}
+
+/// Whatever is written where, the device answers, and memory outside of its queue and buffers
+/// stays as it is.
+#[test]
+fn no_order_of_accesses_does_harm() {
+    let mut random = Random::new();
+    for _ in 0..200 {
+        let mut driver = Driver::ready();
+        for _ in 0..100 {
+            let index = random.below(10) as u16;
+            let anywhere = random.number();
+            let gpa = random.pick(&[BUFFER, MIN_MEMORY - 8, DESCRIPTORS, USED, anywhere]);
+            let len = random.pick(&[0, 1, 64, 0x1_0001, u32::MAX]);
+            let flags = random.below(8) as u16 & !random.pick(&[INDIRECT, 0]);
+            match random.below(4) {
+                0 => driver.describe(index, gpa, len, flags, random.below(10) as u16),
+                1 => driver.offer(index),
+                2 => drop(driver.read(random.below(0x110) as u64)),
+                _ => driver.write(random.below(0x110) as u64, random.number() as u32),
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Debian's own kernel, as the ELF in its bzImage, with a busybox initramfs. In the emulated
+//! machine only: it needs every instruction.
+
+mod harness;
+
+use std::fs;
+use std::sync::OnceLock;
+
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::linux::{self, Initramfs};
+use harness::program::Program;
+
+const INIT: &str = r#"
+/busybox mount -t proc proc /proc
+/busybox mount -t sysfs sysfs /sys
+/busybox mount -t devtmpfs dev /dev
+for module in $modules; do /busybox insmod /$module.ko || echo "no $module"; done
+echo "init: arguments $*, greeting $greeting"
+"#;
+
+/// A Linux guest's bundle; `None`, said aloud, where there is no kernel.
+fn bundle(id: &str, cmdline: &str, modules: &[&str], script: &str) -> Option<Bundle> {
+    static VMLINUX: OnceLock<Vec<u8>> = OnceLock::new();
+    let folder = linux::folder()?;
+    if harness::cannot_boot() {
+        return None;
+    }
+    let vmlinux =
+        VMLINUX.get_or_init(|| linux::vmlinux(&fs::read(folder.join("vmlinuz")).unwrap()));
+    let cmdline = format!("console=ttyS0 quiet loglevel=3 mitigations=off {cmdline}");
+    let bundle = Bundle::runnable(id, &["linux"])
+        .annotate("runu.dev/cmdline", &cmdline)
+        .with(|config| config["linux"]["resources"]["memory"] = serde_json::Value::Null)
+        .annotate("runu.dev/kernel", "/boot/vmlinux")
+        .annotate("runu.dev/initrd", "/boot/initrd");
+    let inside = |path: &str| bundle.rootfs().join(path);
+    let init = format!("modules='{}'\n{INIT}\n{script}", modules.join(" "));
+    let mut initramfs = Initramfs::new(&init);
+    for module in modules {
+        let name = format!("{module}.ko");
+        initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
+    }
+    initramfs.save(&inside("boot/initrd"));
+    fs::write(inside("boot/vmlinux"), vmlinux).unwrap();
+    Some(bundle)
+}
+
+/// Runs the guest to its end: exit status, stdout, stderr.
+fn run(id: &str, bundle: &Bundle) -> (i32, String, String) {
+    let program = Program::new();
+    let container = Container::new(&program, id, bundle);
+    container.start();
+    let status = container.wait();
+    (status, container.stdout(), container.stderr())
+}
+
+#[test]
+fn one_cpu_little_memory_and_a_power_off() {
+    let (cmdline, script) = (
+        "greeting=hello -- one two",
+        "/busybox nproc; /busybox poweroff -f",
+    );
+    let Some(bundle) = bundle("linux-small", cmdline, &[], script) else {
+        return;
+    };
+    let bundle = bundle.annotate("runu.dev/memory", "96Mi");
+    let (status, said, faults) = run("linux-small", &bundle);
+    assert_eq!((status, faults.as_str()), (0, ""), "{said}");
+    let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+    assert_eq!(lines[..2], ["init: arguments one two, greeting hello", "1"]);
+}
+
+#[test]
+fn four_cpus_six_gib_and_a_reboot() {
+    let script =
+        "/busybox nproc; /busybox grep -E 'MemTotal|siblings|^apicid' /proc/meminfo /proc/cpuinfo
+        /busybox reboot -f";
+    let Some(bundle) = bundle("linux-large", "", &[], script) else {
+        return;
+    };
+    let bundle = bundle
+        .annotate("runu.dev/memory", "6Gi")
+        .annotate("runu.dev/vcpus", "4");
+    let (status, said, faults) = run("linux-large", &bundle);
+    assert_eq!((status, faults.as_str()), (0, ""), "{said}");
+    assert!(said.lines().any(|line| line.trim_end() == "4"), "{said}");
+    let number = |line: &str| -> u64 {
+        let digits = line.split(':').next_back().unwrap().trim();
+        digits.trim_end_matches(" kB").parse().unwrap()
+    };
+    let of = |key: &str| -> Vec<u64> {
+        said.lines()
+            .filter(|line| line.contains(key))
+            .map(number)
+            .collect()
+    };
+    let kib = of("MemTotal")[0];
+    assert!(((5 << 20) + (1 << 19)..6 << 20).contains(&kib), "{kib} KiB");
+    assert_eq!(of("siblings"), [4; 4]);
+    assert_eq!(of("cpuinfo:apicid"), [0, 1, 2, 3]);
+}
+
+#[test]
+fn an_exit_code_of_its_own() {
+    let Some(bundle) = bundle("linux-code", "", &[], "/exit-1") else {
+        return;
+    };
+    let (status, said, faults) = run("linux-code", &bundle);
+    assert_eq!((status, faults.as_str()), (1, ""), "{said}");
+}
+
+#[test]
+fn it_finds_the_entropy_device_by_acpi() {
+    let modules = ["virtio_ring", "virtio", "virtio_mmio", "virtio-rng"];
+    let script = "/busybox cat /sys/class/misc/hw_random/rng_current
+        for n in 1 2; do /busybox od -An -tx1 -N16 /dev/hwrng; done; /busybox poweroff -f";
+    let Some(bundle) = bundle("linux-rng", "", &modules, script) else {
+        return;
+    };
+    let (status, said, faults) = run("linux-rng", &bundle);
+    assert_eq!((status, faults.as_str()), (0, ""), "{said}");
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let at = lines.iter().position(|line| *line == "virtio_rng.0");
+    let at = at.unwrap_or_else(|| panic!("no device in {said}"));
+    let (first, second) = (lines[at + 1], lines[at + 2]);
+    assert_eq!(
+        (first.len(), second.len()),
+        (47, 47),
+        "16 bytes each: {said}"
+    );
+    assert_ne!(first, second);
+}
+
+/// With the kernel's own module for it; without, a panic is a reset like any other.
+#[test]
+fn a_panic_is_a_crash() {
+    let modules = ["pvpanic", "pvpanic-mmio"];
+    let script = "echo c >/proc/sysrq-trigger";
+    let Some(bundle) = bundle("linux-panic", "panic=-1", &modules, script) else {
+        return;
+    };
+    let (status, said, faults) = run("linux-panic", &bundle);
+    assert_eq!(status, 134, "{said}{faults}");
+    assert!(faults.contains("the guest crashed"), "{faults}");
+}
+
+/// Linux takes Ctrl-Alt-Delete for a reboot.
+#[test]
+fn sigterm_reboots_it() {
+    let script = "echo ready; while :; do /busybox sleep 1; done";
+    let Some(bundle) = bundle("linux-term", "", &[], script) else {
+        return;
+    };
+    let program = Program::new();
+    let container = Container::new(&program, "linux-term", &bundle);
+    container.start();
+    container.wait_output("ready");
+    program.ok(&["kill", "linux-term", "TERM"]);
+    assert_eq!(container.wait(), 0, "{}", container.stderr());
+}
