@@ -125,15 +125,16 @@ impl Machine {
         let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, line(&vm, SCI));
         let bus = PortBus::new(serial.clone(), board.clone());
-        let slot = Slot::new(0);
-        let rng_irq = irq(slot.irq())?;
-        let mut descriptors = vec![vm.as_raw_fd(), rng_irq.as_raw_fd()];
+        let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let mmio = match takes_input {
-            true => MmioBus::new(vec![Mmio::new(Box::new(Rng), memory.clone(), rng_irq)]),
-            false => MmioBus::default(),
-        };
-        let vcpus = enter(kvm, fds, &memory, entry, &(bus, mmio), hypercalls)?;
+        let mut devices = Vec::new();
+        if takes_input {
+            let irq = irq(Slot::new(0).irq())?;
+            descriptors.push(irq.as_raw_fd());
+            devices.push(Mmio::new(Box::new(Rng), memory.clone(), irq));
+        }
+        let buses = (bus, MmioBus::new(devices));
+        let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {

@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An Ethernet packet's protocol for experiments, at byte 12: the guest's.
 const PROTOCOL: [u8; 2] = [0x88, 0xb5];
 
-/// The guest `wire`: its thread, its output, and the other end of its network.
-fn start() -> Option<(JoinHandle<GuestExit>, File, UnixDatagram)> {
+/// What the guest `wire` is made of, and the other end of its network.
+fn parts() -> Option<(MachineConfig, Files, UnixDatagram)> {
     let kvm = kvm()?;
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     ours.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -39,6 +39,12 @@ fn start() -> Option<(JoinHandle<GuestExit>, File, UnixDatagram)> {
         vcpus: 1,
         cmdline: "wire".to_owned(),
     };
+    Some((config, files, ours))
+}
+
+/// Its thread, its output, and the other end of its network.
+fn start() -> Option<(JoinHandle<GuestExit>, File, UnixDatagram)> {
+    let (config, files, ours) = parts()?;
     let (output, guest_output) = pipe();
     let console = Console {
         input: None,
@@ -87,4 +93,17 @@ fn a_guest_that_waits_for_packets_is_ended_by_a_signal() {
         machine.join().unwrap(),
         GuestExit::Signalled(SIGRTMIN() + 3)
     );
+}
+
+/// All others are closed: one that is named and not the machine's may be anything.
+#[test]
+fn the_descriptors_that_a_machine_names_are_open() {
+    let Some((config, files, _wire)) = parts() else {
+        return;
+    };
+    let machine = Machine::new(&config, files).unwrap();
+    for fd in machine.descriptors() {
+        let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+        assert!(link.is_ok(), "{fd}: {link:?}");
+    }
 }

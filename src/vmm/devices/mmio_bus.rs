@@ -9,7 +9,7 @@ const FIRST_IRQ: u32 = 5;
 
 /// The virtio devices, in the order of their windows. Each vCPU has a clone. What is not there
 /// reads all ones and ignores writes.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct MmioBus(Vec<Mmio>);
 
 /// Where device number `index` lies.
