@@ -12,6 +12,7 @@ use crate::facts::{self, Facts, Files, Media, Wanted};
 use crate::image::{self, Containerd, Image, ImageError};
 use crate::lifecycle::Store;
 use crate::policy::{Decision, Policy};
+use crate::runc;
 
 /// How long containerd may take to say what an image is. Its answer takes some
 /// milliseconds; whoever waits for it waits for a container.
@@ -53,6 +54,9 @@ pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: Wanted)
     let policy = Policy::load(&config.policy)?;
     let wanted = policy.wanted().and(besides);
     let (mut facts, mut files) = Facts::gather(bundle, wanted)?;
+    if let Some(host) = &mut facts.host {
+        host.delegate = runc::find(config).ok();
+    }
     if policy.wants_media(&facts) {
         let media = media(config, caller, bundle);
         files = facts.learn(media, bundle, wanted)?;

@@ -87,7 +87,7 @@ fn log(globals: &Globals, level: &str, message: &str) {
 
 /// Makes one line of a text, with what a terminal would obey spelt out, and cuts it at
 /// [`MOST`] bytes.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let words = text
         .split(['\n', '\r'])
         .map(str::trim)

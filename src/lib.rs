@@ -23,6 +23,7 @@
 //! | [`plan`] | facts turned into a machine's description |
 //! | [`guest`] | what a guest wants on its command line |
 //! | [`explain`] | a decision for people and for programs |
+//! | [`doctor`] | what this host can run, and what is missing |
 //! | [`govern`] | a policy checked, tested and shown |
 //! | [`features`] | what the runtime says of itself: the delegate's and its own |
 //! | [`runc`] | the delegate: found, guarded against, executed |
@@ -34,6 +35,7 @@ pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod facts;
@@ -90,6 +92,7 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         Command::Features => {
             features::print(&Config::load_or_default()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Own(own::Command::Doctor(args)) => doctor::doctor(args.format),
         Command::Own(own::Command::Explain(args)) => explain::explain(&call.globals, args),
         Command::Own(own::Command::Policy(command)) => govern::govern(command),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},

@@ -1,14 +1,17 @@
 //! How a unikernel would be run: facts turned into a machine's description,
 //! before anything is started.
 
+mod devices;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
-use crate::guest;
-use crate::vmm::{self, BootAbi, MAX_VCPUS, MIN_MEMORY};
+use crate::guest::{self, Told};
+use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
+pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
 /// and the page tables of a guest of about that size.
@@ -32,6 +35,8 @@ pub struct Plan {
     pub abi: BootAbi,
     /// As the container sees it.
     pub initrd: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<PlannedBlock>,
     /// Bytes.
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
@@ -58,24 +63,22 @@ impl Plan {
         if let Some(fault) = initrd.and_then(|i| i.fault.clone()) {
             return Err(fault);
         }
-        let (memory, from) = memory(facts)?;
-        vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory).map_err(|why| {
-            Fault::DoesNotFit {
+        let (memory, from) = memory(facts, image)?;
+        let memory = vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory)
+            .and_then(|()| vmm::memory_size(image, memory))
+            .map_err(|why| Fault::DoesNotFit {
                 from,
                 memory,
                 why: why.to_string(),
-            }
-        })?;
+            })?;
         Ok(Self {
+            cmdline: command_line(facts)?,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
+            blocks: devices::blocks(facts, image)?,
             memory,
             vcpus: vcpus(facts, abi)?,
-            cmdline: guest::command_line(
-                wishes.cmdline.as_ref().map(|said| said.value.as_str()),
-                &facts.args,
-            ),
         })
     }
 }
@@ -99,8 +102,27 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
     }
 }
 
+/// The guest's command line: the one that was written for it, as it is, or else what its
+/// family makes of what the container is told.
+fn command_line(facts: &Facts) -> Result<String, Fault> {
+    if let Some(said) = &facts.wishes.cmdline {
+        return Ok(said.value.clone());
+    }
+    let Some(family) = facts.family() else {
+        return Ok(guest::joined(&facts.args));
+    };
+    let told = Told {
+        args: &facts.args,
+        env: &facts.env,
+        hostname: facts.hostname.as_deref(),
+        cwd: facts.cwd.as_deref(),
+        initrd: facts.initrd.is_some(),
+    };
+    guest::command_line(family, facts.mark(), &told).map_err(Fault::CommandLine)
+}
+
 /// The guest's memory in bytes, and who gave it.
-fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
+fn memory(facts: &Facts, image: &KernelImage) -> Result<(u64, String), Fault> {
     let left = facts
         .memory_limit
         .map(|limit| (limit, limit.saturating_sub(overhead(limit))));
@@ -115,7 +137,7 @@ fn memory(facts: &Facts) -> Result<(u64, String), Fault> {
         }
         (Some(Said { value, by }), _) => (value, by.to_string()),
         (None, Some((_, left))) => (
-            left,
+            left.min(vmm::max_memory(image)),
             "the container's memory limit, less the monitor's share,".to_owned(),
         ),
         (None, None) => (DEFAULT_MEMORY, "the default".to_owned()),

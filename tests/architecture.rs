@@ -29,12 +29,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "image",
             "lifecycle",
             "policy",
+            "runc",
         ],
     ),
     (
         "govern",
         &[
             "bundle", "cli", "config", "exit", "facts", "image", "policy", "vmm",
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            "cli", "config", "exit", "facts", "image", "policy", "runc", "vmm",
         ],
     ),
     ("features", &["config", "exit", "facts", "runc"]),

@@ -75,11 +75,7 @@ fn annotations_of_256_kib() {
         ("runu.dev/mode", &long, ["runu.dev/mode", "unknown mode"]),
         ("runu.dev/kernel", &long, ["kernel xxxx", "…: "]),
         ("runu.dev/kernel", &path, ["kernel /k/k", "…: "]),
-        (
-            "com.urunc.unikernel.block",
-            &long,
-            ["com.urunc.unikernel.block", "block device"],
-        ),
+        ("com.urunc.unikernel.binary", &long, ["kernel xxxx", "…: "]),
     ] {
         refused(&ordinary().annotate(key, value), &words);
     }

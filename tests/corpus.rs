@@ -32,6 +32,15 @@ fn image_layouts() {
 }
 
 #[test]
+fn kernels() {
+    feed("kernel", fuzz::kernel::any);
+    feed("kernel_bzimage", fuzz::kernel::bzimage);
+    feed("kernel_elf", fuzz::kernel::elf);
+    feed("kernel_hermit", fuzz::kernel::hermit);
+    feed("kernel_solo5", fuzz::kernel::solo5);
+}
+
+#[test]
 fn policy_files() {
     feed("policy", fuzz::policy::run);
 }

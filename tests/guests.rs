@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 
 use harness::bundle::Bundle;
+use harness::bzimage;
 use harness::guard::Container;
 use harness::program::Program;
 use serde_json::Value;
@@ -34,6 +35,60 @@ fn hello_by_every_abi() {
         }
         assert_eq!(container.stderr(), "");
     }
+}
+
+/// The linux64 guest once more, in the wrapping in which distributions ship Linux.
+#[test]
+fn a_bzimage_boots_and_keeps_its_own_limits() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let elf = fs::read(harness::guest("hello", "linux64")).unwrap();
+    let bundle = |cmdline: &str| {
+        let bundle = Bundle::unikernel("bzimage", "hello", "linux64", &["hello"])
+            .annotate("runu.dev/cmdline", cmdline);
+        fs::write(
+            bundle.rootfs().join("unikraft/bin/kernel"),
+            bzimage::of_elf(&elf),
+        )
+        .unwrap();
+        fs::write(bundle.rootfs().join("unikraft/bin/initrd"), b"\x01\x02").unwrap();
+        bundle
+    };
+    let hello = bundle("quiet -- a");
+    let explained = program.ok(&["explain", "--bundle", hello.path().to_str().unwrap()]);
+    assert!(explained.contains("bzimage"), "{explained}");
+    let container = Container::new(&program, "bzimage", &hello);
+    container.start();
+    assert_eq!(container.wait(), 0, "{}", container.stderr());
+    let said = container.stdout();
+    for line in [
+        "cmdline: quiet -- a",
+        "initrd: 2 bytes, checksum 0x00000003",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in {said}");
+    }
+    drop(container);
+    let long = bundle(&"x".repeat(2048));
+    let refused = Container::new(&program, "bzimage", &long).create();
+    assert_eq!(refused.code, 1);
+    let why = "the kernel's command line is 2048 bytes long, at most 2047 fit: shorten it";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+}
+
+#[test]
+fn a_gzipped_kernel_boots() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = Bundle::unikernel("gzip", "exit", "pvh", &["exit", "exit=9"]);
+    let kernel = bundle.rootfs().join("unikraft/bin/kernel");
+    fs::write(&kernel, harness::gzip(&fs::read(&kernel).unwrap())).unwrap();
+    let container = Container::new(&program, "gzip", &bundle);
+    container.start();
+    assert_eq!(container.wait(), 9, "{}", container.stderr());
 }
 
 #[test]

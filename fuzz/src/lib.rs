@@ -6,5 +6,6 @@
 pub mod config;
 pub mod decisions;
 pub mod image_layout;
+pub mod kernel;
 pub mod policy;
 pub mod urunc_json;

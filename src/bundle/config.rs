@@ -22,6 +22,7 @@ pub struct Config {
     pub process: Option<Process>,
     pub linux: Option<Linux>,
     pub vm: Option<Vm>,
+    pub hostname: Option<String>,
 }
 
 /// `vm` (runtime-spec, config-vm.md), without its hypervisor, which is runu.
@@ -61,12 +62,15 @@ pub struct HwConfig {
 pub struct Root {
     /// Absolute, or relative to the bundle.
     pub path: PathBuf,
+    pub readonly: Option<bool>,
 }
 
 /// `process`.
 #[derive(Debug, Deserialize)]
 pub struct Process {
     pub args: Option<Vec<String>>,
+    pub env: Option<Vec<String>>,
+    pub cwd: Option<String>,
     pub terminal: Option<bool>,
 }
 
@@ -150,6 +154,27 @@ impl Config {
             .as_ref()
             .and_then(|p| p.args.as_deref())
             .unwrap_or_default()
+    }
+
+    /// `root.readonly`.
+    pub fn has_read_only_root(&self) -> bool {
+        self.root.as_ref().and_then(|root| root.readonly) == Some(true)
+    }
+
+    /// `process.env`, empty where there is none.
+    pub fn env(&self) -> &[String] {
+        let env = self.process.as_ref().and_then(|p| p.env.as_deref());
+        env.unwrap_or_default()
+    }
+
+    /// `process.cwd`.
+    pub fn cwd(&self) -> Option<&str> {
+        self.process.as_ref()?.cwd.as_deref()
+    }
+
+    /// `hostname`; Go writes an empty one where there is none.
+    pub fn hostname(&self) -> Option<&str> {
+        self.hostname.as_deref().filter(|name| !name.is_empty())
     }
 
     /// `process.terminal`.

@@ -14,7 +14,7 @@ struct Key(&'static str, &'static [Key]);
 const READ: &[Key] = &[
     Key("ociVersion", &[]),
     Key("annotations", &[]),
-    Key("root", &[Key("path", &[])]),
+    Key("root", &[Key("path", &[]), Key("readonly", &[])]),
     Key("process", &[Key("args", &[]), Key("terminal", &[])]),
     Key(
         "linux",

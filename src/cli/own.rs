@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 /// A verb of runu's own.
 #[derive(Debug)]
 pub enum Command {
+    Doctor(Doctor),
     Explain(Explain),
     Hook(Hook),
     Policy(Policy),
@@ -31,8 +32,16 @@ pub struct Explain {
     #[arg(short, long, value_name = "ID", conflicts_with_all = ["bundle", "layout"])]
     pub container: Option<String>,
     /// How to print the decision
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
-    pub format: ExplainFormat,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+/// `runu doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
 }
 
 /// `runu policy`.
@@ -71,9 +80,9 @@ pub struct Hook {
     pub args: Vec<OsString>,
 }
 
-/// `runu explain --format`.
+/// `--format` of `runu explain` and `runu doctor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExplainFormat {
+pub enum ReportFormat {
     Text,
     Json,
 }
@@ -96,6 +105,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum OwnVerb {
+    /// Say what this host can run, and what is missing
+    Doctor(Doctor),
     /// Say how a bundle would run, by which rule and why; start nothing
     Explain(Explain),
     /// Check, test and show the rules by which bundles are told apart
@@ -108,7 +119,7 @@ enum OwnVerb {
 
 /// Whether `verb` is one of runu's own. A plain match: the way to runc passes here.
 pub fn is_own(verb: &str) -> bool {
-    matches!(verb, "explain" | "help" | "hook" | "policy")
+    matches!(verb, "doctor" | "explain" | "help" | "hook" | "policy")
 }
 
 /// Reads the words from the verb on.
@@ -118,6 +129,9 @@ pub fn parse(words: &[OsString]) -> Command {
     }
     let argv = std::iter::once(OsString::from("runu")).chain(words.iter().cloned());
     match Cli::try_parse_from(argv) {
+        Ok(Cli {
+            verb: OwnVerb::Doctor(doctor),
+        }) => Command::Doctor(doctor),
         Ok(Cli {
             verb: OwnVerb::Explain(explain),
         }) => Command::Explain(explain),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::cli::Globals;
-use crate::cli::own::{self, ExplainFormat};
+use crate::cli::own::{self, ReportFormat};
 use crate::config::Config;
 use crate::dispatch::{self, Caller, Judged};
 use crate::exit;
@@ -58,8 +58,8 @@ pub fn explain(globals: &Globals, args: &own::Explain) -> Result<ExitCode> {
         (None, None) => of_path(globals, &args.bundle)?,
     };
     match args.format {
-        ExplainFormat::Json => exit::say(&format!("{:#}", explanation.json)),
-        ExplainFormat::Text => exit::say(explanation.text.trim_end()),
+        ReportFormat::Json => exit::say(&format!("{:#}", explanation.json)),
+        ReportFormat::Text => exit::say(explanation.text.trim_end()),
     }
     Ok(match explanation.json["decision"] == "deny" {
         true => ExitCode::FAILURE,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
+use crate::facts::{Block, Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -40,8 +40,15 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
     }
+    for found in &facts.blocks {
+        line("block", block(found));
+    }
     if let Some(Said { value, by }) = family {
         line("family", format!("{value}, by {by}"));
+    } else if let Some(mark) = facts.mark() {
+        let release = mark.release.iter().map(|release| format!(" {release}"));
+        let release: String = release.collect();
+        line("family", format!("{}{release}, by its kernel", mark.family));
     }
     if let Some(Said { value, by }) = memory {
         line("memory", format!("{}, by {by}", display(*value)));
@@ -115,8 +122,12 @@ fn media(facts: &Facts, line: &mut impl FnMut(&str, String)) {
 
 fn host(host: &Host) -> String {
     let kvm = if host.kvm { "KVM" } else { "no KVM" };
+    let delegate = match &host.delegate {
+        Some(path) => format!("containers by {}", path.display()),
+        None => "nobody for containers".to_owned(),
+    };
     format!(
-        "{}, {kvm}, {} of memory",
+        "{}, {kvm}, {} of memory, {delegate}",
         host.architecture,
         display(host.memory)
     )
@@ -128,10 +139,13 @@ fn kernel(kernel: &Kernel) -> String {
         State::Bootable {
             abi,
             architecture,
+            compression,
             size,
             ..
         } => {
-            format!("{path}, by {by}: {abi}, {architecture}, {}", display(*size))
+            let compression = compression.map_or(String::new(), |by| format!(", {by}"));
+            let size = display(*size);
+            format!("{path}, by {by}: {abi}, {architecture}{compression}, {size}")
         }
         State::Unusable { .. } => format!("{path}, by {by}: unusable"),
     }
@@ -141,6 +155,14 @@ fn initrd(initrd: &Initrd) -> String {
     let (path, by) = (initrd.path.display(), &initrd.by);
     match initrd.fault {
         None => format!("{path}, by {by}: {}", display(initrd.size)),
+        Some(_) => format!("{path}, by {by}: unusable"),
+    }
+}
+
+fn block(block: &Block) -> String {
+    let (path, by) = (block.path.display(), &block.by);
+    match block.fault {
+        None => format!("{path}, by {by}: {}", display(block.size)),
         Some(_) => format!("{path}, by {by}: unusable"),
     }
 }

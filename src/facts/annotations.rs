@@ -60,16 +60,18 @@ pub fn read<'a>(
             "kernel" => wishes.kernel = wishes.kernel_path(value, by),
             "initrd" => wishes.initrd = wishes.path(value, by),
             "cmdline" => wishes.cmdline = wishes.text(value, by),
-            "family" => wishes.family = wishes.text(value, by),
+            "family" => wishes.family = wishes.family(value, by),
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
-            _ => match name.strip_prefix("mode.") {
-                Some(name) if Some(name) == container => {
+            "block" => wishes.block(None, value, by),
+            _ => match name.split_once('.') {
+                Some(("mode", name)) if Some(name) == container => {
                     own_mode = mode(&mut wishes, key, value, by);
                 }
                 // The choice of another container of this pod.
-                Some(_) => {}
-                None => wishes.unknown(by),
+                Some(("mode", _)) => {}
+                Some(("block", device)) => wishes.block(Some(device), value, by),
+                _ => wishes.unknown(by),
             },
         }
     }

@@ -43,7 +43,7 @@ pub fn vm(vm: &Vm) -> Wishes {
             set(&kernel.initrd).and_then(|path| wishes.path(&path, Source::Vm("vm.kernel.initrd")));
         let parameters = kernel.parameters.as_deref().unwrap_or_default();
         if !parameters.is_empty() {
-            let text = guest::command_line(None, parameters);
+            let text = guest::joined(parameters);
             wishes.cmdline = wishes.text(&text, Source::Vm("vm.kernel.parameters"));
         }
     }

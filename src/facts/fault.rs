@@ -8,6 +8,7 @@ use super::cut_line;
 use super::quantity::{QuantityError, display};
 use super::said::Source;
 use crate::bundle::FileError;
+use crate::guest::{self, Family};
 use crate::image::ImageError;
 use crate::vmm::{self, BootAbi};
 
@@ -17,7 +18,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, cmdline, family, memory and vcpus"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory and vcpus"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -32,6 +33,10 @@ pub enum Fault {
     },
     #[error("{by}: {value:?} is no number of vCPUs: write 1 or more")]
     Count { by: Source, value: String },
+    #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
+    Family { by: Source, value: String },
+    #[error("the guest's command line: {0}")]
+    CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]
     Vcpus { by: Source, asked: u64, most: u8 },
     #[error("{by} asks for {asked} vCPUs: a kernel of the ABI {abi} uses one: ask for 1")]
@@ -63,6 +68,29 @@ pub enum Fault {
     Kernel { path: PathBuf, why: String },
     #[error("initrd {}: {why}", shown(path))]
     InitrdFile { path: PathBuf, why: FileError },
+    #[error("block device's image {}: {why}", shown(path))]
+    BlockFile { path: PathBuf, why: FileError },
+    #[error(
+        "block device's image {} has {size} bytes: make that a multiple of 512",
+        shown(path)
+    )]
+    BlockSize { path: PathBuf, size: u64 },
+    #[error(
+        "the kernel needs block device {device}: name a file of the image by annotation runu.dev/{key}"
+    )]
+    NoBlock { device: String, key: String },
+    #[error("two files are named for block device {device}: remove one of the annotations")]
+    BlockTwice { device: String },
+    #[error("{by} names a block device, the kernel (of the ABI {abi}) declares {declared}")]
+    UnwantedBlock {
+        by: Source,
+        abi: BootAbi,
+        declared: String,
+    },
+    #[error(
+        "the kernel needs network device {device}, and this runu cannot give a guest a network yet"
+    )]
+    NoNet { device: String },
     #[error(
         "{by} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
         display(*asked), display(*limit), display(*left)

@@ -1,40 +1,68 @@
 //! What this host has for a unikernel.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::quantity;
+use crate::vmm::kvm::Abilities;
+
+const KVM: &str = "/dev/kvm";
 
 /// The host, as far as a decision may depend on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Host {
     /// As OCI names it.
-    pub architecture: &'static str,
+    #[serde(default = "architecture")]
+    pub architecture: String,
     /// Whether this process may use KVM.
     pub kvm: bool,
+    /// What KVM can do, as its API names it: `irqfd` and so on.
+    #[serde(default)]
+    pub kvm_capabilities: Vec<String>,
     /// Bytes of memory, 0 where unknown.
+    #[serde(default, deserialize_with = "quantity::deserialize")]
     pub memory: u64,
+    /// Who runs ordinary containers; `None` where there is nobody, or nobody looked.
+    #[serde(default)]
+    pub delegate: Option<PathBuf>,
 }
 
 impl Host {
-    /// Looks at the host.
+    /// Looks at the host. For the delegate another must look.
     pub fn read() -> Self {
+        let abilities = open_kvm().ok().map(Abilities::of);
+        let names = abilities.iter().flat_map(Abilities::names);
         Self {
-            architecture: "amd64",
-            kvm: has_kvm(),
+            architecture: architecture(),
+            kvm: abilities.is_some(),
+            kvm_capabilities: names.map(str::to_owned).collect(),
             memory: memory().unwrap_or(0),
+            delegate: None,
         }
     }
 }
 
+/// KVM, where this process may use it.
+///
+/// # Errors
+/// Those of open(2).
+pub fn open_kvm() -> io::Result<File> {
+    File::options().read(true).write(true).open(KVM)
+}
+
 /// Whether this process may use KVM.
 pub fn has_kvm() -> bool {
-    fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_ok()
+    open_kvm().is_ok()
+}
+
+fn architecture() -> String {
+    "amd64".to_owned()
 }
 
 /// How many CPUs this process may run on (sched_getaffinity(2)); 1 where that is not to be

@@ -11,7 +11,8 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use crate::bundle::{FileError, Rootfs};
-use crate::vmm::{BootAbi, KernelImage};
+use crate::guest::{Family, Mark};
+use crate::vmm::{self, BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -44,11 +45,17 @@ pub enum State {
         abi: BootAbi,
         /// As OCI names it.
         architecture: &'static str,
+        /// `gzip`, where the file is compressed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compression: Option<&'static str>,
         /// Bytes of the file.
         size: u64,
         /// `sha256:…`; `None` where nobody asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
+        /// What family's it looks like.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
         #[serde(skip)]
         image: KernelImage,
     },
@@ -70,39 +77,43 @@ pub struct Initrd {
     pub fault: Option<Fault>,
 }
 
+/// What boots, of a kernel that is fit to.
+#[derive(Debug, Default)]
+pub struct Boots {
+    /// The file, or what was in it where it was compressed.
+    pub kernel: Option<File>,
+    /// The Hermit image that the kernel lay in.
+    pub image: Option<File>,
+}
+
 /// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
 /// reading of the whole file.
-pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Option<File>) {
+pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Boots) {
     let Said { value: path, by } = wish(wishes);
-    let (state, file) = match rootfs.open_file(&path) {
-        Err(FileError::Missing) if by == Source::Path => return (None, None),
+    let (state, boots) = match rootfs.open_file(&path) {
+        Err(FileError::Missing) if by == Source::Path => return (None, Boots::default()),
         Err(why) => {
             let path = path.clone();
             let fault = Fault::KernelFile { path, why };
-            (State::Unusable { fault }, None)
+            (State::Unusable { fault }, Boots::default())
         }
-        Ok(file) => match probe(&file, &path, digest) {
-            Ok(state) => (state, Some(file)),
-            Err(fault) => (State::Unusable { fault }, None),
-        },
+        Ok(file) => probe(file, &path, digest)
+            .unwrap_or_else(|fault| (State::Unusable { fault }, Boots::default())),
     };
-    (Some(Kernel { path, by, state }), file)
+    (Some(Kernel { path, by, state }), boots)
 }
 
 /// A kernel that was not looked for, as if it were there.
 pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
     let Said { value: path, by } = wish(wishes);
-    let image = KernelImage {
-        abi,
-        entry: 0,
-        segments: Vec::new(),
-        file_size: 0,
-    };
+    let image = KernelImage::of(abi, 0);
     let state = State::Bootable {
         abi,
         architecture: ARCHITECTURE,
+        compression: None,
         size: 0,
         digest: None,
+        mark: None,
         image,
     };
     Kernel { path, by, state }
@@ -116,20 +127,52 @@ fn wish(wishes: &Wishes) -> Said<PathBuf> {
     })
 }
 
-fn probe(file: &File, path: &Path, digest: bool) -> Result<State, Fault> {
-    let image = KernelImage::probe(file).map_err(|why| Fault::kernel(path.to_owned(), &why))?;
-    let digest = digest.then(|| sha256(file)).transpose();
-    let digest = digest.map_err(|e| Fault::KernelFile {
+fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault> {
+    let bad_kernel = |why| Fault::kernel(path.to_owned(), &why);
+    let bad_file = |e: io::Error| Fault::KernelFile {
         path: path.to_owned(),
         why: FileError::Io(e.to_string()),
-    })?;
-    Ok(State::Bootable {
+    };
+    let digest = digest
+        .then(|| sha256(&file))
+        .transpose()
+        .map_err(bad_file)?;
+    let size = file.metadata().map_err(bad_file)?.len();
+    let unpacked = vmm::unpack(&file).map_err(bad_kernel)?;
+    let compression = unpacked.is_some().then_some("gzip");
+    let (kernel, hermit_image) = match unpacked {
+        Some(unpacked) => (unpacked.kernel, unpacked.image),
+        None => (file, None),
+    };
+    let image = KernelImage::probe(&kernel).map_err(bad_kernel)?;
+    let state = State::Bootable {
         abi: image.abi,
         architecture: ARCHITECTURE,
-        size: image.file_size,
+        compression,
+        size,
         digest,
+        mark: mark(&kernel, image.abi),
         image,
-    })
+    };
+    let boots = Boots {
+        kernel: Some(kernel),
+        image: hermit_image,
+    };
+    Ok((state, boots))
+}
+
+/// What family's the kernel looks like; some ways of booting are one family's alone.
+fn mark(kernel: &File, abi: BootAbi) -> Option<Mark> {
+    let by_abi = match abi {
+        BootAbi::BzImage => Some(Family::Linux),
+        BootAbi::Solo5 => Some(Family::Solo5),
+        BootAbi::Hermit => Some(Family::Hermit),
+        BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
+    };
+    let mut mark = Mark::of(kernel).or_else(|| by_abi.map(Mark::new))?;
+    // Multiboot's first word is the kernel's name: so Solo5 reads it, Unikraft does not.
+    mark.drops_a_word = mark.family == Family::Solo5 && abi == BootAbi::Multiboot1;
+    Some(mark)
 }
 
 /// `sha256:…` of the file's content. Leaves the file's offset at its end, which no
@@ -151,15 +194,36 @@ fn sha256(mut file: &File) -> io::Result<String> {
     Ok(format!("sha256:{hex}"))
 }
 
-/// Finds the initrd: the one that is wished for, or the one beside the image's kernel.
+/// Finds the initrd: the one that is wished for, or the one beside the image's kernel; or else
+/// `image`, the Hermit image that the kernel lay in.
 pub fn find_initrd(
     rootfs: &Rootfs,
     wishes: &Wishes,
     kernel: Option<&Kernel>,
+    image: Option<File>,
 ) -> (Option<Initrd>, Option<File>) {
     let Some(kernel) = kernel else {
         return (None, None);
     };
+    match (find_initrd_file(rootfs, wishes, kernel), image) {
+        ((None, None), Some(image)) => {
+            let initrd = Initrd {
+                path: kernel.path.clone(),
+                by: kernel.by.clone(),
+                size: image.metadata().map_or(0, |metadata| metadata.len()),
+                fault: None,
+            };
+            (Some(initrd), Some(image))
+        }
+        (found, _) => found,
+    }
+}
+
+fn find_initrd_file(
+    rootfs: &Rootfs,
+    wishes: &Wishes,
+    kernel: &Kernel,
+) -> (Option<Initrd>, Option<File>) {
     let Said { value: path, by } = match &wishes.initrd {
         Some(wish) => wish.clone(),
         None => match &kernel.by {

@@ -1,6 +1,7 @@
 //! What can be seen of a bundle, gathered and not judged.
 
 mod annotations;
+mod block;
 mod container;
 mod conventions;
 mod fault;
@@ -19,9 +20,10 @@ use std::fs::File;
 use serde::Serialize;
 
 pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
+pub use block::{Block, BlockWish};
 pub use container::{Container, Kind};
 pub use fault::Fault;
-pub use host::{Host, has_kvm};
+pub use host::{Host, has_kvm, open_kvm};
 pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use said::{Said, Source, SourceKind};
@@ -29,6 +31,7 @@ pub use shown::{cut, cut_line, visible};
 pub use wishes::Wishes;
 
 use crate::bundle::{self, Bundle, Rootfs};
+use crate::guest::{Family, Mark};
 use crate::vmm::BootAbi;
 
 /// Everything that a decision may depend on.
@@ -44,8 +47,20 @@ pub struct Facts {
     /// The kernel that is wished for or that the image holds.
     pub kernel: Option<Kernel>,
     pub initrd: Option<Initrd>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// `root.readonly`: nothing in the rootfs may be written.
+    #[serde(skip)]
+    pub read_only: bool,
     /// `process.args`.
     pub args: Vec<String>,
+    /// `process.env`, `process.cwd` and `hostname`: the guest's alone, and full of secrets.
+    #[serde(skip)]
+    pub env: Vec<String>,
+    #[serde(skip)]
+    pub cwd: Option<String>,
+    #[serde(skip)]
+    pub hostname: Option<String>,
     /// `linux.resources.memory.limit`, in bytes.
     pub memory_limit: Option<u64>,
     /// The quota of `linux.resources.cpu`, in CPUs, rounded up.
@@ -102,6 +117,8 @@ impl Wanted {
 pub struct Files {
     pub kernel: Option<File>,
     pub initrd: Option<File>,
+    /// As in [`Facts::blocks`], open for reading.
+    pub blocks: Vec<Option<File>>,
 }
 
 impl Facts {
@@ -172,7 +189,12 @@ impl Facts {
             },
             kernel: None,
             initrd: None,
+            blocks: Vec::new(),
+            read_only: config.has_read_only_root(),
             args: config.args().to_vec(),
+            env: config.env().to_vec(),
+            cwd: config.cwd().map(str::to_owned),
+            hostname: config.hostname().map(str::to_owned),
             memory_limit: config.memory_limit(),
             cpu_limit: config.cpu_limit(),
             host_cpus: host::cpus(),
@@ -193,11 +215,31 @@ impl Facts {
 
     /// Finds the files of the image that are wished for.
     fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
-        let mut files = Files::default();
-        (self.kernel, files.kernel) = kernel::find(rootfs, &self.wishes, digest);
-        (self.initrd, files.initrd) =
-            kernel::find_initrd(rootfs, &self.wishes, self.kernel.as_ref());
-        files
+        let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
+        let (initrd, file) =
+            kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
+        let (blocks, images) = block::find(rootfs, &self.wishes.blocks);
+        (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
+        Files {
+            kernel: boots.kernel,
+            initrd: file,
+            blocks: images,
+        }
+    }
+
+    /// What the kernel file shows of its family.
+    pub fn mark(&self) -> Option<&Mark> {
+        match &self.kernel.as_ref()?.state {
+            State::Bootable { mark, .. } => mark.as_ref(),
+            State::Unusable { .. } => None,
+        }
+    }
+
+    /// The guest's family: the one that was said, or else the one that its kernel shows.
+    pub fn family(&self) -> Option<Family> {
+        let said = self.wishes.family.as_ref();
+        said.and_then(|said| Family::named(&said.value))
+            .or_else(|| self.mark().map(|mark| mark.family))
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.

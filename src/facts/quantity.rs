@@ -1,5 +1,7 @@
 //! Amounts of memory as Kubernetes writes them.
 
+use serde::de::{Deserialize, Deserializer, Error};
+
 /// Why a text is no amount of memory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
@@ -47,6 +49,15 @@ pub fn bytes(text: &str) -> Result<u64, QuantityError> {
     } else {
         Err(QuantityError::TooLarge)
     }
+}
+
+/// For serde: bytes from a text as [`bytes`] reads it.
+///
+/// # Errors
+/// Where it cannot read it, with the text.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    bytes(&text).map_err(|why| D::Error::custom(format!("{text:?} {why}")))
 }
 
 /// An amount of memory for people: `64 MiB`, or bytes where it is no round number.

@@ -97,15 +97,17 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
         "cmdline" if !value.is_empty() => wishes.cmdline = wishes.text(value, by),
         "unikernelType" => {
             wishes.signs.push(by.clone());
-            wishes.family = wishes.text(value, by);
+            wishes.family = wishes.family(value, by);
         }
         // The monitor is runu's own, and the version is for people.
         "initrd" | "cmdline" | "hypervisor" | "unikernelVersion" => {}
         "block" | "blkMntPoint" if value.is_empty() => {}
         "useDMBlock" | "mountRootfs" if value != "true" => {}
+        "block" => wishes.block(None, value, by),
+        "blkMntPoint" => wishes.mount_point = wishes.path(value, by),
         // A guest without the disk that it counts on is not what was asked for.
-        "block" | "blkMntPoint" | "useDMBlock" | "mountRootfs" => {
-            wishes.unsupported(by, "a block device");
+        "useDMBlock" | "mountRootfs" => {
+            wishes.unsupported(by, "its image as a block device");
         }
         _ => wishes.unknown(by),
     }
@@ -136,15 +138,11 @@ mod tests {
             read("unikernelType", "mirage").family.unwrap().value,
             "mirage"
         );
+        assert_eq!(read("block", "/d").blocks[0].image.value, Path::new("/d"));
         for (name, value) in [("hypervisor", "qemu"), ("useDMBlock", "false")] {
             assert_eq!(read(name, value).faults, [], "{name}");
         }
-        for (name, value) in [
-            ("binary", ""),
-            ("block", "/d"),
-            ("useDMBlock", "true"),
-            ("x", "y"),
-        ] {
+        for (name, value) in [("binary", ""), ("useDMBlock", "true"), ("x", "y")] {
             assert_eq!(read(name, value).faults.len(), 1, "{name}");
         }
     }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::block::BlockWish;
 use super::quantity;
 use super::said::{Said, Source};
 use super::{Fault, cut};
+use crate::guest::Family;
 
 /// What is wished for, and by whom.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -17,11 +19,16 @@ pub struct Wishes {
     /// Likewise.
     pub initrd: Option<Said<PathBuf>>,
     pub cmdline: Option<Said<String>>,
-    /// The kind of unikernel: `unikraft`, `linux` and so on.
+    /// The kind of unikernel: `unikraft`, `linux` and so on, a name that is known.
     pub family: Option<Said<String>>,
     /// The guest's memory in bytes.
     pub memory: Option<Said<u64>>,
     pub vcpus: Option<Said<u64>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<BlockWish>,
+    /// Where the guest is to mount its block device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mount_point: Option<Said<PathBuf>>,
     /// Who says that this is a unikernel at all.
     pub signs: Vec<Source>,
     /// What could not be understood.
@@ -39,18 +46,26 @@ impl Wishes {
         join(&mut self.family, other.family, &mut self.faults);
         join(&mut self.memory, other.memory, &mut self.faults);
         join(&mut self.vcpus, other.vcpus, &mut self.faults);
+        join(&mut self.mount_point, other.mount_point, &mut self.faults);
+        for block in other.blocks {
+            self.join_block(block);
+        }
         self.signs.extend(other.signs);
         self.faults.extend(other.faults);
     }
 
     /// Takes in what a source of less standing says: only where nothing was said yet. An
-    /// initrd and a command line belong to the kernel that is beside them.
+    /// initrd, block devices and a command line belong to the kernel that is beside them.
     pub fn or(&mut self, other: Self) {
         if self.kernel.is_none() {
             self.kernel = other.kernel;
             self.initrd = self.initrd.take().or(other.initrd);
             self.cmdline = self.cmdline.take().or(other.cmdline);
             self.family = self.family.take().or(other.family);
+            if self.blocks.is_empty() {
+                self.blocks = other.blocks;
+                self.mount_point = self.mount_point.take().or(other.mount_point);
+            }
         }
         self.memory = self.memory.take().or(other.memory);
         self.vcpus = self.vcpus.take().or(other.vcpus);
@@ -62,6 +77,24 @@ impl Wishes {
     pub fn kernel_path(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
         self.signs.push(by.clone());
         self.path(value, by)
+    }
+
+    /// The file for a block device, by the guest's name for it if there is one.
+    pub fn block(&mut self, device: Option<&str>, value: &str, by: Source) {
+        if let Some(image) = self.path(value, by) {
+            let device = device.map(str::to_owned);
+            self.blocks.push(BlockWish { device, image });
+        }
+    }
+
+    /// Two files for one device are a contradiction like any other.
+    fn join_block(&mut self, block: BlockWish) {
+        let mine = self.blocks.iter().find(|b| b.device == block.device);
+        let mut mine = mine.map(|mine| mine.image.clone());
+        match mine {
+            None => self.blocks.push(block),
+            Some(_) => join(&mut mine, Some(block.image), &mut self.faults),
+        }
     }
 
     /// Notes a wish that runu cannot grant: the guest would not be what was asked for.
@@ -95,6 +128,16 @@ impl Wishes {
         }
         let value = value.to_owned();
         Some(Said { value, by })
+    }
+
+    /// A family's name.
+    pub fn family(&mut self, value: &str, by: Source) -> Option<Said<String>> {
+        if Family::named(value).is_some() {
+            return self.text(value, by);
+        }
+        let value = cut(value);
+        self.faults.push(Fault::Family { by, value });
+        None
     }
 
     /// An amount of memory as Kubernetes writes it.

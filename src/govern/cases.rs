@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::diff;
 use crate::bundle::{Bundle, Config};
 use crate::exit;
-use crate::facts::{Facts, Media, Wanted};
+use crate::facts::{Facts, Host, Media, Wanted};
 use crate::image::Words;
 use crate::policy::{Decision, Policy};
 use crate::vmm::BootAbi;
@@ -38,6 +38,8 @@ pub struct Case {
     kernel: Option<BootAbi>,
     /// What the image says of itself.
     media: Option<Words>,
+    /// The node that it would run on; this one, without a delegate, where none is given.
+    host: Option<Host>,
     pub expect: Expect,
 }
 
@@ -104,7 +106,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
-    let facts = match &case.bundle {
+    let mut facts = match &case.bundle {
         Some(bundle) => {
             let path = file.parent().unwrap_or(Path::new(".")).join(bundle);
             let wanted = policy.wanted();
@@ -116,7 +118,7 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
                 annotations: true,
                 ..Wanted::default()
             };
-            let mut facts = Facts::of_config(&config, everything);
+            let mut facts = Facts::of_config(&config, policy.wanted().and(everything));
             if let Some(words) = &case.media {
                 facts.suppose_media(Media::Known(Box::new(words.clone().into())));
             }
@@ -126,5 +128,8 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
             facts
         }
     };
+    if case.host.is_some() {
+        facts.host.clone_from(&case.host);
+    }
     Ok(policy.decide(&facts))
 }

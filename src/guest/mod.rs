@@ -1,37 +1,92 @@
-//! What a guest wants to be told, and how.
+//! What a guest wants to be told, and how: one file for each family of unikernels.
+//!
+//! A family knows how its guests read their command line: what splits it, what quotes, and
+//! where arguments and environment go. What a guest has no place for is left out (docs/guests.md,
+//! "Families"); what it would cut or read as something else is an [`Error`].
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`family`] | the families' names |
+//! | [`mark`] | how a kernel file shows its family |
+//! | [`hermit`], [`linux`], [`nanos`], [`osv`], [`rumprun`], [`solo5`], [`unikraft`] | one family each |
+//! | [`words`] | words of a line, and limits |
 
-/// The guest's command line: the annotation's as it is, or else the
-/// container's arguments.
+mod error;
+mod family;
+mod hermit;
+mod libinfo;
+mod linux;
+mod mark;
+mod nanos;
+mod osv;
+mod rumprun;
+mod solo5;
+mod unikraft;
+mod words;
+
+pub use error::Error;
+pub use family::Family;
+pub use mark::Mark;
+
+/// What the container's configuration tells its process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Told<'a> {
+    /// `process.args`; the first is the program.
+    pub args: &'a [String],
+    /// `process.env`, each `NAME=VALUE`.
+    pub env: &'a [String],
+    pub hostname: Option<&'a str>,
+    /// `process.cwd`.
+    pub cwd: Option<&'a str>,
+    /// Whether the guest gets an initrd.
+    pub initrd: bool,
+}
+
+impl<'a> Told<'a> {
+    /// The environment as names and values.
+    fn variables(&self) -> Result<Vec<(&'a str, &'a str)>, Error> {
+        let split = |entry: &'a String| {
+            let pair = entry.split_once('=').filter(|(name, _)| !name.is_empty());
+            pair.ok_or_else(|| Error::variable(entry, "is no NAME=VALUE"))
+        };
+        self.env.iter().map(split).collect()
+    }
+
+    /// The working directory, where it is not the root, which is every guest's own.
+    fn folder(&self) -> Option<&'a str> {
+        self.cwd.filter(|cwd| !matches!(*cwd, "" | "/"))
+    }
+}
+
+/// The command line by which a guest of `family` learns what its container was told; `mark` is
+/// what its kernel file shows.
+///
+/// # Errors
+/// What the family's guests cannot be told, or not so much of it.
+pub fn command_line(family: Family, mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
+    match family {
+        Family::Hermit => hermit::command_line(told),
+        Family::Linux => linux::command_line(told),
+        Family::Nanos => nanos::command_line(told),
+        Family::Osv => osv::command_line(told),
+        Family::Rumprun => rumprun::command_line(told),
+        Family::Solo5 => solo5::command_line(mark, told),
+        Family::Unikraft => unikraft::command_line(mark, told),
+        Family::Other => Ok(joined(told.args)),
+    }
+}
+
+/// The command line of a guest of no known family: the arguments, with blanks between them.
 ///
 /// An argument that holds white space or is empty is put in double quotes, as
 /// the kernels that split their own command line expect.
-pub fn command_line(annotation: Option<&str>, args: &[String]) -> String {
-    match annotation {
-        Some(text) => text.to_owned(),
-        None => args
-            .iter()
-            .map(|arg| quoted(arg))
-            .collect::<Vec<_>>()
-            .join(" "),
-    }
-}
-
-fn quoted(arg: &str) -> String {
-    if arg.is_empty() || arg.contains(char::is_whitespace) {
-        format!("\"{arg}\"")
-    } else {
-        arg.to_owned()
-    }
+pub fn joined(args: &[String]) -> String {
+    let quoted = |arg: &String| match arg.is_empty() || arg.contains(char::is_whitespace) {
+        true => format!("\"{arg}\""),
+        false => arg.clone(),
+    };
+    args.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_where_they_must_be() {
-        let args = ["app", "a b", "", "x=1"].map(String::from);
-        assert_eq!(command_line(None, &args), r#"app "a b" "" x=1"#);
-        assert_eq!(command_line(Some("as it is"), &args), "as it is");
-    }
-}
+mod tests;

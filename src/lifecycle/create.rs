@@ -1,6 +1,7 @@
 //! `create`: from a plan to a monitor that waits for `start`.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
 use crate::facts;
-use crate::plan::Plan;
-use crate::vmm::{Files, MachineConfig};
+use crate::plan::{Plan, PlannedBlock};
+use crate::vmm::{BlockDevice, Files, MachineConfig};
 
 /// All that making a unikernel takes.
 pub struct Request<'a> {
@@ -211,10 +212,40 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         id: request.args.id.clone(),
         why: "the plan has a kernel but no file".to_owned(),
     })?;
+    let blocks = request.plan.blocks.iter().zip(&request.files.blocks);
+    let blocks = blocks.map(|(planned, file)| block(request, planned, file.as_ref()));
     Ok(Files {
         kvm,
         kernel: again(kernel)?,
         initrd: request.files.initrd.as_ref().map(again).transpose()?,
+        // There is none yet: see the monitor.
+        root: None,
+        blocks: blocks.collect::<Result<_, _>>()?,
+        nets: Vec::new(),
+    })
+}
+
+/// The block device's file, which was judged through a descriptor for reading only.
+fn block(
+    request: &Request,
+    planned: &PlannedBlock,
+    file: Option<&File>,
+) -> Result<BlockDevice, Error> {
+    let failed = |why: String| Error::Create {
+        id: request.args.id.clone(),
+        why: format!("block device's image {}: {why}", planned.path.display()),
+    };
+    let file = file.ok_or_else(|| failed("it was not opened".to_owned()))?;
+    // The very same file, whatever lies at its path by now (proc_pid_fd(5)).
+    let image = File::options()
+        .read(true)
+        .write(!planned.read_only)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .map_err(|e| failed(e.to_string()))?;
+    Ok(BlockDevice {
+        name: planned.device.clone(),
+        image,
+        read_only: planned.read_only,
     })
 }
 

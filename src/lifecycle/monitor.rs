@@ -6,12 +6,15 @@
 //! of `create`. `exec` runs after the gate.
 
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
+use nix::sys::stat::Mode;
 
 use super::faults::Faults;
 use super::lock::Lock;
@@ -56,7 +59,7 @@ impl Monitor {
     }
 
     fn prepare(&self, spec: &Spec) -> Result<(), String> {
-        let files = self.0.files.take().ok_or("the machine was made already")?;
+        let mut files = self.0.files.take().ok_or("the machine was made already")?;
         // Callers may have signals blocked, and `run` has while it creates; the machine
         // wants them from the beginning.
         let unblocked = SigSet::all().thread_unblock();
@@ -69,10 +72,17 @@ impl Monitor {
             // Before the machine: SELinux labels no process that has threads.
             seal::label(label).map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
         }
+        files.root = Some(root().map_err(|e| format!("the container's root: {e}"))?);
         let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
         Ok(())
     }
+}
+
+/// The container's root, into which this process has pivoted.
+fn root() -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open("/", flags, Mode::empty())
 }
 
 impl Executor for Monitor {

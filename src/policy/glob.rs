@@ -93,6 +93,12 @@ pub fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
     wanted.as_ref().is_none_or(fits)
 }
 
+/// One of several fits.
+pub fn any_fits(wanted: &Option<Globs>, found: &[String]) -> bool {
+    let fits = |globs: &Globs| found.iter().any(|text| globs.matches(text));
+    wanted.as_ref().is_none_or(fits)
+}
+
 /// Each key that is named is there, with a value that fits.
 pub fn all_fit(wanted: &Option<BTreeMap<String, Globs>>, found: &BTreeMap<String, String>) -> bool {
     wanted

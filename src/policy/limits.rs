@@ -109,7 +109,5 @@ impl Limits {
 
 /// An amount as Kubernetes writes it.
 fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let bytes = quantity::bytes(&text).map_err(|why| format!("{text:?} {why}"));
-    bytes.map(Some).map_err(serde::de::Error::custom)
+    quantity::deserialize(deserializer).map(Some)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::glob::{Globs, OneOf, all_fit, fits, is, one_of};
+use super::glob::{Globs, OneOf, all_fit, any_fits, fits, is, one_of};
 use crate::facts::{Media, MediaState};
 use crate::image::Image;
 
@@ -82,9 +82,4 @@ impl MediaWhen {
             && all_fit(&self.annotations, &annotations)
             && all_fit(&self.labels, &image.labels)
     }
-}
-
-fn any_fits(wanted: &Option<Globs>, found: &[String]) -> bool {
-    let fits = |globs: &Globs| found.iter().any(|text| globs.matches(text));
-    wanted.as_ref().is_none_or(fits)
 }

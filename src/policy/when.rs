@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::glob::{Globs, OneOf, all_fit, fits, is, one_of};
+use super::glob::{Globs, OneOf, all_fit, any_fits, fits, is, one_of};
 use super::media::MediaWhen;
+use crate::facts::quantity;
 use crate::facts::{Facts, Kind, Mode, SourceKind, State};
 
 /// Conditions; those that are given must all hold. One on something that there is not
@@ -39,6 +40,10 @@ pub struct When {
 
     // The host.
     kvm: Option<bool>,
+    kvm_capability: Option<Globs>,
+    /// The least.
+    host_memory: Option<Amount>,
+    delegate: Option<Globs>,
 
     /// Conditions that must not all hold.
     not: Option<Box<When>>,
@@ -65,7 +70,7 @@ impl When {
         self.container_holds(facts)
             && self.annotations_hold(facts)
             && self.kernel_holds(facts)
-            && is(&self.kvm, facts.host.as_ref().map(|host| host.kvm))
+            && self.host_holds(facts)
     }
 
     /// Whether there is no condition at all.
@@ -79,7 +84,14 @@ impl When {
     }
 
     pub fn asks_host(&self) -> bool {
-        self.kvm.is_some()
+        let Self {
+            kvm,
+            kvm_capability,
+            host_memory,
+            delegate,
+            ..
+        } = self;
+        kvm.is_some() || kvm_capability.is_some() || host_memory.is_some() || delegate.is_some()
     }
 
     pub fn asks_digest(&self) -> bool {
@@ -136,4 +148,19 @@ impl When {
             && fits(&self.family, family.map(|said| said.value.as_str()))
             && fits(&self.digest, digest)
     }
+
+    fn host_holds(&self, facts: &Facts) -> bool {
+        let host = facts.host.as_ref();
+        let capabilities = host.map_or(&[][..], |host| &host.kvm_capabilities);
+        let delegate = host.and_then(|host| host.delegate.as_deref()?.to_str());
+        let least = |Amount(least): &Amount| host.is_some_and(|host| host.memory >= *least);
+        is(&self.kvm, host.map(|host| host.kvm))
+            && any_fits(&self.kvm_capability, capabilities)
+            && self.host_memory.as_ref().is_none_or(least)
+            && fits(&self.delegate, delegate)
+    }
 }
+
+/// Bytes, written as Kubernetes writes them.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Amount(#[serde(deserialize_with = "quantity::deserialize")] u64);

@@ -1,6 +1,7 @@
 //! What the caller decides about a machine.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 
 /// The most virtual processors that a machine can have: an APIC ID has eight bits, the last
 /// one means all of them, and ACPI's processor list and KVM's I/O APIC take no wider ones.
@@ -28,4 +29,36 @@ pub struct Files {
     pub kernel: File,
     /// The initrd or boot module, a regular file open for reading.
     pub initrd: Option<File>,
+    /// The folder whose regular files a Hermit guest may read and write, open as a path
+    /// (O_PATH). Without it there are none.
+    pub root: Option<OwnedFd>,
+    /// One for each block device that the kernel declares.
+    pub blocks: Vec<BlockDevice>,
+    /// One for each network device that the kernel declares.
+    pub nets: Vec<NetDevice>,
+}
+
+/// A file that a guest has as a disk.
+#[derive(Debug)]
+pub struct BlockDevice {
+    /// The kernel's own name for it.
+    pub name: String,
+    /// A regular file of whole blocks of 512 bytes, open for reading, and for writing unless
+    /// it is `read_only`.
+    pub image: File,
+    pub read_only: bool,
+}
+
+/// A network that a guest is connected with.
+#[derive(Debug)]
+pub struct NetDevice {
+    /// The kernel's own name for it.
+    pub name: String,
+    /// Takes and gives one Ethernet packet, without its checksum, by each write and read: a
+    /// tap device (IFF_NO_PI), or a datagram or seqpacket socket. It is made non-blocking.
+    pub packets: OwnedFd,
+    /// The guest's Ethernet address.
+    pub mac: [u8; 6],
+    /// The most bytes of a packet without the Ethernet header.
+    pub mtu: u16,
 }

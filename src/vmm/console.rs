@@ -44,6 +44,11 @@ impl Output {
         Output { file, stop }
     }
 
+    /// Whether the guest is to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Writes all of `bytes`. When nobody can read them any more, they and all later ones
     /// are dropped.
     pub fn write(&mut self, mut bytes: &[u8]) {

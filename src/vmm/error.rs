@@ -2,6 +2,9 @@
 
 use std::{fmt, io};
 
+use super::boot::image::BootAbi;
+use super::boot::solo5::manifest::Kind;
+
 /// A fault of a kernel file. The messages do not name the path: the caller, who
 /// knows it, puts it in front.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +26,31 @@ pub enum KernelError {
     WrongMachine { found: String },
 
     #[error(
-        "the kernel is of no known boot ABI: {found}; looked for a PVH note, \
-         a Multiboot1 header and a 64-bit ELF entry"
+        "the kernel is of no known boot ABI: {found}; looked for a note of Solo5's, Hermit's or PVH's, \
+         a Multiboot1 header, a 64-bit ELF entry and a bzImage's header"
     )]
     NotAKernel { found: &'static str },
 
-    #[error("kernels of the kind {name} are not supported yet")]
-    Unsupported { name: &'static str },
+    #[error("the kernel is built for Solo5's {target}: build it for hvt, or virtio with Multiboot")]
+    Solo5Target { target: &'static str },
+
+    #[error("the kernel speaks version {version} of Solo5's hvt ABI, this monitor version 2")]
+    Solo5Version { version: u32 },
+
+    #[error(
+        "the kernel is a Linux of boot protocol {major}.{minor:02}, this monitor needs 2.12: \
+         use Linux 3.8 or a later one"
+    )]
+    OldLinux { major: u16, minor: u16 },
+
+    #[error("the kernel is a 32-bit Linux, this monitor runs 64-bit ones: use one for x86-64")]
+    Linux32,
+
+    #[error("the kernel has version {version} of Hermit's entry, this monitor has 4")]
+    HermitEntry { version: u8 },
+
+    #[error("the kernel has version {version} of uhyve's interface, this monitor has 1, 2 and 3")]
+    HermitInterface { version: u32 },
 
     #[error("the kernel's {part} cannot be read: {fault}")]
     BadHeader { part: &'static str, fault: String },
@@ -43,6 +64,10 @@ pub enum KernelError {
 
     #[error("the kernel's entry point {entry:#x} lies {fault}")]
     BadEntry { entry: u64, fault: &'static str },
+
+    /// Bytes.
+    #[error("the kernel is gzip-compressed, and unpacked it has more than {}: ship it unpacked", Size(*max))]
+    UnpacksTooLarge { max: u64 },
 
     #[error("the kernel cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -67,10 +92,28 @@ pub enum Error {
 
     /// Bytes.
     #[error(
-        "the initrd has {}, at most {} fit below 3 GiB beside this kernel: make it smaller",
-        Size::at_least(*size), Size(*max)
+        "the initrd has {}, at most {} fit below {} beside this kernel: make it smaller",
+        Size::at_least(*size), Size(*max), Size(*end)
     )]
-    InitrdTooLarge { size: u64, max: u64 },
+    InitrdTooLarge { size: u64, max: u64, end: u64 },
+
+    #[error("a kernel of the ABI {abi} takes no initrd: name none")]
+    InitrdUnwanted { abi: BootAbi },
+
+    #[error("the kernel's {kind} {name} is not attached")]
+    NotAttached { kind: Kind, name: String },
+
+    #[error("the kernel declares no {kind} {name}")]
+    NotDeclared { kind: Kind, name: String },
+
+    #[error("the image of block device {name} {fault}")]
+    BadBlockDevice { name: String, fault: String },
+
+    #[error("the packets' descriptor of network device {name}: {fault}")]
+    BadNetDevice { name: String, fault: io::Error },
+
+    #[error("KVM does not tell the TSC's frequency, which the kernel keeps time by")]
+    NoTscFrequency,
 
     #[error("the initrd is not a regular file")]
     InitrdNotAFile,

@@ -30,6 +30,13 @@ pub enum Crash {
     /// The guest said itself that it crashed.
     #[error("the guest crashed: it reported so itself")]
     GuestReported,
+    /// The guest asked its monitor for something in a way that has no answer, with a pointer
+    /// out of its memory for one.
+    #[error("the guest crashed: hypercall {call}: {fault}")]
+    Hypercall { call: &'static str, fault: String },
+    /// The guest looked for a device where its ABI has none.
+    #[error("the guest crashed: access to port {port:#x}, which is none of its hypercalls'")]
+    NoSuchPort { port: u16 },
     /// KVM cannot go on with this guest.
     #[error("the guest cannot be run further: {reason} (rip {rip:#x})")]
     Emulation { rip: u64, reason: String },
@@ -48,7 +55,7 @@ impl GuestExit {
     /// | signal n | 128 + n |
     /// | triple fault, halted for good | 139, as after SIGSEGV |
     /// | crash that the guest reported | 134, as after SIGABRT |
-    /// | KVM or the monitor cannot go on | 132, as after SIGILL |
+    /// | a wrong hypercall; KVM or the monitor cannot go on | 132, as after SIGILL |
     pub fn status(&self) -> u8 {
         match self {
             GuestExit::Code(code) => *code,
@@ -65,7 +72,10 @@ impl Crash {
         match self {
             Crash::TripleFault { .. } | Crash::Halted { .. } => 139,
             Crash::GuestReported => 134,
-            Crash::Emulation { .. } | Crash::Monitor { .. } => 132,
+            Crash::Hypercall { .. }
+            | Crash::NoSuchPort { .. }
+            | Crash::Emulation { .. }
+            | Crash::Monitor { .. } => 132,
         }
     }
 }
@@ -92,6 +102,10 @@ mod tests {
             rip: 0,
             reason: String::new(),
         };
+        let hypercall = Crash::Hypercall {
+            call: "puts",
+            fault: String::new(),
+        };
         let table = [
             (GuestExit::Code(7), 7),
             (GuestExit::PoweredOff, 0),
@@ -102,6 +116,8 @@ mod tests {
             (GuestExit::Crashed(Crash::Halted { rip: 0 }), 139),
             (GuestExit::Crashed(Crash::GuestReported), 134),
             (GuestExit::Crashed(emulation), 132),
+            (GuestExit::Crashed(hypercall), 132),
+            (GuestExit::Crashed(Crash::NoSuchPort { port: 0x60 }), 132),
         ];
         for (exit, status) in table {
             assert_eq!(exit.status(), status, "{exit}");

@@ -11,10 +11,12 @@ use kvm_bindings::{
 };
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
+use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::boot::image::{BootAbi, KernelImage};
 use super::boot::layout::KVM_TSS;
-use super::boot::{self, EntryState};
+use super::boot::{self, EntryState, Given};
 use super::config::{Files, MAX_VCPUS, MachineConfig};
 use super::console::{Console, Input, Output};
 use super::cpuid;
@@ -29,6 +31,9 @@ use super::devices::virtio::rng::Rng;
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
+use super::hypercall::Hypercalls;
+use super::hypercall::hermit::{Hermit, Root};
+use super::hypercall::solo5::{Devices, Solo5};
 use super::memory::{self, GuestMemory};
 use super::signals;
 use super::stopper::Stopper;
@@ -48,6 +53,8 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
+    /// Whether the guest reads from COM1.
+    takes_input: bool,
     /// Kept open: with it go the interrupt lines.
     vm: Arc<VmFd>,
 }
@@ -62,26 +69,54 @@ impl Machine {
     /// Whatever is wrong with the files or the sizes, and what KVM refuses.
     pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
         signals::end_this_process().map_err(Error::Signals)?;
-        let size = memory::checked_size(config.memory)?;
+        let mut image = KernelImage::probe(&files.kernel)?;
+        let size = boot::memory_size(&image, config.memory)?;
+        let devices = Devices::attach(&mut image.manifest, files.blocks, files.nets)?;
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let (vm, memory) = create_vm(&kvm, size)?;
-        let initrd = files.initrd.as_ref();
-        let (vcpus, cmdline) = (config.vcpus, &config.cmdline);
-        let entry = boot::load(&memory, size, vcpus, &files.kernel, initrd, cmdline)?;
-        Machine::with_guest(&kvm, vm, memory, vcpus, &entry)
+        let is_pc = image.abi != BootAbi::Solo5;
+        let memory = boot::allocate(&image, size)?;
+        let vm = create_vm(&kvm, &memory, is_pc)?;
+        let fds = create_vcpus(&kvm, &vm, config.vcpus)?;
+        let root = files.root.map(Root);
+        let given = Given {
+            kernel: &files.kernel,
+            initrd: files.initrd.as_ref(),
+            cmdline: &config.cmdline,
+            vcpus: config.vcpus,
+            tsc_khz: tsc_khz(&fds),
+            folders: &root.as_ref().map_or(Vec::new(), Root::folders),
+        };
+        let entry = boot::load(&memory, size, &image, &given)?;
+        let hypercalls = match image.abi {
+            BootAbi::Solo5 => Some(Hypercalls::Solo5(Solo5::new(devices))),
+            BootAbi::Hermit => {
+                let interface = image.hermit.interface;
+                let hermit = Hermit::new(interface, root, &config.cmdline);
+                Some(Hypercalls::Hermit(hermit))
+            }
+            _ => None,
+        };
+        Machine::with_guest(&kvm, vm, fds, memory, &entry, hypercalls)
     }
 
     fn with_guest(
         kvm: &Kvm,
         vm: VmFd,
+        fds: Vec<VcpuFd>,
         memory: GuestMemory,
-        count: u8,
         entry: &EntryState,
+        hypercalls: Option<Hypercalls>,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
-        let (com1, keyboard) = (irq(&vm, COM1_IRQ)?, irq(&vm, KEYBOARD_IRQ)?);
+        let takes_input = hypercalls.is_none();
+        // Without interrupt controllers nobody hears of an event.
+        let irq = |line| match takes_input {
+            true => irq(&vm, line),
+            false => event(),
+        };
+        let (com1, keyboard) = (irq(COM1_IRQ)?, irq(KEYBOARD_IRQ)?);
         let space = event()?;
         let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
         let ended = event()?;
@@ -90,12 +125,18 @@ impl Machine {
         let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, line(&vm, SCI));
         let bus = PortBus::new(serial.clone(), board.clone());
-        let slot = Slot::new(0);
-        let rng_irq = irq(&vm, slot.irq())?;
-        let mut descriptors = vec![vm.as_raw_fd(), rng_irq.as_raw_fd()];
-        let rng = Mmio::new(Box::new(Rng), memory.clone(), rng_irq);
-        let buses = (bus, MmioBus::new(vec![rng]));
-        let vcpus = create_vcpus(kvm, &vm, &memory, count, entry, &buses)?;
+        let mut descriptors = vec![vm.as_raw_fd()];
+        descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
+        // A guest that makes hypercalls knows of no other device.
+        let mmio = match takes_input {
+            true => {
+                let irq = irq(Slot::new(0).irq())?;
+                descriptors.push(irq.as_raw_fd());
+                MmioBus::new(vec![Mmio::new(Box::new(Rng), memory.clone(), irq)])
+            }
+            false => MmioBus::default(),
+        };
+        let vcpus = enter(kvm, fds, &memory, entry, &(bus, mmio), hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {
@@ -105,6 +146,7 @@ impl Machine {
             space,
             ended,
             descriptors,
+            takes_input,
             vm,
         })
     }
@@ -136,14 +178,19 @@ impl Machine {
     fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
         let signals = signals::take_over()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let _terminal = console.input.as_ref().and_then(RawTerminal::enter);
+        let (input, mut input_of_calls) = match self.takes_input {
+            true => (console.input, None),
+            false => (None, console.input),
+        };
+        let _terminal = input.as_ref().and_then(RawTerminal::enter);
         let output = Output::new(console.output, stop.clone());
+        // Calls are the first one's alone.
         for vcpu in &mut self.vcpus {
-            vcpu.connect(output.clone());
+            vcpu.connect(output.clone(), input_of_calls.take());
         }
         let mut events = EventLoop {
             serial: self.serial,
-            input: Input::new(console.input),
+            input: Input::new(input),
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
@@ -154,31 +201,37 @@ impl Machine {
         let by_itself = vcpus.stop();
         Ok(match (ended?, by_itself) {
             (EndedBy::Signal(signal), _) => GuestExit::Signalled(signal),
-            (EndedBy::Guest, Some(exit)) => exit,
+            (EndedBy::Guest, Some(exit)) => events.stopper.judge(exit),
             // Its threads end for no other reasons than those.
             (EndedBy::Guest, None) => GuestExit::PoweredOff,
         })
     }
 }
 
-/// A virtual machine with `size` bytes of memory, interrupt controllers and timer, but no
-/// vCPU yet.
+/// A virtual machine with this memory, and if `is_pc` with interrupt controllers
+/// and timer, but no vCPU yet.
 ///
 /// The memory comes first: KVM waits for all readers of its tables before it takes a
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
-fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
+fn create_vm(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error> {
     match kvm.get_api_version() {
         KVM_API_VERSION => {}
         ..0 => return Err(Error::NotKvm),
         found => return Err(Error::KvmVersion { found }),
     }
     let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
-    let memory = memory::allocate(size)?;
-    memory::register(&vm, &memory)?;
+    memory::register(&vm, memory)?;
     hide_performance_counters(&vm);
     vm.set_tss_address(KVM_TSS)
         .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
+    if is_pc {
+        create_interrupt_controllers(&vm)?;
+    }
+    Ok(vm)
+}
+
+fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
     vm.create_irq_chip()
         .map_err(Error::kvm("KVM_CREATE_IRQCHIP"))?;
     // With the speaker's port 0x61, by which guests calibrate clocks.
@@ -186,42 +239,66 @@ fn create_vm(kvm: &Kvm, size: u64) -> Result<(VmFd, GuestMemory), Error> {
         flags: KVM_PIT_SPEAKER_DUMMY,
         ..Default::default()
     };
-    vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))?;
-    Ok((vm, memory))
+    vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))
 }
 
-/// The vCPUs of `vm`, the first of them at the kernel's entry.
-fn create_vcpus(
-    kvm: &Kvm,
-    vm: &VmFd,
-    memory: &GuestMemory,
-    count: u8,
-    entry: &EntryState,
-    buses: &(PortBus, MmioBus),
-) -> Result<Vec<Vcpu>, Error> {
+/// So many vCPUs of `vm`, which stand nowhere yet.
+fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Error> {
     let max = kvm.get_max_vcpus().min(MAX_VCPUS.into());
     if count == 0 || usize::from(count) > max {
         return Err(Error::Vcpus { count, max });
     }
-    let fds = (0..count)
+    (0..count)
         .map(|id| vm.create_vcpu(id.into()))
-        .collect::<Result<Vec<VcpuFd>, _>>()
-        .map_err(Error::kvm("KVM_CREATE_VCPU"))?;
-    // All TSCs run alike.
-    let tsc_khz = fds.first().and_then(|first| first.get_tsc_khz().ok());
+        .collect::<Result<_, _>>()
+        .map_err(Error::kvm("KVM_CREATE_VCPU"))
+}
+
+/// How fast the vCPUs' TSCs count, which all run alike.
+fn tsc_khz(vcpus: &[VcpuFd]) -> Option<u32> {
+    vcpus.first().and_then(|first| first.get_tsc_khz().ok())
+}
+
+/// Puts the first vCPU at the kernel's entry; it alone makes hypercalls, for the kernels that
+/// make some know of no other.
+fn enter(
+    kvm: &Kvm,
+    fds: Vec<VcpuFd>,
+    memory: &GuestMemory,
+    entry: &EntryState,
+    buses: &(PortBus, MmioBus),
+    mut hypercalls: Option<Hypercalls>,
+) -> Result<Vec<Vcpu>, Error> {
+    let tsc_khz = tsc_khz(&fds);
+    // No more were created than that.
+    let count = fds.len() as u8;
     let cpuid = cpuid::build(kvm, tsc_khz)?;
+    tell_frequency(memory, entry, tsc_khz)?;
     let vcpu = |(id, fd)| {
         let place = Place { id, count };
+        let memory = memory.clone();
         Vcpu::new(
             fd,
-            memory.clone(),
+            memory,
             place,
             cpuid.clone(),
             entry,
             buses.clone(),
+            hypercalls.take(),
         )
     };
     (0..).zip(fds).map(vcpu).collect()
+}
+
+/// Writes the TSC's frequency where the kernel wants to be told it in memory.
+fn tell_frequency(memory: &GuestMemory, entry: &EntryState, khz: Option<u32>) -> Result<(), Error> {
+    let Some(gpa) = entry.frequency else {
+        return Ok(());
+    };
+    let hertz = u64::from(khz.ok_or(Error::NoTscFrequency)?) * 1000;
+    memory
+        .write_obj(hertz, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
 }
 
 /// AMD's first four counters work whatever CPUID says: they are turned off in KVM as well.

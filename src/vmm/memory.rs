@@ -107,6 +107,19 @@ pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
     })
 }
 
+/// As [`allocate`], in one piece from the guest-physical address `start` on.
+///
+/// # Errors
+/// [`Error::MemoryMap`] likewise.
+pub fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Error> {
+    GuestMemory::from_ranges(&[(GuestAddress(start), memory as usize)]).map_err(|e| {
+        Error::MemoryMap {
+            memory,
+            fault: e.to_string(),
+        }
+    })
+}
+
 /// Makes `memory` the guest's physical memory. The [`Vcpu`](super::vcpu::Vcpu) keeps it mapped:
 /// nothing else runs the guest.
 pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {

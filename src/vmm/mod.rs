@@ -15,8 +15,10 @@
 //! | `vcpu`, `vcpu_threads` | the virtual processors, their exits, their threads, and whether all of them `halt` |
 //! | `cpuid`, `topology` | what a processor claims to be, and which of several |
 //! | `event_loop` | the calling thread: input, `signals`, the `stopper`, the guest's end |
+//! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `console`, `terminal` | the files at COM1's other end |
+//! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
 //! What a guest or a kernel file says is never trusted: it can end its own machine, in any
@@ -32,6 +34,8 @@ mod error;
 mod event_loop;
 mod exit;
 mod halt;
+mod hypercall;
+pub mod kvm;
 mod machine;
 mod memory;
 mod signals;
@@ -41,9 +45,12 @@ mod topology;
 mod vcpu;
 mod vcpu_threads;
 
-pub use boot::check_fits;
-pub use boot::image::{BootAbi, KernelImage, Segment};
-pub use config::{Files, MAX_VCPUS, MachineConfig};
+pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
+pub use boot::solo5::manifest::{
+    BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
+};
+pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
+pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice};
 pub use console::Console;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};

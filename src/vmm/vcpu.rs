@@ -1,5 +1,6 @@
 //! The vCPU: its state at the kernel's first instruction, and its exits.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::{
@@ -9,13 +10,14 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 
 use super::boot::layout::{GDT, IDT, PML4};
 use super::boot::tables::{self, segment};
-use super::boot::{EntryState, Mode};
+use super::boot::{EntryState, Mode, hermit, solo5};
 use super::console::Output;
 use super::devices::bus::PortBus;
 use super::devices::mmio_bus::MmioBus;
 use super::error::Error;
 use super::exit::{Crash, GuestExit};
 use super::halt::Wait;
+use super::hypercall::{Called, Hypercalls};
 use super::memory::GuestMemory;
 use super::topology::Place;
 
@@ -62,8 +64,9 @@ pub struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
     mmio: MmioBus,
+    hypercalls: Option<Hypercalls>,
     /// Dropped after `fd`: while the vCPU can run, its memory stays mapped.
-    _memory: GuestMemory,
+    memory: GuestMemory,
 }
 
 /// What came of one stay in the guest.
@@ -76,6 +79,15 @@ pub enum Step {
     Ended(GuestExit),
 }
 
+impl From<Called> for Step {
+    fn from(called: Called) -> Step {
+        match called {
+            Called::Done => Step::Continue,
+            Called::Ended(exit) => Step::Ended(exit),
+        }
+    }
+}
+
 impl AsRawFd for Vcpu {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
@@ -83,9 +95,9 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU just created, of a machine with this memory, in its place among the others. The first one
-    /// stands at the kernel's entry; the others wait in KVM until the guest starts them by
-    /// INIT and SIPI. `cpuid` is what all have in common.
+    /// A vCPU just created, of a machine with this memory, in its place among the others. The
+    /// first one stands at the kernel's entry; the others wait in KVM until the guest starts
+    /// them by INIT and SIPI. `cpuid` is what all have in common.
     ///
     /// # Errors
     /// [`Error::Kvm`] with the call that KVM refused.
@@ -96,12 +108,15 @@ impl Vcpu {
         mut cpuid: CpuId,
         entry: &EntryState,
         (bus, mmio): (PortBus, MmioBus),
+        hypercalls: Option<Hypercalls>,
     ) -> Result<Vcpu, Error> {
         place.describe(&mut cpuid)?;
         fd.set_cpuid2(&cpuid)
             .map_err(Error::kvm("KVM_SET_CPUID2"))?;
         set_msrs(&fd)?;
-        set_local_apic(&fd)?;
+        if entry.mode != Mode::Solo5 {
+            set_local_apic(&fd)?;
+        }
         if place.id == 0 {
             enter(&fd, entry)?;
         }
@@ -109,12 +124,17 @@ impl Vcpu {
             fd,
             bus,
             mmio,
-            _memory: memory,
+            hypercalls,
+            memory,
         })
     }
 
-    /// Sends what the guest sends to COM1 to `output`.
-    pub fn connect(&mut self, output: Output) {
+    /// Sends what the guest sends to its console to `output`. One that reads by calls reads
+    /// from `input`.
+    pub fn connect(&mut self, output: Output, input: Option<File>) {
+        if let Some(hypercalls) = &mut self.hypercalls {
+            hypercalls.connect(output.clone(), input);
+        }
         self.bus.connect(output);
     }
 
@@ -122,14 +142,28 @@ impl Vcpu {
     pub fn step(&mut self) -> Step {
         let reason = match self.fd.run() {
             Ok(VcpuExit::IoIn(port, data)) => {
-                self.bus.read(port, data);
-                return Step::Continue;
+                return match self.hypercalls.as_mut().and_then(|calls| calls.read(port)) {
+                    Some(called) => called.into(),
+                    None => {
+                        self.bus.read(port, data);
+                        Step::Continue
+                    }
+                };
             }
             Ok(VcpuExit::IoOut(port, data)) => {
-                return self
-                    .bus
-                    .write(port, data)
-                    .map_or(Step::Continue, Step::Ended);
+                let Some(calls) = &mut self.hypercalls else {
+                    let ended = self.bus.write(port, data);
+                    return ended.map_or(Step::Continue, Step::Ended);
+                };
+                // A copy: a call may ask the vCPU, which has lent these bytes.
+                let data = data.to_vec();
+                return match calls.write(port, &data, &self.memory, &self.fd) {
+                    Some(called) => called.into(),
+                    None => self
+                        .bus
+                        .write(port, &data)
+                        .map_or(Step::Continue, Step::Ended),
+                };
             }
             Ok(VcpuExit::MmioRead(gpa, data)) => {
                 self.mmio.read(gpa, data);
@@ -146,7 +180,8 @@ impl Vcpu {
                     rip: (rip != RESET_RIP).then_some(rip),
                 });
             }
-            // With KVM's interrupt controllers `hlt` does not come here.
+            // With KVM's interrupt controllers `hlt` does not come here; without them nothing
+            // ever wakes it.
             Ok(VcpuExit::Hlt) => return self.crashed(|rip| Crash::Halted { rip }),
             Ok(VcpuExit::InternalError) => self.internal_error(),
             Ok(VcpuExit::FailEntry(reason, _)) => {
@@ -215,6 +250,7 @@ fn registers(entry: &EntryState) -> kvm_regs {
         rax: entry.rax,
         rbx: entry.rbx,
         rsi: entry.rsi,
+        rdi: entry.rdi,
         rflags: RFLAGS_FIXED,
         ..Default::default()
     }
@@ -222,6 +258,8 @@ fn registers(entry: &EntryState) -> kvm_regs {
 
 fn special_registers(reset: kvm_sregs, mode: Mode) -> kvm_sregs {
     let (code, tss) = match mode {
+        Mode::Solo5 => return solo5::start::special_registers(reset),
+        Mode::Hermit { start } => return hermit::start::special_registers(reset, start),
         Mode::Long64 => (tables::LONG_CODE, tables::LONG_TSS),
         Mode::Protected32 => (tables::FLAT_CODE, tables::FLAT_TSS),
     };

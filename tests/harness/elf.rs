@@ -20,13 +20,29 @@ pub fn kernel(kind: &str) -> Vec<u8> {
             64,
             64,
         ),
-        "solo5" => elf64(
-            MACHINE_X86_64,
-            Some(note(b"Solo5\0", 0x3149_4241, &[0; 16])),
-            64,
-            64,
-        ),
+        "solo5" => solo5(1, &[]),
+        "solo5-spt" => solo5(2, &[]),
+        "solo5-disk" => solo5(1, &[("disk", BLOCK)]),
+        "solo5-disks" => solo5(1, &[("system", BLOCK), ("data", BLOCK)]),
+        "solo5-net" => solo5(1, &[("service", NET)]),
         "multiboot1" => multiboot1(),
+        "unikraft" => {
+            let info = [
+                library(&[record(1, b"libposix_environ\0")]),
+                library(&[record(7, b"0.16.3~e453b74\0")]),
+            ];
+            let environ = ".uk_libparam_params_libposix_environ";
+            let sections = [(".uk_libinfo", &info.concat()[..]), (environ, &[0; 8])];
+            with_sections(elf64(MACHINE_X86_64, None, 64, 64), &sections)
+        }
+        "unikraft-without-parameters" => {
+            let kernel = elf64(MACHINE_X86_64, None, 64, 64);
+            with_sections(kernel, &[(".uk_bootinfo", &[])])
+        }
+        "vmlinux" => {
+            let kernel = elf64(MACHINE_X86_64, None, 64, 64);
+            with_sections(kernel, &[(".init.text", &[]), (".altinstructions", &[])])
+        }
         "aarch64" => elf64(MACHINE_AARCH64, None, 64, 64),
         "truncated" => {
             let mut bytes = elf64(MACHINE_X86_64, None, 64, 64);
@@ -37,7 +53,10 @@ pub fn kernel(kind: &str) -> Vec<u8> {
         "huge" => elf64(MACHINE_X86_64, None, 64, 1 << 30),
         "script" => b"#!/bin/sh\necho not a kernel\n".to_vec(),
         "empty" => Vec::new(),
-        other => panic!("no kernel of the kind {other}"),
+        other => match other.strip_prefix("gzip-") {
+            Some(kind) => super::gzip(&kernel(kind)),
+            None => panic!("no kernel of the kind {other}"),
+        },
     }
 }
 
@@ -61,6 +80,30 @@ fn elf64(machine: u16, note: Option<Vec<u8>>, file_size: u64, memory_size: u64) 
     out.resize((code_at + file_size) as usize, 0xf4);
     out.extend(note.unwrap_or_default());
     out
+}
+
+/// The types of a Solo5 manifest's entries (Solo5, include/mft_abi.h).
+const BLOCK: u32 = 1;
+const NET: u32 = 2;
+const RESERVED_FIRST: u32 = 1 << 30;
+
+/// A Solo5 kernel for the target of this number (hvt: 1) that declares these devices.
+fn solo5(target: u32, devices: &[(&str, u32)]) -> Vec<u8> {
+    let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let abi = words(&[target, 2, 0, 0]);
+    let mut manifest = words(&[0, 1, devices.len() as u32 + 1]);
+    for (name, kind) in [("", RESERVED_FIRST)].iter().chain(devices) {
+        let mut entry = name.as_bytes().to_vec();
+        entry.resize(68, 0);
+        entry.extend(kind.to_le_bytes());
+        entry.resize(104, 0);
+        manifest.extend(entry);
+    }
+    let notes = [
+        note(b"Solo5\0", u32::from_le_bytes(*b"ABI1"), &abi),
+        note(b"Solo5\0", u32::from_le_bytes(*b"MFT1"), &manifest),
+    ];
+    elf64(MACHINE_X86_64, Some(notes.concat()), 64, 64)
 }
 
 /// A Multiboot1 kernel with address fields, flat (Multiboot 0.6.96, 3.1.1 to 3.1.3).
@@ -107,6 +150,45 @@ fn program_header(out: &mut Vec<u8>, kind: u32, at: u64, address: u64, file: u64
     for field in [at, address, address, file, memory, 4] {
         out.extend(field.to_le_bytes());
     }
+}
+
+/// Appends sections and their headers, and names both in the ELF header.
+fn with_sections(mut out: Vec<u8>, sections: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut names = vec![0];
+    // Name, offset and size of each; the first is no section, the last are the names.
+    let mut headers = vec![(0, 0, 0)];
+    for (name, content) in sections {
+        headers.push((names.len(), out.len(), content.len()));
+        names.extend(name.as_bytes());
+        names.push(0);
+        out.extend(*content);
+    }
+    headers.push((0, out.len(), names.len()));
+    out.extend(names);
+    let at = out.len() as u64;
+    for (name, offset, size) in &headers {
+        let mut header = [0; 64];
+        header[..4].copy_from_slice(&(*name as u32).to_le_bytes());
+        header[24..32].copy_from_slice(&(*offset as u64).to_le_bytes());
+        header[32..40].copy_from_slice(&(*size as u64).to_le_bytes());
+        out.extend(header);
+    }
+    out[40..48].copy_from_slice(&at.to_le_bytes());
+    out[60..62].copy_from_slice(&(headers.len() as u16).to_le_bytes());
+    out[62..64].copy_from_slice(&(headers.len() as u16 - 1).to_le_bytes());
+    out
+}
+
+/// A library in Unikraft's metadata, and a record of one (lib/uklibid's info.h).
+fn library(records: &[Vec<u8>]) -> Vec<u8> {
+    let records = records.concat();
+    let len = 6 + records.len() as u32;
+    [&len.to_le_bytes()[..], &1u16.to_le_bytes(), &records].concat()
+}
+
+fn record(kind: u16, text: &[u8]) -> Vec<u8> {
+    let len = 6 + text.len() as u32;
+    [&kind.to_le_bytes()[..], &len.to_le_bytes(), text].concat()
 }
 
 /// A note: name and descriptor padded to four bytes.

@@ -5,6 +5,7 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 pub mod bundle;
+pub mod bzimage;
 pub mod containerd;
 pub mod elf;
 pub mod guard;
@@ -41,6 +42,13 @@ pub fn guest(name: &str, abi: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// These bytes compressed by gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// The cgroups of this name, at the top of any hierarchy.

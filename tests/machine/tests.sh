@@ -13,8 +13,8 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 machine=()
-tests=(vmm guests lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal vcpus stopping)
+tests=(vmm guests solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
+    bundles init terminal doctor vcpus stopping)
 if [ "${1-}" = --systemd ]; then
     machine=(--systemd)
     tests=(systemd rootless)

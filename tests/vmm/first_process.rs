@@ -29,6 +29,9 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             kvm,
             kernel: kernel(BootAbi::Pvh, HALT),
             initrd: None,
+            root: None,
+            blocks: Vec::new(),
+            nets: Vec::new(),
         };
         let _machine = Machine::new(&config, files).unwrap();
         // By the /proc that is mounted, which is the outer namespace's.

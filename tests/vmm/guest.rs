@@ -27,6 +27,9 @@ impl Guest {
             kvm,
             kernel,
             initrd: None,
+            root: None,
+            blocks: Vec::new(),
+            nets: Vec::new(),
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();
@@ -61,7 +64,7 @@ pub fn kvm() -> Option<File> {
         .ok()
 }
 
-fn pipe() -> (File, File) {
+pub fn pipe() -> (File, File) {
     let (reader, writer) = std::io::pipe().unwrap();
     (
         File::from(OwnedFd::from(reader)),

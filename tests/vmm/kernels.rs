@@ -5,7 +5,14 @@ use std::io::Write;
 
 use runu::vmm::BootAbi;
 
-pub const ABIS: [BootAbi; 3] = [BootAbi::Linux64, BootAbi::Pvh, BootAbi::Multiboot1];
+use crate::harness;
+
+pub const ABIS: [BootAbi; 4] = [
+    BootAbi::Linux64,
+    BootAbi::BzImage,
+    BootAbi::Pvh,
+    BootAbi::Multiboot1,
+];
 /// Guest-physical address of the code's first byte.
 pub const LOAD_ADDRESS: u32 = 0x10_0000;
 
@@ -15,6 +22,8 @@ pub fn kernel(abi: BootAbi, code: &[u8]) -> File {
         BootAbi::Linux64 => elf64(code, &[]),
         BootAbi::Pvh => elf64(code, &pvh_note()),
         BootAbi::Multiboot1 => flat_multiboot(code),
+        BootAbi::BzImage => harness::bzimage::around(LOAD_ADDRESS.into(), code),
+        _ => panic!("no kernel of the ABI {abi} is made here"),
     };
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&bytes).unwrap();

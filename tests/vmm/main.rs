@@ -3,7 +3,10 @@
 mod code;
 mod first_process;
 mod guest;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod kernels;
+mod solo5;
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

@@ -4,13 +4,14 @@ use std::fs::File;
 
 use object::LittleEndian;
 use object::elf::{
-    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, FileHeader32, FileHeader64,
-    PT_INTERP, PT_LOAD, PT_NOTE,
+    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_386, EM_X86_64, ET_DYN, FileHeader32,
+    FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_NOTE, PT_TLS, ProgramType,
 };
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::image::{Segment, read_at};
-use super::notes::{self, KernelNote};
+use super::notes::{KernelNote, Notes};
+use super::solo5::pages::{Protected, Rights};
 use crate::vmm::error::KernelError;
 
 /// More program headers than any kernel has; Linux has 5.
@@ -27,16 +28,31 @@ pub enum Class {
     Elf64,
 }
 
+/// What a program header says that loads nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    pub segment: Segment,
+    pub align: u64,
+}
+
 /// What the headers say. Nothing of it is checked against the file's or a machine's
 /// size yet.
 #[derive(Debug)]
 pub struct Elf {
     pub class: Class,
     pub entry: u64,
-    /// The loadable segments that occupy memory, by physical address.
+    /// The loadable segments that occupy memory, by physical address; Solo5's and Hermit's by
+    /// virtual.
     pub segments: Vec<Segment>,
-    /// The note that decides how to run the kernel.
-    pub note: Option<KernelNote>,
+    /// What may be done with each of them.
+    pub protected: Vec<Protected>,
+    pub notes: Notes,
+    /// Whether it can lie anywhere (ET_DYN).
+    pub is_relocatable: bool,
+    /// The initial content of thread-local storage, and the dynamic section; by virtual
+    /// address.
+    pub tls: Option<Part>,
+    pub dynamic: Option<Part>,
     /// Whether it names an interpreter: a program for an operating system, no kernel.
     pub interpreted: bool,
 }
@@ -88,11 +104,17 @@ impl Reader<'_> {
             header.e_phnum(LittleEndian).into(),
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
+        let notes = self.notes::<H>(headers)?;
+        let (segments, protected) = segments(headers, notes.kernel).into_iter().unzip();
         Ok(Elf {
             class,
             entry: header.e_entry(LittleEndian).into(),
-            segments: segments(headers),
-            note: self.note::<H>(headers)?,
+            segments,
+            protected,
+            notes,
+            is_relocatable: header.e_type(LittleEndian) == ET_DYN,
+            tls: part(headers, PT_TLS),
+            dynamic: part(headers, PT_DYNAMIC),
             interpreted: headers.iter().any(|h| h.p_type(LittleEndian) == PT_INTERP),
         })
     }
@@ -118,12 +140,12 @@ impl Reader<'_> {
         read_at(self.file, offset, len, "program headers", self.file_size)
     }
 
-    /// The deciding note of all note segments.
-    fn note<H>(&self, headers: &[H::ProgramHeader]) -> Result<Option<KernelNote>, KernelError>
+    /// What all note segments say.
+    fn notes<H>(&self, headers: &[H::ProgramHeader]) -> Result<Notes, KernelError>
     where
         H: FileHeader<Endian = LittleEndian>,
     {
-        let mut found = None;
+        let mut notes = Notes::default();
         let mut budget = MAX_NOTES;
         for header in headers {
             if header.p_type(LittleEndian) != PT_NOTE {
@@ -137,10 +159,9 @@ impl Reader<'_> {
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
-            let note = notes::find::<H>(&data, header.p_align(LittleEndian))?;
-            found = KernelNote::first_of(found, note);
+            notes.read::<H>(&data, header.p_align(LittleEndian))?;
         }
-        Ok(found)
+        Ok(notes)
     }
 
     fn truncated_header(&self, needs: usize) -> KernelError {
@@ -152,20 +173,52 @@ impl Reader<'_> {
     }
 }
 
-fn segments<P>(headers: &[P]) -> Vec<Segment>
+fn segment<P>(header: &P, address: P::Word) -> Segment
 where
     P: ProgramHeader<Endian = LittleEndian>,
 {
+    Segment {
+        gpa: address.into(),
+        offset: header.p_offset(LittleEndian).into(),
+        file_size: header.p_filesz(LittleEndian).into(),
+        memory_size: header.p_memsz(LittleEndian).into(),
+    }
+}
+
+/// The first header of this type.
+fn part<P>(headers: &[P], kind: ProgramType) -> Option<Part>
+where
+    P: ProgramHeader<Endian = LittleEndian>,
+{
+    let header = headers.iter().find(|h| h.p_type(LittleEndian) == kind)?;
+    Some(Part {
+        segment: segment(header, header.p_vaddr(LittleEndian)),
+        align: header.p_align(LittleEndian).into(),
+    })
+}
+
+/// The loadable segments with their rights.
+fn segments<P>(headers: &[P], note: Option<KernelNote>) -> Vec<(Segment, Protected)>
+where
+    P: ProgramHeader<Endian = LittleEndian>,
+{
+    let segment = |h: &P| match note {
+        Some(KernelNote::Solo5 | KernelNote::Hermit) => segment(h, h.p_vaddr(LittleEndian)),
+        _ => segment(h, h.p_paddr(LittleEndian)),
+    };
+    let rights = |h: &P| Rights {
+        write: h.p_flags(LittleEndian).0 & PF_W.0 != 0,
+        execute: h.p_flags(LittleEndian).0 & PF_X.0 != 0,
+    };
     headers
         .iter()
         .filter(|h| h.p_type(LittleEndian) == PT_LOAD)
-        .map(|h| Segment {
-            gpa: h.p_paddr(LittleEndian).into(),
-            offset: h.p_offset(LittleEndian).into(),
-            file_size: h.p_filesz(LittleEndian).into(),
-            memory_size: h.p_memsz(LittleEndian).into(),
+        .map(|h| (segment(h), rights(h)))
+        .filter(|(segment, _)| segment.file_size > 0 || segment.memory_size > 0)
+        .map(|(segment, rights)| {
+            let end = segment.gpa.saturating_add(segment.memory_size);
+            (segment, Protected::pages(segment.gpa, end, rights))
         })
-        .filter(|segment| segment.file_size > 0 || segment.memory_size > 0)
         .collect()
 }
 

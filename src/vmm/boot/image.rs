@@ -6,9 +6,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END};
-use super::multiboot;
+use super::layout::{CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
+pub use super::segment::Segment;
+use super::solo5::manifest::Manifest;
+use super::solo5::pages::Protected;
+use super::{bzimage, hermit, linux, multiboot, solo5};
 use crate::vmm::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
@@ -17,9 +20,6 @@ use crate::vmm::error::KernelError;
 const HEAD_SIZE: u64 = 8192;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-/// "HdrS" at 0x202 (Documentation/arch/x86/boot.rst).
-const BZIMAGE_MAGIC_OFFSET: usize = 0x202;
-const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 
 /// The way in which a kernel wants to be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -27,10 +27,16 @@ const BZIMAGE_MAGIC: &[u8] = b"HdrS";
 pub enum BootAbi {
     /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
     Linux64,
+    /// The same entry of a compressed kernel, as distributions ship it (likewise).
+    BzImage,
     /// Xen's PVH entry, by an ELF note (xen/include/public/arch-x86/hvm/start_info.h).
     Pvh,
     /// Multiboot 1 (Multiboot specification 0.6.96).
     Multiboot1,
+    /// Hermit's entry for its own monitor (hermit-entry, uhyve).
+    Hermit,
+    /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
+    Solo5,
 }
 
 impl BootAbi {
@@ -38,7 +44,9 @@ impl BootAbi {
     /// which Linux and PVH are told of, and Multiboot's kernels look for below 1 MiB.
     pub fn uses_several_vcpus(self) -> bool {
         match self {
-            BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => true,
+            BootAbi::Linux64 | BootAbi::BzImage | BootAbi::Pvh | BootAbi::Multiboot1 => true,
+            // Hermit's could, by a way of their own.
+            BootAbi::Solo5 | BootAbi::Hermit => false,
         }
     }
 }
@@ -47,72 +55,31 @@ impl fmt::Display for BootAbi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BootAbi::Linux64 => "linux64",
+            BootAbi::BzImage => "bzimage",
             BootAbi::Pvh => "pvh",
             BootAbi::Multiboot1 => "multiboot1",
+            BootAbi::Hermit => "hermit",
+            BootAbi::Solo5 => "solo5",
         })
     }
 }
 
-/// A part of the kernel file and its place in guest memory.
+/// What the kernel can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
-    /// Guest-physical address of the first byte.
-    pub gpa: u64,
-    /// Offset of the first byte in the file; without a meaning where `file_size` is 0.
-    pub offset: u64,
-    /// Bytes that come from the file.
-    pub file_size: u64,
-    /// Bytes in memory; those past `file_size` are zero.
-    pub memory_size: u64,
+pub struct Limits {
+    /// Bytes of the command line, without its zero byte.
+    pub cmdline: usize,
+    /// The first guest-physical address that the initrd must leave alone.
+    pub initrd_end: u64,
 }
 
-impl Segment {
-    /// The first guest-physical address past the segment. Cannot wrap once the image
-    /// has been probed.
-    pub fn memory_end(&self) -> u64 {
-        self.gpa + self.memory_size
-    }
-
-    fn fault(&self, fault: &'static str) -> KernelError {
-        KernelError::BadSegment {
-            gpa: self.gpa,
-            size: self.memory_size,
-            fault,
+impl Default for Limits {
+    /// What the monitor itself has room for.
+    fn default() -> Limits {
+        Limits {
+            cmdline: CMDLINE_MAX - 1,
+            initrd_end: HOLE_START,
         }
-    }
-
-    /// Holds the segment alone against the file's size and the boot structures.
-    fn check(&self, file_size: u64) -> Result<(), KernelError> {
-        if self.file_size > self.memory_size {
-            return Err(self.fault("has more bytes in the file than in memory"));
-        }
-        if self.gpa.checked_add(self.memory_size).is_none() {
-            return Err(self.fault("wraps around the end of the address space"));
-        }
-        if self.gpa < BOOT_AREA_END {
-            return Err(self.fault("overlaps the boot structures below 0x21000"));
-        }
-        if self.gpa < ACPI_TABLES_END && self.memory_end() > ACPI_TABLES {
-            return Err(self.fault("overlaps the firmware's tables between 0xe0000 and 0xf0000"));
-        }
-        match self.offset.checked_add(self.file_size) {
-            // Linkers let the offset of what is not in the file lie anywhere.
-            _ if self.file_size == 0 => Ok(()),
-            None => Err(self.fault("lies past every file's end")),
-            Some(needs) if needs > file_size => Err(KernelError::Truncated {
-                part: "segments",
-                needs,
-                size: file_size,
-            }),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Whether loading `other` would write over this segment.
-    fn is_overwritten_by(&self, other: &Segment) -> bool {
-        other.file_size > 0
-            && other.gpa < self.memory_end()
-            && self.gpa < other.gpa + other.file_size
     }
 }
 
@@ -124,8 +91,15 @@ pub struct KernelImage {
     pub entry: u64,
     /// In the file's order; none is empty, none overlaps another.
     pub segments: Vec<Segment>,
+    /// The devices that it declares, if it is a Solo5 kernel.
+    pub manifest: Manifest,
+    /// What is special to Hermit's kernels, if it is one.
+    pub hermit: hermit::Kernel,
+    /// What a Solo5 kernel may do with its segments.
+    pub protected: Vec<Protected>,
     /// The file's size in bytes.
     pub file_size: u64,
+    pub limits: Limits,
 }
 
 impl KernelImage {
@@ -148,15 +122,23 @@ impl KernelImage {
             return Err(KernelError::Empty);
         }
         let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
-        let (abi, entry, segments) = recognise(file, &head, file_size)?;
-        let image = KernelImage {
-            abi,
-            entry,
-            segments,
-            file_size,
-        };
+        let image = recognise(file, &head, file_size)?;
         image.check()?;
         Ok(image)
+    }
+
+    /// An image of which no more is known.
+    pub fn of(abi: BootAbi, file_size: u64) -> KernelImage {
+        KernelImage {
+            abi,
+            entry: 0,
+            segments: Vec::new(),
+            manifest: Manifest::default(),
+            hermit: hermit::Kernel::default(),
+            protected: Vec::new(),
+            file_size,
+            limits: Limits::default(),
+        }
     }
 
     /// The first guest-physical address past everything that the kernel occupies, its
@@ -172,6 +154,10 @@ impl KernelImage {
     fn check(&self) -> Result<(), KernelError> {
         for (i, segment) in self.segments.iter().enumerate() {
             segment.check(self.file_size)?;
+            // Hermit has a layout of its own, and no firmware.
+            if self.abi != BootAbi::Hermit {
+                segment.check_place()?;
+            }
             for earlier in &self.segments[..i] {
                 if earlier.is_overwritten_by(segment) || segment.is_overwritten_by(earlier) {
                     return Err(segment.fault("overlaps another segment"));
@@ -182,8 +168,9 @@ impl KernelImage {
             entry: self.entry,
             fault,
         };
-        // Two of the ABIs enter in 32-bit mode, the third over page tables for 4 GiB.
-        if self.entry > u64::from(u32::MAX) {
+        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most, but
+        // for Hermit's.
+        if self.entry > u64::from(u32::MAX) && self.abi != BootAbi::Hermit {
             return Err(bad_entry("past the first 4 GiB"));
         }
         let contains_entry = |s: &Segment| (s.gpa..s.memory_end()).contains(&self.entry);
@@ -194,49 +181,63 @@ impl KernelImage {
     }
 }
 
-type Recognised = (BootAbi, u64, Vec<Segment>);
-
 /// The first ABI that fits wins. The order matters: an image may carry the marks of
 /// several, and Solo5's and Hermit's must not be taken for something else.
-fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<Recognised, KernelError> {
+fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
+    let image = |abi, entry, segments| KernelImage {
+        entry,
+        segments,
+        ..KernelImage::of(abi, file_size)
+    };
     if head.starts_with(GZIP_MAGIC) {
-        return Err(KernelError::Unsupported {
-            name: "gzip-compressed (Hermit)",
+        // Whoever wants what is inside unpacks it first.
+        return Err(KernelError::NotAKernel {
+            found: "it is gzip-compressed",
         });
     }
+    let limits = |elf: &Elf| match elf.notes.is_linux {
+        true => linux::limits(),
+        false => Limits::default(),
+    };
     let elf = Elf::read(file, head, file_size)?;
-    match elf.as_ref().and_then(|elf| elf.note) {
-        Some(KernelNote::Solo5) => return Err(KernelError::Unsupported { name: "Solo5" }),
-        Some(KernelNote::Hermit) => return Err(KernelError::Unsupported { name: "Hermit" }),
-        Some(KernelNote::Pvh(entry)) => {
-            let segments = elf.map(|elf| elf.segments).unwrap_or_default();
-            return Ok((BootAbi::Pvh, entry, segments));
+    let elf = match elf {
+        Some(elf) if elf.notes.kernel == Some(KernelNote::Hermit) => {
+            return hermit::image_of(file, elf, file_size);
         }
-        None => {}
+        other => other,
+    };
+    match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
+        // Those boot by Multiboot, and carry the note all the same.
+        (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
+            let manifest = solo5::manifest_of(elf)?;
+            return Ok(KernelImage {
+                manifest,
+                protected: elf.protected.clone(),
+                ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
+            });
+        }
+        (Some(KernelNote::Pvh(entry)), Some(elf)) => {
+            return Ok(KernelImage {
+                limits: limits(elf),
+                ..image(BootAbi::Pvh, entry, elf.segments.clone())
+            });
+        }
+        _ => {}
     }
     if let Some(header) = multiboot::Header::find(head) {
         let (entry, segments) = header.image(elf, file_size)?;
-        return Ok((BootAbi::Multiboot1, entry, segments));
+        return Ok(image(BootAbi::Multiboot1, entry, segments));
     }
+    let unknown = |found| Err(KernelError::NotAKernel { found });
     match elf {
-        Some(elf) if elf.interpreted => Err(KernelError::NotAKernel {
-            found: "it is a dynamically linked program",
+        Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
+        Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
+            limits: limits(&elf),
+            ..image(BootAbi::Linux64, elf.entry, elf.segments)
         }),
-        Some(elf) if elf.class == Class::Elf64 => Ok((BootAbi::Linux64, elf.entry, elf.segments)),
-        Some(_) => Err(KernelError::NotAKernel {
-            found: "it is a 32-bit ELF file",
-        }),
-        None if head
-            .get(BZIMAGE_MAGIC_OFFSET..)
-            .is_some_and(|h| h.starts_with(BZIMAGE_MAGIC)) =>
-        {
-            Err(KernelError::Unsupported {
-                name: "bzImage (use the ELF vmlinux)",
-            })
-        }
-        None => Err(KernelError::NotAKernel {
-            found: "it is no ELF file",
-        }),
+        Some(_) => unknown("it is a 32-bit ELF file"),
+        None if bzimage::is_one(head) => bzimage::recognise(head, file_size),
+        None => unknown("it is no ELF file"),
     }
 }
 

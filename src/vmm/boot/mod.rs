@@ -5,10 +5,16 @@
 //! | [`image`] | what a kernel file is, by its headers ([`elf`]) and notes ([`notes`]) |
 //! | [`place`] | whether kernel and initrd fit into a machine, and where the initrd goes |
 //! | [`linux`], [`pvh`], [`multiboot`] | one boot ABI each: what the kernel is told and how it is entered |
+//! | [`bzimage`] | Linux's kernel as distributions ship it |
+//! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
+//! | [`hermit`], [`solo5`] | likewise, each with its notes |
 //! | [`tables`] | descriptor and page tables |
 //! | [`layout`] | where things lie in guest memory |
 
+mod bzimage;
 mod elf;
+mod gzip;
+pub mod hermit;
 pub mod image;
 pub mod layout;
 mod linux;
@@ -16,9 +22,12 @@ mod multiboot;
 mod notes;
 mod place;
 mod pvh;
+mod segment;
+pub mod solo5;
 #[cfg(test)]
 mod spoilt;
 pub mod tables;
+mod tar;
 #[cfg(test)]
 pub mod testing;
 
@@ -28,12 +37,14 @@ use std::io::{self, Seek, SeekFrom};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
 use super::acpi;
+use super::config::MachineConfig;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
+pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
-use layout::{CMDLINE, CMDLINE_MAX};
-pub use place::check_fits;
+use layout::CMDLINE;
 use place::place_initrd;
+pub use place::{allocate, check_fits, max_memory, memory_size};
 
 /// How the processor stands at the kernel's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +55,9 @@ pub struct EntryState {
     pub rax: u64,
     pub rbx: u64,
     pub rsi: u64,
+    pub rdi: u64,
+    /// Where the kernel reads the TSC's frequency, 8 bytes of Hz: a guest-physical address.
+    pub frequency: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +66,10 @@ pub enum Mode {
     Long64,
     /// 32-bit, flat segments, no paging.
     Protected32,
+    /// 64-bit, over Solo5's tables.
+    Solo5,
+    /// 64-bit, over Hermit's tables, which lie at the machine's first address.
+    Hermit { start: u64 },
 }
 
 /// What every ABI tells the kernel, each in its own way.
@@ -66,56 +84,111 @@ struct BootData {
 
 /// A file in guest memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Placed {
-    gpa: u64,
-    size: u64,
+pub struct Placed {
+    pub gpa: u64,
+    pub size: u64,
+}
+
+/// What a guest is made of, besides memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub kernel: &'a File,
+    pub initrd: Option<&'a File>,
+    pub cmdline: &'a str,
+    pub vcpus: u8,
+    /// How fast the vCPU's TSC counts, if that is known.
+    pub tsc_khz: Option<u32>,
+    /// Where a Hermit guest finds the container's files: folders of its root.
+    pub folders: &'a [String],
 }
 
 /// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry of the first of `vcpus`.
+/// entry of the first vCPU. `image` is what the kernel was probed to be.
 ///
-/// The files may have changed since somebody looked at them, and may change now: what is
-/// loaded is checked again, and what changes meanwhile can only make the guest another one.
+/// The files may change meanwhile: that can only make the guest another one.
 ///
 /// # Errors
-/// What [`KernelImage::probe`] and [`check_fits`] find, a bad command line, an unreadable file.
+/// What [`check_fits`] finds, a bad command line, an unreadable file.
 pub fn load(
     memory: &GuestMemory,
     size: u64,
-    vcpus: u8,
-    kernel: &File,
-    initrd: Option<&File>,
-    cmdline: &str,
+    image: &KernelImage,
+    given: &Given<'_>,
 ) -> Result<EntryState, Error> {
-    let image = KernelImage::probe(kernel)?;
+    let Given {
+        kernel,
+        initrd,
+        cmdline,
+        vcpus,
+        tsc_khz,
+        folders,
+    } = *given;
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
-    let place = place_initrd(&image, initrd_size, size)?;
-    write_cmdline(memory, cmdline)?;
-    load_kernel(memory, kernel, &image)?;
+    let place = place_initrd(image, initrd_size, size)?;
+    load_kernel(memory, kernel, image)?;
+    let initrd = initrd
+        .map(|file| load_initrd(memory, file, place))
+        .transpose()?;
+    // The others have their own places for all this.
+    if image.abi != BootAbi::Solo5 && image.abi != BootAbi::Hermit {
+        write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
+        acpi::write(memory, vcpus)?;
+    }
     let boot = BootData {
         memory: size,
         cmdline_size: cmdline.len() as u32 + 1,
-        initrd: initrd
-            .map(|file| load_initrd(memory, file, place))
-            .transpose()?,
+        initrd,
     };
-    acpi::write(memory, vcpus)?;
     match image.abi {
-        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot),
+        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
+        BootAbi::BzImage => {
+            let header = bzimage::setup_header(kernel)?;
+            linux::prepare(memory, image.entry, &boot, Some(&header))
+        }
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
+        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
+        BootAbi::Hermit => {
+            let told = hermit::start::Told {
+                memory: size,
+                cmdline,
+                initrd,
+                tsc_khz,
+                folders,
+            };
+            hermit::start::prepare(memory, image, &told)
+        }
     }
+}
+
+/// Loads a guest into memory that nobody runs: as much of making a machine as needs no KVM.
+///
+/// # Errors
+/// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
+pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
+    let image = KernelImage::probe(kernel)?;
+    let size = memory_size(&image, config.memory)?;
+    let memory = allocate(&image, size)?;
+    let given = Given {
+        kernel,
+        initrd,
+        cmdline: &config.cmdline,
+        vcpus: config.vcpus,
+        tsc_khz: None,
+        folders: &[],
+    };
+    load(&memory, size, &image, &given).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
 /// Unikraft reads a trailing ` -- ` otherwise than its absence.
-fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
+///
+/// It goes to `gpa`; `room` is what it has there in bytes, with its zero byte.
+fn write_cmdline(memory: &GuestMemory, cmdline: &str, gpa: u64, room: usize) -> Result<(), Error> {
     let len = cmdline.len();
-    if len >= CMDLINE_MAX {
-        return Err(Error::CmdlineTooLong {
-            len,
-            max: CMDLINE_MAX - 1,
-        });
+    if len >= room {
+        let max = room - 1;
+        return Err(Error::CmdlineTooLong { len, max });
     }
     if cmdline.contains('\0') {
         return Err(Error::CmdlineNul);
@@ -123,8 +196,8 @@ fn write_cmdline(memory: &GuestMemory, cmdline: &str) -> Result<(), Error> {
     let mut bytes = cmdline.as_bytes().to_vec();
     bytes.push(0);
     memory
-        .write_slice(&bytes, GuestAddress(CMDLINE))
-        .map_err(Error::guest_memory(CMDLINE))
+        .write_slice(&bytes, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
 }
 
 /// Memory past a segment's file part is zero already: the mapping is fresh, and no
@@ -176,8 +249,8 @@ fn read_into(
 
 #[cfg(test)]
 mod tests {
-    use super::layout::PAGE_SIZE;
-    use super::testing::{CONTENT, ElfFile, file};
+    use super::layout::{CMDLINE_MAX, PAGE_SIZE};
+    use super::testing::{CONTENT, ElfFile, file, given};
     use super::*;
     use crate::vmm::memory;
 
@@ -190,7 +263,15 @@ mod tests {
         let size = 4 * MIB;
         let memory = memory::allocate(size).unwrap();
         let initrd = file(b"initrd");
-        let entry = load(&memory, size, 1, &elf.file(), Some(&initrd), "a  b -- ").unwrap();
+        let kernel = elf.file();
+        let image = KernelImage::probe(&kernel).unwrap();
+        let entry = load(
+            &memory,
+            size,
+            &image,
+            &given(&kernel, Some(&initrd), "a  b -- "),
+        )
+        .unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -210,15 +291,10 @@ mod tests {
     #[test]
     fn command_lines_and_initrds_are_checked() {
         let memory = memory::allocate(4 * MIB).unwrap();
+        let kernel = ElfFile::kernel().file();
+        let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(
-                &memory,
-                4 * MIB,
-                1,
-                &ElfFile::kernel().file(),
-                initrd,
-                cmdline,
-            )
+            load(&memory, 4 * MIB, &image, &given(&kernel, initrd, cmdline))
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(
@@ -226,6 +302,11 @@ mod tests {
             Err(Error::CmdlineTooLong { .. })
         ));
         assert!(matches!(load(None, "a\0b"), Err(Error::CmdlineNul)));
+        let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
+        let long = "x".repeat(2048);
+        let image = KernelImage::probe(&linux).unwrap();
+        let fault = super::load(&memory, 4 * MIB, &image, &given(&linux, None, &long)).unwrap_err();
+        assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),
             Err(Error::InitrdEmpty)

@@ -3,10 +3,24 @@
 use object::LittleEndian;
 use object::read::elf::{FileHeader, Note, NoteIterator};
 
+use super::{hermit, solo5};
 use crate::vmm::error::KernelError;
 
-/// `XEN_ELFNOTE_PHYS32_ENTRY` of xen/include/public/elfnote.h: the PVH entry point.
+/// `XEN_ELFNOTE_PHYS32_ENTRY` and `XEN_ELFNOTE_GUEST_OS` of xen/include/public/elfnote.h: the
+/// PVH entry point, and what system it is.
 const XEN_PHYS32_ENTRY: u32 = 18;
+const XEN_GUEST_OS: u32 = 6;
+
+/// What the notes of a file say.
+#[derive(Debug, Clone, Default)]
+pub struct Notes {
+    /// The one that decides how the kernel is run.
+    pub kernel: Option<KernelNote>,
+    /// Whether one says that it is Linux: it has notes of its own name, and tells Xen.
+    pub is_linux: bool,
+    pub solo5: solo5::notes::Notes,
+    pub hermit: hermit::notes::Notes,
+}
 
 /// A note that decides how the kernel is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,42 +51,57 @@ impl KernelNote {
     }
 }
 
-/// The deciding note among `data`, the content of one note segment, whose parts are
-/// aligned to 8 bytes if `align` is 8 and to 4 else. Notes of other kinds are passed over.
-///
-/// # Errors
-/// A note that runs over the segment's end, or names an impossible entry point.
-pub fn find<Elf>(data: &[u8], align: Elf::Word) -> Result<Option<KernelNote>, KernelError>
-where
-    Elf: FileHeader<Endian = LittleEndian>,
-{
-    let bad = |e: object::Error| KernelError::BadHeader {
-        part: "notes",
-        fault: e.to_string(),
-    };
-    // The iterator takes 0 for 4, and refuses what is neither 4 nor 8.
-    let align = match align.into() {
-        8 => align,
-        _ => Elf::Word::default(),
-    };
-    let mut notes = NoteIterator::<Elf>::new(LittleEndian, align, data).map_err(bad)?;
-    let mut found = None;
-    while let Some(note) = notes.next().map_err(bad)? {
-        found = KernelNote::first_of(found, read::<Elf>(&note)?);
+impl Notes {
+    /// Takes in the notes in `data`, the content of one note segment, whose parts are
+    /// aligned to 8 bytes if `align` is 8 and to 4 else. Notes of other kinds are passed over.
+    ///
+    /// # Errors
+    /// A note that runs over the segment's end, or names an impossible entry point.
+    pub fn read<Elf>(&mut self, data: &[u8], align: Elf::Word) -> Result<(), KernelError>
+    where
+        Elf: FileHeader<Endian = LittleEndian>,
+    {
+        let bad = |e: object::Error| KernelError::BadHeader {
+            part: "notes",
+            fault: e.to_string(),
+        };
+        // The iterator takes 0 for 4, and refuses what is neither 4 nor 8. Solo5's notes are
+        // laid out by 4 in segments of either alignment.
+        let align = match align.into() {
+            8 if !data[..data.len().min(20)].ends_with(b"Solo5\0\0\0") => align,
+            _ => Elf::Word::default(),
+        };
+        let mut notes = NoteIterator::<Elf>::new(LittleEndian, align, data).map_err(bad)?;
+        while let Some(note) = notes.next().map_err(bad)? {
+            self.take::<Elf>(&note)?;
+        }
+        self.solo5.read(data);
+        Ok(())
     }
-    Ok(found)
-}
 
-fn read<Elf>(note: &Note<'_, Elf>) -> Result<Option<KernelNote>, KernelError>
-where
-    Elf: FileHeader<Endian = LittleEndian>,
-{
-    Ok(match (note.name(), note.n_type(LittleEndian).0) {
-        (b"Solo5", _) => Some(KernelNote::Solo5),
-        (b"HERMIT", _) => Some(KernelNote::Hermit),
-        (b"Xen", XEN_PHYS32_ENTRY) => Some(KernelNote::Pvh(entry(note.desc())?)),
-        _ => None,
-    })
+    fn take<Elf>(&mut self, note: &Note<'_, Elf>) -> Result<(), KernelError>
+    where
+        Elf: FileHeader<Endian = LittleEndian>,
+    {
+        let (name, kind) = (note.name(), note.n_type(LittleEndian).0);
+        self.hermit.take(name, kind, note.desc());
+        let kernel = match (name, kind) {
+            (solo5::notes::NAME, _) => Some(KernelNote::Solo5),
+            (hermit::notes::NAME, _) => Some(KernelNote::Hermit),
+            (b"Xen", XEN_PHYS32_ENTRY) => Some(KernelNote::Pvh(entry(note.desc())?)),
+            (b"Xen", XEN_GUEST_OS) if note.desc().starts_with(b"linux") => {
+                self.is_linux = true;
+                None
+            }
+            (b"Linux", _) => {
+                self.is_linux = true;
+                None
+            }
+            _ => None,
+        };
+        self.kernel = KernelNote::first_of(self.kernel, kernel);
+        Ok(())
+    }
 }
 
 /// The entry point is a 32-bit address, which some linkers store in 8 bytes.

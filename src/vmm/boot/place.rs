@@ -1,10 +1,12 @@
 //! Whether a kernel and its initrd fit into a machine, and where the initrd goes.
 
 use super::Placed;
+use super::image::BootAbi;
 use super::image::{KernelImage, Segment};
 use super::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, PAGE_SIZE};
+use super::{hermit, solo5};
 use crate::vmm::error::{Error, KernelError};
-use crate::vmm::memory::{checked_size, low_memory_end};
+use crate::vmm::memory::{self, GuestMemory, MAX_MEMORY, checked_size, low_memory_end};
 
 /// Checks that the kernel and an initrd of `initrd_size` bytes (0: none) fit into a
 /// machine with `memory` bytes.
@@ -12,7 +14,7 @@ use crate::vmm::memory::{checked_size, low_memory_end};
 /// # Errors
 /// [`Error::KernelTooLarge`], [`Error::InitrdTooLarge`], [`KernelError::BadSegment`] for a
 /// kernel that lies in the hole below 4 GiB, [`Error::MemoryTooSmall`],
-/// [`Error::MemoryTooLarge`].
+/// [`Error::MemoryTooLarge`], [`Error::InitrdUnwanted`].
 pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
     place_initrd(image, initrd_size, memory).map(|_| ())
 }
@@ -20,7 +22,13 @@ pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<
 /// As [`check_fits`], and says where the initrd goes: as high as possible below the hole, on
 /// pages of its own, past the kernel and past the first MiB, which is not all memory.
 pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
-    let memory = checked_size(memory)?;
+    let memory = memory_size(image, memory)?;
+    if image.abi == BootAbi::Hermit {
+        return hermit::place(image, size, memory);
+    }
+    if image.abi == BootAbi::Solo5 {
+        solo5::check_fits(image, size, memory)?;
+    }
     check_kernel(image, memory)?;
     let kernel_end = image
         .segments
@@ -30,12 +38,13 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         .fold(HIGH_RAM_START, u64::max)
         .next_multiple_of(PAGE_SIZE);
     let needs = kernel_end.saturating_add(size);
-    if needs > HOLE_START {
-        let max = HOLE_START - kernel_end;
-        return Err(Error::InitrdTooLarge { size, max });
+    let end = image.limits.initrd_end;
+    if size > 0 && needs > end {
+        let max = end.saturating_sub(kernel_end);
+        return Err(Error::InitrdTooLarge { size, max, end });
     }
     let needs = needs.next_multiple_of(PAGE_SIZE);
-    let top = low_memory_end(memory);
+    let top = low_memory_end(memory).min(end);
     if size > 0 && needs > top {
         let what = "the kernel and its initrd need";
         return Err(Error::KernelTooLarge {
@@ -45,9 +54,42 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         });
     }
     Ok(Placed {
-        gpa: (top - size) & !(PAGE_SIZE - 1),
+        gpa: top.saturating_sub(size) & !(PAGE_SIZE - 1),
         size,
     })
+}
+
+/// The bytes that a machine of `memory` bytes really has for this kernel.
+///
+/// # Errors
+/// [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
+pub fn memory_size(image: &KernelImage, memory: u64) -> Result<u64, Error> {
+    match image.abi {
+        BootAbi::Hermit => hermit::memory_size(&image.hermit, memory),
+        BootAbi::Solo5 => solo5::memory_size(memory),
+        _ => checked_size(memory),
+    }
+}
+
+/// The most memory that this kernel can be given, in bytes.
+pub fn max_memory(image: &KernelImage) -> u64 {
+    match image.abi {
+        BootAbi::Hermit => image.hermit.max_memory(),
+        BootAbi::Solo5 => solo5::MAX_MEMORY,
+        _ => MAX_MEMORY,
+    }
+}
+
+/// Maps `size` bytes of guest memory, which [`memory_size`] gave, where this kernel has its
+/// memory.
+///
+/// # Errors
+/// [`Error::MemoryMap`] where the host has no room for the mapping.
+pub fn allocate(image: &KernelImage, size: u64) -> Result<GuestMemory, Error> {
+    match image.abi {
+        BootAbi::Hermit => memory::allocate_from(image.hermit.memory_start(), size),
+        _ => memory::allocate(size),
+    }
 }
 
 fn check_kernel(image: &KernelImage, memory: u64) -> Result<(), Error> {

@@ -59,6 +59,8 @@ pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<Entr
         rax: 0,
         rbx: BOOT_INFO,
         rsi: 0,
+        rdi: 0,
+        frequency: None,
     })
 }
 

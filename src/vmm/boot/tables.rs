@@ -49,7 +49,8 @@ pub fn write_identity_map(memory: &GuestMemory) -> Result<(), Error> {
     write_table(memory, PAGE_DIRECTORIES, pages)
 }
 
-fn write_table(
+/// Writes `entries` to `gpa`, one after the other.
+pub fn write_table(
     memory: &GuestMemory,
     gpa: u64,
     entries: impl IntoIterator<Item = u64>,

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::Write;
 
-use super::{BootData, Placed};
+use super::solo5::manifest::{Device, Manifest};
+use super::{BootData, Given, Placed};
 use crate::vmm::memory::{self, GuestMemory};
 
 /// A small ELF file, whose every number a test can spoil.
@@ -13,6 +14,8 @@ pub struct ElfFile {
     pub machine: u16,
     pub entry: u64,
     pub program_headers: Vec<ProgramHeader>,
+    /// Of every program header; readable and executable.
+    pub flags: u32,
     /// What follows the headers, from offset 0x1000 on.
     pub content: Vec<u8>,
 }
@@ -41,6 +44,7 @@ impl ElfFile {
             machine: 62,
             entry: 0x10_0000,
             program_headers: vec![load(0x10_0000, 0x100, 0x200)],
+            flags: 5,
             content: vec![0x90; 0x1000],
         }
     }
@@ -52,6 +56,19 @@ impl ElfFile {
             machine: 3,
             ..ElfFile::kernel()
         }
+    }
+
+    /// A kernel for Solo5's hvt that declares the devices of this manifest.
+    pub fn solo5(devices: &[Device]) -> ElfFile {
+        let devices = devices.to_vec();
+        let manifest = Manifest { devices }.bytes();
+        ElfFile::kernel()
+            .with_note(b"Solo5", u32::from_le_bytes(*b"ABI1"), &solo5_abi(1, 2))
+            .with_note(
+                b"Solo5",
+                u32::from_le_bytes(*b"MFT1"),
+                &[&[0; 4], &manifest[..]].concat(),
+            )
     }
 
     /// Adds a note segment with one note.
@@ -99,10 +116,9 @@ impl ElfFile {
     }
 
     fn program_header(&self, elf: &mut Vec<u8>, header: &ProgramHeader) {
-        const READ_EXECUTE: u32 = 5;
         elf.extend(header.kind.to_le_bytes());
         if self.class64 {
-            elf.extend(READ_EXECUTE.to_le_bytes());
+            elf.extend(self.flags.to_le_bytes());
         }
         let ProgramHeader {
             offset,
@@ -115,7 +131,7 @@ impl ElfFile {
             self.word(elf, field);
         }
         if !self.class64 {
-            elf.extend(READ_EXECUTE.to_le_bytes());
+            elf.extend(self.flags.to_le_bytes());
         }
         self.word(elf, header.align);
     }
@@ -141,6 +157,11 @@ pub fn load(address: u64, file_size: u64, memory_size: u64) -> ProgramHeader {
     }
 }
 
+/// The descriptor of Solo5's note `ABI1`.
+pub fn solo5_abi(target: u32, version: u32) -> Vec<u8> {
+    [target, version, 0, 0].map(u32::to_le_bytes).concat()
+}
+
 fn note(name: &[u8], kind: u32, desc: &[u8]) -> Vec<u8> {
     let mut note = Vec::new();
     for field in [name.len() as u32 + 1, desc.len() as u32, kind] {
@@ -163,6 +184,62 @@ pub fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
         .chain(addresses)
         .flat_map(u32::to_le_bytes)
         .collect()
+}
+
+/// A bzImage of protocol 2.15 whose kernel, 0x400 bytes that need 256 KiB, lies at 1 MiB.
+pub fn bzimage() -> Vec<u8> {
+    let mut image = vec![0x90; 0x800];
+    image[0x1f1..0x268].fill(0);
+    for (at, field) in [
+        (0x1f1, &[1u8][..]),
+        (0x1f4, &[0x40, 0, 0, 0]),
+        (0x1fe, &[0x55, 0xaa]),
+        (0x200, &[0xeb, 0x66]),
+        (0x202, b"HdrS"),
+        (0x206, &[0x0f, 2]),
+        (0x22c, &[0xff, 0xff, 0xff, 0x7f]),
+        (0x234, &[1]),
+        (0x236, &[1]),
+        (0x238, &[0xff, 7, 0, 0]),
+        (0x258, &[0, 0, 0x10]),
+        (0x260, &[0, 0, 4]),
+    ] {
+        image[at..at + field.len()].copy_from_slice(field);
+    }
+    image
+}
+
+/// These bytes compressed by gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A tar archive of files with these names, which may be absolute, and contents.
+pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append(&header, *content).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+/// A guest of these files.
+pub fn given<'a>(kernel: &'a File, initrd: Option<&'a File>, cmdline: &'a str) -> Given<'a> {
+    Given {
+        kernel,
+        initrd,
+        cmdline,
+        vcpus: 1,
+        tsc_khz: None,
+        folders: &[],
+    }
 }
 
 /// A file with this content.

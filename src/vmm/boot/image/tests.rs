@@ -1,7 +1,7 @@
 //! Good and bad kernel files.
 
 use super::*;
-use crate::vmm::boot::testing::{ElfFile, INTERP, NOTE, file, load};
+use crate::vmm::boot::testing::{ElfFile, INTERP, NOTE, file, given, load};
 
 fn probe(elf: &ElfFile) -> Result<KernelImage, KernelError> {
     KernelImage::probe(&elf.file())
@@ -56,28 +56,23 @@ fn notes_of_other_kinds_are_passed_over() {
 }
 
 #[test]
-fn solo5_and_hermit_are_refused_by_name_whatever_else_they_carry() {
-    let pvh = ElfFile::kernel().with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
-    let solo5 = pvh.clone().with_note(b"Solo5", 0x3149_4241, &[1; 8]);
-    assert_eq!(
-        fault_of(&solo5),
-        "kernels of the kind Solo5 are not supported yet"
-    );
-    let hermit = pvh.with_note(b"HERMIT", 0x5a00, &[4]);
-    assert_eq!(
-        fault_of(&hermit),
-        "kernels of the kind Hermit are not supported yet"
-    );
-}
-
-#[test]
-fn compressed_kernels_and_bzimages_are_refused_by_name() {
+fn compressed_kernels_are_refused_by_name() {
     let gzip = KernelImage::probe(&file(&[0x1f, 0x8b, 8, 0])).unwrap_err();
     assert!(gzip.to_string().contains("gzip"), "{gzip}");
-    let mut image = vec![0; 0x400];
-    image[0x202..0x206].copy_from_slice(b"HdrS");
-    let bzimage = KernelImage::probe(&file(&image)).unwrap_err();
-    assert!(bzimage.to_string().contains("bzImage"), "{bzimage}");
+}
+
+/// Its command line is cut without a word where it is longer than Linux takes.
+#[test]
+fn linux_is_known_by_its_notes_and_takes_a_shorter_command_line() {
+    let pvh = |elf: ElfFile| elf.with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
+    let linux = ElfFile::kernel().with_note(b"Linux", 0x100, b"salt");
+    let tells_xen = ElfFile::kernel().with_note(b"Xen", 6, b"linux\0");
+    for elf in [linux.clone(), tells_xen.clone(), pvh(linux), pvh(tells_xen)] {
+        assert_eq!(probe(&elf).unwrap().limits.cmdline, 2047);
+    }
+    for elf in [ElfFile::kernel(), pvh(ElfFile::kernel())] {
+        assert_eq!(probe(&elf).unwrap().limits, Limits::default());
+    }
 }
 
 #[test]
@@ -168,7 +163,9 @@ fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
         let elf = with_segment(zeros);
         assert_eq!(probe(&elf).unwrap().memory_end(), 0x20_1000);
         let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
-        crate::vmm::boot::load(&memory, 4 << 20, 1, &elf.file(), None, "").unwrap();
+        let file = elf.file();
+        let image = KernelImage::probe(&file).unwrap();
+        crate::vmm::boot::load(&memory, 4 << 20, &image, &given(&file, None, "")).unwrap();
     }
 }
 
@@ -235,6 +232,7 @@ fn a_note_that_runs_over_its_segment_is_an_error() {
 fn names_are_as_documented() {
     for (abi, name) in [
         (BootAbi::Linux64, "linux64"),
+        (BootAbi::BzImage, "bzimage"),
         (BootAbi::Pvh, "pvh"),
         (BootAbi::Multiboot1, "multiboot1"),
     ] {

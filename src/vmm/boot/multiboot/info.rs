@@ -62,6 +62,8 @@ pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<Entr
         rax: BOOT_MAGIC,
         rbx: BOOT_INFO,
         rsi: 0,
+        rdi: 0,
+        frequency: None,
     })
 }
 

@@ -1,0 +1,45 @@
+//! Hermit: `NAME [env=NAME=VALUE]... -- [ARGUMENT]...`, split as a POSIX shell does.
+//!
+//! The kernel takes its own options before `--`, and the first other word there for the
+//! program's name.
+//!
+//! Source: hermit-os/kernel, src/env (its parser is the crate shlex).
+
+use super::words::line;
+use super::{Error, Family, Told};
+
+/// The room that every boot ABI has, less the zero byte.
+const MOST_BYTES: usize = 4095;
+
+pub fn command_line(told: &Told) -> Result<String, Error> {
+    let mut words = Vec::new();
+    let (name, args) = match told.args.split_first() {
+        Some((name, args)) => (Some(name), args),
+        None => (None, told.args),
+    };
+    if let Some(name) = name {
+        if name.is_empty() || name.starts_with('-') || name.contains('=') {
+            let why = "is no program's name: Hermit would take it for an option of its own";
+            return Err(Error::argument(name, why));
+        }
+        words.push(quoted(name));
+    }
+    for (name, value) in told.variables()? {
+        words.push(quoted(&format!("env={name}={value}")));
+    }
+    if !args.is_empty() {
+        words.push("--".to_owned());
+        words.extend(args.iter().map(|arg| quoted(arg)));
+    }
+    line(Family::Hermit, &words, MOST_BYTES)
+}
+
+/// In single quotes if it must be: in them all is plain but the quote itself.
+fn quoted(word: &str) -> String {
+    let is_plain =
+        |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-_=/.,:+@%^".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,86 @@
+//! Linux: `PARAMETER... [NAME=VALUE]... [rdinit=PROGRAM] -- [ARGUMENT]...`
+//!
+//! What is no parameter of the kernel's becomes init's environment, what stands after `--` its
+//! arguments.
+//!
+//! Source: Linux 6.1, lib/cmdline.c (`next_arg`), kernel/params.c, init/main.c
+//! (`unknown_bootoption`, `set_init_arg`).
+
+use super::words::{at_most, line};
+use super::{Error, Family, Told};
+
+/// `COMMAND_LINE_SIZE` of x86 less the zero byte.
+const MOST_BYTES: usize = 2047;
+/// `CONFIG_INIT_ENV_ARG_LIMIT`: past it the kernel panics. Of the variables, HOME and TERM are
+/// the kernel's own.
+const MOST_ARGUMENTS: usize = 32;
+const MOST_VARIABLES: usize = 31;
+
+/// The console is where the container's stdio is. A panic ends the machine, and by a triple
+/// fault: a reset by the keyboard's controller is an end in good order.
+const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
+
+/// A program with a path is run as init; any other first argument is one of the image's own
+/// init.
+pub fn command_line(told: &Told) -> Result<String, Error> {
+    let mut words: Vec<String> = PARAMETERS.map(str::to_owned).into();
+    if let Some(name) = told.hostname {
+        words.push(quoted("hostname", &format!("hostname={name}"))?);
+    }
+    let variables = told.variables()?;
+    let own = ["HOME", "TERM"];
+    let added = variables.iter().filter(|(name, _)| !own.contains(name));
+    at_most(MOST_VARIABLES, added.count(), Family::Linux, "variables")?;
+    for (name, value) in variables {
+        words.push(variable(name, value)?);
+    }
+    let mut args = told.args;
+    if let Some((program, rest)) = args.split_first()
+        && program.starts_with('/')
+    {
+        let parameter = if told.initrd { "rdinit" } else { "init" };
+        words.push(quoted("argument", &format!("{parameter}={program}"))?);
+        args = rest;
+    }
+    at_most(MOST_ARGUMENTS, args.len(), Family::Linux, "arguments")?;
+    if !args.is_empty() {
+        words.push("--".to_owned());
+    }
+    for arg in args {
+        words.push(argument(arg)?);
+    }
+    line(Family::Linux, &words, MOST_BYTES)
+}
+
+fn argument(arg: &str) -> Result<String, Error> {
+    match arg {
+        // The second one ends them.
+        "--" => Err(Error::argument(
+            arg,
+            "is where Linux stops to read init's arguments",
+        )),
+        arg => quoted("argument", arg),
+    }
+}
+
+fn variable(name: &str, value: &str) -> Result<String, Error> {
+    if name.contains('.') {
+        let why = "has a dot in its name, which Linux takes for a module's parameter";
+        return Err(Error::variable(name, why));
+    }
+    let entry = format!("{name}={value}");
+    quoted("environment variable", &entry).map_err(|_| Error::variable(name, NO_QUOTE))
+}
+
+const NO_QUOTE: &str = "has a double quote, for which Linux has no escape";
+
+/// In double quotes if it must be. The kernel compares bytes, and to it 0xa0, a part of many
+/// characters, is white space too (lib/ctype.c).
+fn quoted(what: &'static str, word: &str) -> Result<String, Error> {
+    let is_space = |byte: u8| matches!(byte, b' ' | b'\t'..=b'\r' | 0xa0);
+    match word {
+        word if word.contains('"') => Err(Error::unfit(what, word, NO_QUOTE)),
+        word if word.is_empty() || word.bytes().any(is_space) => Ok(format!("\"{word}\"")),
+        word => Ok(word.to_owned()),
+    }
+}

@@ -1,0 +1,53 @@
+//! OSv: `[--env=NAME=VALUE]... [--cwd=FOLDER] [OPTION]... PROGRAM [ARGUMENT]...`
+//!
+//! Its own options are split at blanks with a backslash as the escape; the program's words are
+//! quoted.
+//!
+//! Source: osv, core/commands.cc, core/options.cc, loader.cc.
+
+use super::words::{double_quoted, line};
+use super::{Error, Family, Told};
+
+/// The room that every boot ABI has, less the zero byte.
+const MOST_BYTES: usize = 4095;
+
+/// Arguments before the program that begin with `-` are OSv's own options.
+pub fn command_line(told: &Told) -> Result<String, Error> {
+    let mut words = Vec::new();
+    for (name, value) in told.variables()? {
+        words.push(option(&format!("--env={name}={value}")));
+    }
+    if let Some(cwd) = told.folder() {
+        words.push(option(&format!("--cwd={cwd}")));
+    }
+    let is_option = |arg: &&String| arg.starts_with('-');
+    let options = told.args.iter().take_while(is_option);
+    words.extend(options.map(|arg| option(arg)));
+    for arg in told.args.iter().skip_while(is_option) {
+        words.push(argument(arg)?);
+    }
+    line(Family::Osv, &words, MOST_BYTES)
+}
+
+fn option(word: &str) -> String {
+    let mut out = String::new();
+    for c in word.chars() {
+        if matches!(c, ' ' | '\t' | '\n' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn argument(arg: &str) -> Result<String, Error> {
+    let is_plain = |c: char| !c.is_ascii_whitespace() && !"\x0b\"'\\;&!".contains(c);
+    match arg {
+        arg if arg.contains('$') => Err(Error::argument(
+            arg,
+            "has a $, which OSv takes for a variable",
+        )),
+        arg if !arg.is_empty() && arg.chars().all(is_plain) => Ok(arg.to_owned()),
+        arg => Ok(double_quoted(arg)),
+    }
+}

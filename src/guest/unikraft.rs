@@ -1,0 +1,71 @@
+//! Unikraft: `NAME [LIB.PARAM=VALUE]... -- [ARGUMENT]...`, or the arguments alone.
+//!
+//! Source: Unikraft 0.13 to 0.17, lib/ukargparse/argparse.c, lib/uklibparam/parser.c and
+//! lib/ukboot.
+
+use super::words::{at_most, double_quoted, line};
+use super::{Error, Family, Mark, Told};
+
+/// `LIBUKBOOT_MAXNBARGS`: words, the program's name and the parameters among them.
+const MOST_WORDS: usize = 60;
+/// `LIBUKBOOT_CMDLINE_MAX_LEN` less the zero byte.
+const MOST_BYTES: usize = 4095;
+
+/// The guest looks for `--` only if it reads parameters at all, and takes what stands before it
+/// for parameters only if that is one word or more: else `--` is an argument like another.
+/// So `--` is written after parameters, and a guest that does not read any gets none.
+pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
+    let mut words = Vec::new();
+    let (name, args) = match told.args.split_first() {
+        Some((name, args)) => (name.as_str(), args),
+        None => ("unikraft", told.args),
+    };
+    words.push(argument(name)?);
+    let parameters = match mark {
+        Some(mark) if mark.reads_environment => environment(told)?,
+        _ => Vec::new(),
+    };
+    let reads_parameters = mark.is_some_and(|mark| mark.reads_parameters);
+    let hides_arguments = reads_parameters && args.iter().skip(1).any(|arg| arg == "--");
+    match parameters.is_empty() {
+        false => {
+            words.extend(parameters);
+            words.push("--".to_owned());
+        }
+        // An empty list, so that the arguments' own `--` is not the first.
+        true if hides_arguments => words.extend(["env.vars=[", "]", "--"].map(str::to_owned)),
+        true => {}
+    }
+    for arg in args {
+        words.push(argument(arg)?);
+    }
+    let what = "words of arguments and environment";
+    at_most(MOST_WORDS, words.len(), Family::Unikraft, what)?;
+    line(Family::Unikraft, &words, MOST_BYTES)
+}
+
+/// One parameter for each variable: in a list, a value that ends in `]` would end the list.
+/// A guest built with places for fewer variables drops those that come last without a word.
+fn environment(told: &Told) -> Result<Vec<String>, Error> {
+    let variable = |(name, value): (&str, &str)| match name.starts_with('[') {
+        true => Err(Error::variable(name, "begins with [, a list to Unikraft")),
+        false => Ok(quoted(&format!("env.vars={name}={value}"))),
+    };
+    told.variables()?.into_iter().map(variable).collect()
+}
+
+fn argument(arg: &str) -> Result<String, Error> {
+    match arg.is_empty() {
+        true => Err(Error::argument(arg, "is empty, which Unikraft drops")),
+        false => Ok(quoted(arg)),
+    }
+}
+
+fn quoted(word: &str) -> String {
+    // What the guest's parser takes for white space, quotes and the escape.
+    let special = |c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '"' | '\'' | '\\');
+    match word.contains(special) {
+        true => double_quoted(word),
+        false => word.to_owned(),
+    }
+}

@@ -1,0 +1,43 @@
+//! The words of a command line, and how many a guest takes.
+
+use super::{Error, Family};
+
+/// `word` in double quotes, with a backslash before each of its double quotes and backslashes.
+pub fn double_quoted(word: &str) -> String {
+    let mut out = String::from('"');
+    for c in word.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+    out
+}
+
+/// The words as one line.
+///
+/// # Errors
+/// [`Error::TooLong`] for a line of more than `most` bytes.
+pub fn line(family: Family, words: &[String], most: usize) -> Result<String, Error> {
+    let line = words.join(" ");
+    let has = line.len();
+    match has > most {
+        true => Err(Error::TooLong { family, most, has }),
+        false => Ok(line),
+    }
+}
+
+/// # Errors
+/// [`Error::TooMany`] where there are more than `most` of them.
+pub fn at_most(most: usize, has: usize, family: Family, what: &'static str) -> Result<(), Error> {
+    match has > most {
+        true => Err(Error::TooMany {
+            family,
+            what,
+            most,
+            has,
+        }),
+        false => Ok(()),
+    }
+}

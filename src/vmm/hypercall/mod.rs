@@ -1,0 +1,103 @@
+//! Calls that a kernel makes to its monitor, by writing to a port.
+
+mod arguments;
+pub mod hermit;
+pub mod solo5;
+
+use std::fs::File;
+use std::os::fd::RawFd;
+
+use kvm_ioctls::VcpuFd;
+
+use super::console::Output;
+use super::exit::{Crash, GuestExit};
+use super::memory::GuestMemory;
+use hermit::Hermit;
+use solo5::Solo5;
+
+/// The calls of one kernel's ABI.
+pub enum Hypercalls {
+    Solo5(Solo5),
+    Hermit(Hermit),
+}
+
+/// What calls need of the vCPU that makes them.
+pub trait Cpu {
+    /// The register RDI.
+    ///
+    /// # Errors
+    /// KVM's own, as a text.
+    fn rdi(&self) -> Result<u64, String>;
+
+    /// The guest-physical address of the virtual one, if it is mapped.
+    fn translate(&self, gva: u64) -> Option<u64>;
+}
+
+impl Cpu for VcpuFd {
+    fn rdi(&self) -> Result<u64, String> {
+        self.get_regs()
+            .map(|regs| regs.rdi)
+            .map_err(|e| e.to_string())
+    }
+
+    fn translate(&self, gva: u64) -> Option<u64> {
+        let translation = self.translate_gva(gva).ok()?;
+        (translation.valid != 0).then_some(translation.physical_address)
+    }
+}
+
+/// What came of an access to a port.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Called {
+    /// It was a call, which has been carried out.
+    Done,
+    /// It was the guest's last.
+    Ended(GuestExit),
+}
+
+impl Hypercalls {
+    /// Sends what the guest writes to its console to `output`; what it reads comes from
+    /// `input`.
+    pub fn connect(&mut self, output: Output, input: Option<File>) {
+        match self {
+            Hypercalls::Solo5(solo5) => solo5.connect(output),
+            Hypercalls::Hermit(hermit) => hermit.connect(output, input),
+        }
+    }
+
+    /// Carries out what the guest asks for by writing `data` to `port`; what it points to lies
+    /// in `memory`. `None`: it is no call, but for a device.
+    pub fn write(
+        &mut self,
+        port: u16,
+        data: &[u8],
+        memory: &GuestMemory,
+        cpu: &dyn Cpu,
+    ) -> Option<Called> {
+        match self {
+            Hypercalls::Solo5(solo5) => Some(solo5.write(port, data, memory)),
+            Hypercalls::Hermit(hermit) => hermit.write(port, data, memory, cpu),
+        }
+    }
+
+    /// What a read from `port` means, if it is not for a device.
+    pub fn read(&mut self, port: u16) -> Option<Called> {
+        match self {
+            Hypercalls::Solo5(_) => Some(solo5::no_call(port)),
+            Hypercalls::Hermit(_) => None,
+        }
+    }
+
+    /// The open descriptors that the calls need.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        match self {
+            Hypercalls::Solo5(solo5) => solo5.descriptors(),
+            Hypercalls::Hermit(hermit) => hermit.descriptors(),
+        }
+    }
+}
+
+/// How a guest ends that made a call wrong.
+fn crash(call: &'static str, fault: String) -> Called {
+    Called::Ended(GuestExit::Crashed(Crash::Hypercall { call, fault }))
+}
