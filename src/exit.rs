@@ -6,8 +6,10 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -35,6 +37,18 @@ pub fn say(line: &str) {
 /// Prints a line on stderr, likewise.
 pub fn warn(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a line on stderr, unless whoever reads that leaves it full for a second: the end of
+/// a guest does not wait for a reader.
+pub fn warn_who_reads(line: &str) {
+    const MILLISECONDS: u16 = 1000;
+    let stderr = std::io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // A pipe that can be written takes 4 KiB at once (pipe(7)), and the line is shorter.
+    if poll(&mut fds, PollTimeout::from(MILLISECONDS)) != Ok(0) {
+        warn(line);
+    }
 }
 
 /// Reports a failed call. Never fails itself: what cannot be written is lost.

@@ -185,7 +185,10 @@ fn the_docs_name_what_the_code_has() {
     }
     let guests = read("docs/guests.md");
     use runu::vmm::{Crash, GuestExit};
-    for crash in [Crash::TripleFault { rip: None }, Crash::GuestReported] {
+    for crash in [
+        Crash::TripleFault { rip: None },
+        Crash::GuestReported { by: "pvpanic" },
+    ] {
         let status = GuestExit::Crashed(crash).status();
         assert!(
             guests.contains(&format!("| {status} |")),

@@ -1,4 +1,4 @@
-//! What the guests see and say: command line, memory, initrd, console, exit code.
+//! What the guests see and say: command line, memory, initrd, console.
 
 mod harness;
 
@@ -89,42 +89,6 @@ fn a_gzipped_kernel_boots() {
     let container = Container::new(&program, "gzip", &bundle);
     container.start();
     assert_eq!(container.wait(), 9, "{}", container.stderr());
-}
-
-#[test]
-fn the_exit_code_is_the_guests() {
-    if harness::cannot_boot() {
-        return;
-    }
-    let program = Program::new();
-    let cases = [
-        ("exit", "exit=0", 0),
-        ("exit", "exit=7", 7),
-        ("exit", "exit=255", 255),
-        ("crash", "how=reset", 0),
-        ("crash", "how=poweroff", 0),
-        ("crash", "how=port", 134),
-        ("crash", "how=triple-fault", 139),
-        ("crash", "how=halt", 139),
-    ];
-    for (n, (guest, argument, status)) in cases.into_iter().enumerate() {
-        let id = format!("code-{n}");
-        let bundle = Bundle::unikernel(&id, guest, ABIS[n % 3], &[guest, argument]);
-        let container = Container::new(&program, &id, &bundle);
-        container.start();
-        assert_eq!(
-            container.wait(),
-            status,
-            "{argument}: {}",
-            container.stderr()
-        );
-        let faults = container.stderr();
-        assert_eq!(
-            faults.contains("the guest crashed"),
-            status > 128 && status != 255,
-            "{faults}"
-        );
-    }
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Executor for Monitor {
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {
-            exit::warn(&format!("runu: {end}"));
+            exit::warn_who_reads(&format!("runu: {end}"));
         }
         std::process::exit(end.status().into());
     }

@@ -27,9 +27,9 @@ pub enum Crash {
     /// The guest stopped for good: `hlt` with interrupts off.
     #[error("the guest crashed: halted with interrupts off (rip {rip:#x})")]
     Halted { rip: u64 },
-    /// The guest said itself that it crashed.
-    #[error("the guest crashed: it reported so itself")]
-    GuestReported,
+    /// The guest said itself that it crashed, and how.
+    #[error("the guest crashed: it reported so itself, by {by}")]
+    GuestReported { by: &'static str },
     /// The guest asked its monitor for something in a way that has no answer, with a pointer
     /// out of its memory for one.
     #[error("the guest crashed: hypercall {call}: {fault}")]
@@ -71,7 +71,7 @@ impl Crash {
     fn status(&self) -> u8 {
         match self {
             Crash::TripleFault { .. } | Crash::Halted { .. } => 139,
-            Crash::GuestReported => 134,
+            Crash::GuestReported { .. } => 134,
             Crash::Hypercall { .. }
             | Crash::NoSuchPort { .. }
             | Crash::Emulation { .. }
@@ -114,7 +114,10 @@ mod tests {
             (GuestExit::Signalled(64), 192),
             (GuestExit::Crashed(Crash::TripleFault { rip: None }), 139),
             (GuestExit::Crashed(Crash::Halted { rip: 0 }), 139),
-            (GuestExit::Crashed(Crash::GuestReported), 134),
+            (
+                GuestExit::Crashed(Crash::GuestReported { by: "pvpanic" }),
+                134,
+            ),
             (GuestExit::Crashed(emulation), 132),
             (GuestExit::Crashed(hypercall), 132),
             (GuestExit::Crashed(Crash::NoSuchPort { port: 0x60 }), 132),

@@ -111,7 +111,7 @@ impl Machine {
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
         let takes_input = hypercalls.is_none();
-        // Without interrupt controllers nobody hears of an event.
+        // Kernels with hypercalls listen to no device.
         let irq = |line| match takes_input {
             true => irq(&vm, line),
             false => event(),

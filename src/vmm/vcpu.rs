@@ -63,8 +63,8 @@ const INIT_RECEIVED: u32 = kvm_bindings::KVM_MP_STATE_INIT_RECEIVED;
 pub struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
-    mmio: MmioBus,
     hypercalls: Option<Hypercalls>,
+    mmio: MmioBus,
     /// Dropped after `fd`: while the vCPU can run, its memory stays mapped.
     memory: GuestMemory,
 }
@@ -123,8 +123,8 @@ impl Vcpu {
         Ok(Vcpu {
             fd,
             bus,
-            mmio,
             hypercalls,
+            mmio,
             memory,
         })
     }

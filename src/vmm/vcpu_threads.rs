@@ -39,7 +39,7 @@ impl VcpuThreads {
     /// the guest's output was given as well.
     ///
     /// # Errors
-    /// Those of clone(2); no thread is left then.
+    /// Those of clone(2), with a word on whose they are; no thread is left then.
     pub fn start(
         vcpus: Vec<Vcpu>,
         ended: EventFd,
@@ -68,7 +68,9 @@ impl VcpuThreads {
                 Ok(thread) => running.threads.push(thread),
                 Err(e) => {
                     running.stop();
-                    return Err(e);
+                    return Err(io::Error::other(format!(
+                        "vCPU {id} gets no thread: {e}; let the container have more of them"
+                    )));
                 }
             }
         }

@@ -13,7 +13,7 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 machine=()
-tests=(vmm guests solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
+tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
     bundles init terminal doctor vcpus stopping)
 if [ "${1-}" = --systemd ]; then
     machine=(--systemd)

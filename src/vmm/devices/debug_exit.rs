@@ -22,18 +22,20 @@ pub fn write(port: u16, data: &[u8]) -> Option<GuestExit> {
         (DEBUG_EXIT, [code]) => Some(GuestExit::Code(*code)),
         (DEBUG_EXIT, [low, high]) => Some(match u16::from_le_bytes([*low, *high]) {
             UNIKRAFT_OK => GuestExit::PoweredOff,
-            _ => GuestExit::Crashed(Crash::GuestReported),
+            _ => reported("port 0x501"),
         }),
         (HERMIT_EXIT, [a, b, c, d]) => Some(match u32::from_le_bytes([*a, *b, *c, *d]) {
             HERMIT_OK => GuestExit::Code(0),
             HERMIT_FAILED => GuestExit::Code(1),
-            _ => GuestExit::Crashed(Crash::GuestReported),
+            _ => reported("port 0xf4"),
         }),
-        (PVPANIC, [events, ..]) if events & PVPANIC_PANICKED != 0 => {
-            Some(GuestExit::Crashed(Crash::GuestReported))
-        }
+        (PVPANIC, [events, ..]) if events & PVPANIC_PANICKED != 0 => Some(reported("pvpanic")),
         _ => None,
     }
+}
+
+fn reported(by: &'static str) -> GuestExit {
+    GuestExit::Crashed(Crash::GuestReported { by })
 }
 
 #[cfg(test)]
@@ -42,19 +44,19 @@ mod tests {
 
     #[test]
     fn last_accesses_mean_what_the_guests_mean_by_them() {
-        let crashed = Some(GuestExit::Crashed(Crash::GuestReported));
         let table: &[(u16, &[u8], Option<GuestExit>)] = &[
             (0x501, &[0], Some(GuestExit::Code(0))),
             (0x501, &[7], Some(GuestExit::Code(7))),
             (0x501, &[255], Some(GuestExit::Code(255))),
             (0x501, &[41, 0], Some(GuestExit::PoweredOff)),
-            (0x501, &[42, 0], crashed.clone()),
+            (0x501, &[42, 0], Some(reported("port 0x501"))),
             // Solo5's walltime call where it is not a Solo5 guest: nothing.
             (0x501, &[1, 0, 0, 0], None),
             (0xf4, &[1, 0, 0, 0], Some(GuestExit::Code(0))),
             (0xf4, &[0, 0, 0, 0], Some(GuestExit::Code(1))),
+            (0xf4, &[2, 0, 0, 0], Some(reported("port 0xf4"))),
             (0xf4, &[1], None),
-            (0x505, &[1], crashed),
+            (0x505, &[1], Some(reported("pvpanic"))),
             (0x505, &[2], None),
             (0x80, &[1], None),
         ];

@@ -12,6 +12,7 @@ use kvm_ioctls::VcpuFd;
 use super::console::Output;
 use super::exit::{Crash, GuestExit};
 use super::memory::GuestMemory;
+use arguments::Buffer;
 use hermit::Hermit;
 use solo5::Solo5;
 
@@ -100,4 +101,17 @@ impl Hypercalls {
 /// How a guest ends that made a call wrong.
 fn crash(call: &'static str, fault: String) -> Called {
     Called::Ended(GuestExit::Crashed(Crash::Hypercall { call, fault }))
+}
+
+/// Sends a text to the guest's console. Whoever stops the guest does not wait for what it still
+/// has to say, which may be all of its memory, and nobody there to read it.
+fn print(output: &mut Output, text: &Buffer<'_>) -> Result<(), String> {
+    let _: Result<(), ()> = text.for_each(|_, part| {
+        output.write(part);
+        match output.is_stopped() {
+            true => Err(()),
+            false => Ok(()),
+        }
+    })?;
+    Ok(())
 }

@@ -22,7 +22,7 @@ use nix::errno::Errno;
 use vm_memory::VolatileSlice;
 
 use super::arguments::{Arguments, Buffer};
-use super::{Called, Cpu, crash};
+use super::{Called, Cpu, crash, print};
 use crate::vmm::boot::hermit::Interface;
 use crate::vmm::console::Output;
 use crate::vmm::exit::GuestExit;
@@ -96,19 +96,6 @@ impl Hermit {
         }
     }
 
-    /// Sends a whole buffer to the console, unless the guest is to stop meanwhile.
-    fn print(&mut self, text: &Buffer<'_>) -> Result<(), Fault> {
-        // Whoever stops the guest does not wait for what it still has to say.
-        let _: Result<(), ()> = text.for_each(|_, part| {
-            self.output.write(part);
-            match self.output.is_stopped() {
-                true => Err(()),
-                false => Ok(()),
-            }
-        })?;
-        Ok(())
-    }
-
     /// Opens a file for the guest. Flags and modes are Linux's.
     fn open(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
         let path = path(args, args.word(0)?)?;
@@ -165,7 +152,7 @@ impl Hermit {
         match fd {
             STDOUT | STDERR => {
                 let text = buffer.part(0, MAX_MOVED);
-                self.print(&text)?;
+                print(&mut self.output, &text)?;
                 Ok(Ok(text.len))
             }
             fd => {

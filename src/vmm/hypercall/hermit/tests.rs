@@ -1,6 +1,8 @@
 //! Calls that a guest makes wrong, and others that no guest makes by accident.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use vm_memory::{Bytes, GuestAddress};
 
@@ -12,7 +14,7 @@ use crate::vmm::memory;
 struct Guest {
     memory: GuestMemory,
     calls: Hermit,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 /// A vCPU whose virtual addresses are 1 MiB below what they mean, up to the second MiB.
@@ -41,7 +43,7 @@ fn guest(interface: Interface) -> Guest {
     Guest {
         memory: memory::allocate(2 << 20).unwrap(),
         calls: Hermit::new(interface, Some(Root(folder)), "app"),
-        _root: root,
+        root,
     }
 }
 
@@ -86,7 +88,46 @@ impl Guest {
     }
 }
 
+/// A vCPU on which every virtual address means the last page.
+struct Endless;
+
+impl Cpu for Endless {
+    fn rdi(&self) -> Result<u64, String> {
+        Ok(0)
+    }
+
+    fn translate(&self, gva: u64) -> Option<u64> {
+        Some(END - 0x1000 + gva % 0x1000)
+    }
+}
+
 const END: u64 = 2 << 20;
+
+/// One page mapped everywhere is a buffer of any length.
+#[test]
+fn a_guest_that_is_to_stop_moves_no_more() {
+    let mut guest = guest(Interface::V1);
+    let file = File::options()
+        .write(true)
+        .open(guest.root.path().join("file"));
+    file.unwrap().set_len(1 << 40).unwrap();
+    let fd = guest.open(0x440);
+    let said = tempfile::tempfile().unwrap();
+    let stop = Arc::new(AtomicBool::new(true));
+    let output = Output::new(Some(said.try_clone().unwrap()), stop);
+    guest.calls.connect(output, None);
+    for (port, fd) in [(0x400, STDOUT), (0x400, fd), (0x500, fd)] {
+        // Packed: fd, address, length.
+        guest.put(0x200, &fd.to_le_bytes());
+        guest.put(0x204, &0_u64.to_le_bytes());
+        guest.put(0x20c, &u64::MAX.to_le_bytes());
+        let structure = 0x200_u32.to_le_bytes();
+        let memory = &guest.memory;
+        let called = guest.calls.write(port, &structure, memory, &Endless);
+        assert_eq!(called, Some(Called::Done), "port {port:#x}, fd {fd}");
+    }
+    assert!(said.metadata().unwrap().len() <= 64 << 10);
+}
 
 #[test]
 fn structures_and_buffers_lie_in_memory_or_the_guest_ends() {

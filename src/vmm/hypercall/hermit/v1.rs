@@ -2,7 +2,9 @@
 //! v1). Buffers are given by virtual addresses.
 
 use super::words::Told;
-use super::{Arguments, Buffer, Called, Cpu, Fault, Hermit, crash, done, exit, returned_wide};
+use super::{
+    Arguments, Buffer, Called, Cpu, Fault, Hermit, crash, done, exit, print, returned_wide,
+};
 use crate::vmm::memory::GuestMemory;
 
 const WRITE: u16 = 0x400;
@@ -61,7 +63,7 @@ impl Hermit {
                 "serial_write_buffer",
                 at(16).and_then(|args| {
                     let text = args.buffer(args.word(0)?, args.word(8)?)?;
-                    self.print(&text)
+                    print(&mut self.output, &text)
                 }),
             ),
             port if NETWORK.contains(&port) => crash("net", "is not offered".to_owned()),
@@ -73,6 +75,11 @@ impl Hermit {
     fn write_file_v1(&mut self, args: &Arguments<'_>, cpu: &dyn Cpu) -> Result<(), Fault> {
         let fd = args.int(0)?;
         for page in pages(args, args.word(4)?, args.word(12)?, cpu) {
+            // The length is the guest's, and may be of more pages than there are: one can be
+            // mapped many times over.
+            if self.output.is_stopped() {
+                break;
+            }
             let page = page?;
             let mut written = 0;
             while written < page.len {
@@ -92,6 +99,9 @@ impl Hermit {
         let mut total = 0;
         let mut answer = Ok(0);
         for page in pages(args, args.word(4)?, args.word(12)?, cpu) {
+            if self.output.is_stopped() {
+                break;
+            }
             let page = page?;
             match self.read(fd, &page)? {
                 Ok(read) => {

@@ -4,7 +4,7 @@
 use super::files::Attributes;
 use super::{
     Answer, Arguments, Called, Cpu, Errno, Fault, Hermit, STDERR, STDIN, crash, done, exit, known,
-    path, returned_wide,
+    path, print, returned_wide,
 };
 use crate::vmm::memory::GuestMemory;
 
@@ -63,7 +63,7 @@ impl Hermit {
                 "serial_write_buffer",
                 at(16).and_then(|args| {
                     let text = args.buffer(args.word(8)?, args.word(0)?)?;
-                    self.print(&text)
+                    print(&mut self.output, &text)
                 }),
             ),
             WRITE => done("write", at(32).and_then(|args| self.write_file_v2(&args))),

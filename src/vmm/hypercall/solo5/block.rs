@@ -1,11 +1,13 @@
 //! A block device: a file of whole blocks, which the guest reads and writes.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
 use super::{Returned, Solo5};
 use crate::vmm::boot::solo5::manifest::BLOCK_SIZE;
 use crate::vmm::config::BlockDevice;
+use crate::vmm::console::Output;
 use crate::vmm::error::Error;
 use crate::vmm::hypercall::arguments::{Arguments, Buffer};
 
@@ -50,20 +52,34 @@ impl Block {
             && len.is_multiple_of(BLOCK_SIZE)
     }
 
-    fn write(&self, offset: u64, data: &Buffer<'_>) -> Result<Returned, String> {
+    fn write(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {
         if self.read_only || !self.has(offset, data.len) {
             return Ok(Returned::InvalidArgument);
         }
-        let written = data.for_each(|at, part| self.image.write_all_at(part, offset + at))?;
+        let written = data.for_each(|at, part| {
+            check_stop(output)?;
+            self.image.write_all_at(part, offset + at)
+        })?;
         Ok(written.map_or(Returned::Unspecified, |()| Returned::Ok))
     }
 
-    fn read(&self, offset: u64, data: &Buffer<'_>) -> Result<Returned, String> {
+    fn read(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {
         if !self.has(offset, data.len) {
             return Ok(Returned::InvalidArgument);
         }
-        let read = data.fill(|at, part| self.image.read_exact_at(part, offset + at))?;
+        let read = data.fill(|at, part| {
+            check_stop(output)?;
+            self.image.read_exact_at(part, offset + at)
+        })?;
         Ok(read.map_or(Returned::Unspecified, |()| Returned::Ok))
+    }
+}
+
+/// Ends a transfer, which may be of GiBs, where the guest is to stop.
+fn check_stop(output: &Output) -> io::Result<()> {
+    match output.is_stopped() {
+        true => Err(ErrorKind::Interrupted.into()),
+        false => Ok(()),
     }
 }
 
@@ -81,13 +97,13 @@ impl Solo5 {
     fn block(
         &mut self,
         args: &Arguments<'_>,
-        act: impl Fn(&Block, u64, &Buffer<'_>) -> Result<Returned, String>,
+        act: impl Fn(&Block, u64, &Buffer<'_>, &Output) -> Result<Returned, String>,
     ) -> Result<(), String> {
         let returned = match self.devices.block(args.word(0)?) {
             None => Returned::InvalidArgument,
             Some(block) => {
                 let data = args.buffer(args.word(16)?, args.word(24)?)?;
-                act(block, args.word(8)?, &data)?
+                act(block, args.word(8)?, &data, &self.output)?
             }
         };
         args.put_int(32, returned as i32)

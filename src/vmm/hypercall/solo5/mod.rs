@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::arguments::Arguments;
-use super::{Called, crash};
+use super::{Called, crash, print};
 use crate::vmm::console::Output;
 use crate::vmm::exit::{Crash, GuestExit};
 use crate::vmm::memory::GuestMemory;
@@ -105,11 +105,7 @@ impl Solo5 {
     /// `hvt_hc_puts`: data, len.
     fn puts(&mut self, args: &Arguments<'_>) -> Result<(), String> {
         let text = args.buffer(args.word(0)?, args.word(8)?)?;
-        let Ok(()) = text.for_each(|_, part| {
-            self.output.write(part);
-            Ok::<(), std::convert::Infallible>(())
-        })?;
-        Ok(())
+        print(&mut self.output, &text)
     }
 }
 
@@ -125,7 +121,10 @@ fn walltime(args: &Arguments<'_>) -> Result<(), String> {
 /// registers; none is made here.
 fn halt(args: Result<Arguments<'_>, String>) -> Called {
     match args.and_then(|args| args.int(8)) {
-        Ok(ABORT) => Called::Ended(GuestExit::Crashed(Crash::GuestReported)),
+        Ok(ABORT) => {
+            let by = "solo5_abort";
+            Called::Ended(GuestExit::Crashed(Crash::GuestReported { by }))
+        }
         // As a program's status, of which exit(3) keeps the lowest byte.
         Ok(status) => Called::Ended(GuestExit::Code(status as u8)),
         Err(fault) => crash(CALLS[HALT], fault),

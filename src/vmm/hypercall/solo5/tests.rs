@@ -1,9 +1,11 @@
 //! The calls over a memory of 2 MiB, without a processor.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use vm_memory::{Bytes, GuestAddress};
@@ -120,6 +122,26 @@ fn what_is_put_is_one_write() {
     assert_eq!(&text[..5], b"hello");
 }
 
+/// A call may name all of the guest's memory; whoever stops the guest does not wait for that.
+#[test]
+fn a_guest_that_is_to_stop_moves_no_more() {
+    let mut guest = guest(&[7; 1 << 20], false);
+    let stop = Arc::new(AtomicBool::new(true));
+    let mut said = tempfile::tempfile().unwrap();
+    let output = Output::new(Some(said.try_clone().unwrap()), stop);
+    guest.solo5.connect(output);
+    guest.call(2, &[0, SIZE]);
+    let len = said.seek(SeekFrom::End(0)).unwrap();
+    assert!(len <= 64 << 10, "one part at most: {len}");
+    guest.call(5, &[DISK, 0, DATA, 1 << 20, 99]);
+    assert_eq!(guest.data(1 << 20), vec![0; 1 << 20]);
+    guest.call(4, &[DISK, 0, DATA, 1 << 20, 99]);
+    let mut disk = Vec::new();
+    { &guest.disk }.rewind().unwrap();
+    { &guest.disk }.read_to_end(&mut disk).unwrap();
+    assert!(disk.iter().all(|&byte| byte == 7));
+}
+
 #[test]
 fn walltime_is_the_hosts() {
     let mut guest = guest(&[0; 512], false);
@@ -218,7 +240,10 @@ fn halt_gives_the_status() {
         (0, GuestExit::Code(0)),
         (7, GuestExit::Code(7)),
         (254, GuestExit::Code(254)),
-        (255, GuestExit::Crashed(Crash::GuestReported)),
+        (
+            255,
+            GuestExit::Crashed(Crash::GuestReported { by: "solo5_abort" }),
+        ),
         (u64::from(u32::MAX), GuestExit::Code(255)),
     ] {
         assert_eq!(guest.call(8, &[0, status]), Called::Ended(exit));
