@@ -1,5 +1,5 @@
-//! Debian's own kernel, as the ELF in its bzImage, with a busybox initramfs. In the emulated
-//! machine only: it needs every instruction.
+//! Debian's own kernel, as a bzImage and as the ELF in it, with a busybox initramfs. In the
+//! emulated machine only: it needs every instruction.
 
 mod harness;
 
@@ -132,6 +132,33 @@ fn it_finds_the_entropy_device_by_acpi() {
     assert_ne!(first, second);
 }
 
+/// The container's arguments and environment, as the family of Linux guests is told them.
+#[test]
+fn its_bzimage_gets_arguments_and_environment() {
+    let script = "/busybox nproc; /busybox poweroff -f";
+    let Some(bundle) = bundle("linux-bzimage", "", &[], script) else {
+        return;
+    };
+    let vmlinuz = linux::folder().unwrap().join("vmlinuz");
+    bundle.add("/boot/vmlinux", &vmlinuz);
+    let bundle = bundle.annotate("runu.dev/vcpus", "2").with(|config| {
+        config["process"]["args"] = serde_json::json!(["one", "two words"]);
+        config["process"]["env"] = serde_json::json!(["greeting=good day"]);
+        let annotations = config["annotations"].as_object_mut().unwrap();
+        annotations.remove("runu.dev/cmdline");
+    });
+    let (status, said, faults) = run("linux-bzimage", &bundle);
+    assert_eq!((status, faults.as_str()), (0, ""), "{said}");
+    let lines: Vec<&str> = said.lines().map(str::trim_end).collect();
+    let at = lines.iter().position(|line| line.starts_with("init:"));
+    let at = at.unwrap_or_else(|| panic!("no init in {said}"));
+    assert_eq!(
+        lines[at],
+        "init: arguments one two words, greeting good day"
+    );
+    assert_eq!(lines[at + 1], "2");
+}
+
 /// With the kernel's own module for it; without, a panic is a reset like any other.
 #[test]
 fn a_panic_is_a_crash() {
@@ -145,17 +172,20 @@ fn a_panic_is_a_crash() {
     assert!(faults.contains("the guest crashed"), "{faults}");
 }
 
-/// Linux takes Ctrl-Alt-Delete for a reboot.
+/// Linux takes Ctrl-Alt-Delete for a reboot, which is no crash by whatever means.
 #[test]
 fn sigterm_reboots_it() {
     let script = "echo ready; while :; do /busybox sleep 1; done";
-    let Some(bundle) = bundle("linux-term", "", &[], script) else {
-        return;
-    };
-    let program = Program::new();
-    let container = Container::new(&program, "linux-term", &bundle);
-    container.start();
-    container.wait_output("ready");
-    program.ok(&["kill", "linux-term", "TERM"]);
-    assert_eq!(container.wait(), 0, "{}", container.stderr());
+    for (id, how) in [("linux-term", "reboot=k"), ("linux-term-t", "reboot=t")] {
+        let Some(bundle) = bundle(id, how, &[], script) else {
+            return;
+        };
+        let program = Program::new();
+        let container = Container::new(&program, id, &bundle);
+        container.start();
+        container.wait_output("ready");
+        program.ok(&["kill", id, "TERM"]);
+        let status = container.wait();
+        assert_eq!((status, container.stderr().as_str()), (0, ""), "{how}");
+    }
 }

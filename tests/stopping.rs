@@ -50,7 +50,7 @@ impl<'a> Case<'a> {
 }
 
 /// A guest that listens as `listen` says, and exits with `exit` when it is asked.
-fn bundle(id: &str, listen: &str, exit: u8) -> Bundle {
+fn bundle(id: &str, listen: &str, exit: &str) -> Bundle {
     let (listens, exits) = (format!("listen={listen}"), format!("exit={exit}"));
     Bundle::unikernel(id, "stop", "pvh", &["stop", &listens, &exits])
 }
@@ -62,15 +62,24 @@ fn sigterm_asks_the_guest_in_the_way_it_listens_to() {
     }
     let program = Program::new();
     for (id, listen, exit, how) in [
-        ("stop-keys", "keys", 5, "asked by keys"),
-        ("stop-button", "button", 0, "asked by the power button"),
+        ("stop-keys", "keys", ("5", 5), "asked by keys"),
+        (
+            "stop-button",
+            "button",
+            ("0", 0),
+            "asked by the power button",
+        ),
+        // Linux reboots so where it is told `reboot=t`.
+        ("stop-reset", "keys", ("triple-fault", 0), "asked by keys"),
     ] {
+        let (exit, status) = exit;
         let bundle = bundle(id, listen, exit);
         let case = Case::start(&program, id, &bundle);
         case.kill("TERM");
         // Some callers send it more than once, perhaps to one that has ended.
         let _ = program.call(&["kill", id, "TERM"]);
-        assert_eq!(case.end(), (exit.into(), how.to_owned()));
+        assert_eq!(case.end(), (status, how.to_owned()));
+        assert_eq!(case.container.stderr(), "");
     }
 }
 
@@ -80,7 +89,7 @@ fn a_guest_that_cannot_be_asked_is_ended_at_once() {
         return;
     }
     let program = Program::new();
-    let bundle = bundle("stop-nothing", "nothing", 0);
+    let bundle = bundle("stop-nothing", "nothing", "0");
     let case = Case::start(&program, "stop-nothing", &bundle);
     case.kill("TERM");
     assert_eq!(case.end(), (TERMINATED, "ready".to_owned()));
@@ -94,7 +103,7 @@ fn other_signals_ask_nobody() {
     let program = Program::new();
     for (signal, status) in [("INT", 130), ("QUIT", 131), ("KILL", KILLED)] {
         let id = format!("stop-{signal}");
-        let listens = bundle(&id, "keys", 0);
+        let listens = bundle(&id, "keys", "0");
         let case = Case::start(&program, &id, &listens);
         case.kill(signal);
         assert_eq!(case.end(), (status, "ready".to_owned()), "{signal}");
@@ -107,7 +116,7 @@ fn a_guest_that_does_not_care_runs_on_until_it_is_killed() {
         return;
     }
     let program = Program::new();
-    let bundle = bundle("stop-deaf", "deaf", 0);
+    let bundle = bundle("stop-deaf", "deaf", "0");
     let case = Case::start(&program, "stop-deaf", &bundle);
     for _ in 0..3 {
         case.kill("TERM");
@@ -124,7 +133,7 @@ fn a_paused_guest_is_asked_when_it_goes_on() {
         return;
     }
     let program = Program::new();
-    let bundle = bundle("stop-paused", "button", 0);
+    let bundle = bundle("stop-paused", "button", "0");
     let case = Case::start(&program, "stop-paused", &bundle);
     program.ok(&["pause", case.id]);
     case.kill("TERM");

@@ -127,14 +127,16 @@ impl Machine {
         let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let mut devices = Vec::new();
-        if takes_input {
-            let irq = irq(Slot::new(0).irq())?;
-            descriptors.push(irq.as_raw_fd());
-            devices.push(Mmio::new(Box::new(Rng), memory.clone(), irq));
-        }
-        let buses = (bus, MmioBus::new(devices));
-        let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
+        // A guest that makes hypercalls knows of no other device.
+        let mmio = match takes_input {
+            true => {
+                let irq = irq(Slot::new(0).irq())?;
+                descriptors.push(irq.as_raw_fd());
+                MmioBus::new(vec![Mmio::new(Box::new(Rng), memory.clone(), irq)])
+            }
+            false => MmioBus::default(),
+        };
+        let vcpus = enter(kvm, fds, &memory, entry, &(bus, mmio), hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {
@@ -199,7 +201,7 @@ impl Machine {
         let by_itself = vcpus.stop();
         Ok(match (ended?, by_itself) {
             (EndedBy::Signal(signal), _) => GuestExit::Signalled(signal),
-            (EndedBy::Guest, Some(exit)) => exit,
+            (EndedBy::Guest, Some(exit)) => events.stopper.judge(exit),
             // Its threads end for no other reasons than those.
             (EndedBy::Guest, None) => GuestExit::PoweredOff,
         })

@@ -7,6 +7,7 @@ use kvm_ioctls::VmFd;
 
 use super::devices::board::Board;
 use super::devices::i8042::KEYBOARD_IRQ;
+use super::exit::{Crash, GuestExit};
 
 /// In an I/O APIC's redirection entry: the interrupt is masked (82093AA data sheet, 3.2.4).
 const MASKED: u64 = 1 << 16;
@@ -36,6 +37,15 @@ impl Stopper {
     pub fn ask(&mut self) -> bool {
         self.asked = self.asked || self.press();
         self.asked
+    }
+
+    /// What the guest's end is, seen whether it was asked to stop: then a triple fault is the
+    /// reset that Ctrl-Alt-Delete asks for, done in the one way that some guests have for it.
+    pub fn judge(&self, exit: GuestExit) -> GuestExit {
+        match exit {
+            GuestExit::Crashed(Crash::TripleFault { .. }) if self.asked => GuestExit::Reset,
+            exit => exit,
+        }
     }
 
     fn press(&self) -> bool {

@@ -15,8 +15,6 @@ use crate::vmm::error::KernelError;
 pub const SETUP_HEADER: usize = 0x1f1;
 /// Where the zero page has room for it no longer: another table begins.
 const SETUP_HEADER_END: usize = 0x290;
-/// The header's last field that is read here, `init_size`, ends here.
-const LAST_FIELD_END: usize = 0x264;
 
 /// Fields, by their offset in the file ("Details of Header Fields").
 const SETUP_SECTS: usize = 0x1f1;
@@ -103,15 +101,15 @@ pub fn setup_header(file: &File) -> Result<Vec<u8>, KernelError> {
     Ok(head[SETUP_HEADER..end.min(SETUP_HEADER_END)].to_vec())
 }
 
-/// The first bytes of the file, with all of the header that is read here.
-struct Header<'a>(&'a [u8; LAST_FIELD_END]);
+/// The first bytes of the file, with all of the header: the kernel lies past them.
+struct Header<'a>(&'a [u8; SETUP_HEADER_END]);
 
 fn setup_header_of(head: &[u8], file_size: u64) -> Result<Header<'_>, KernelError> {
     match head.first_chunk() {
         Some(bytes) => Ok(Header(bytes)),
         None => Err(KernelError::Truncated {
-            part: "headers",
-            needs: LAST_FIELD_END as u64,
+            part: "setup header",
+            needs: SETUP_HEADER_END as u64,
             size: file_size,
         }),
     }
