@@ -128,15 +128,14 @@ impl Machine {
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
         // A guest that makes hypercalls knows of no other device.
-        let mmio = match takes_input {
-            true => {
-                let irq = irq(Slot::new(0).irq())?;
-                descriptors.push(irq.as_raw_fd());
-                MmioBus::new(vec![Mmio::new(Box::new(Rng), memory.clone(), irq)])
-            }
-            false => MmioBus::default(),
-        };
-        let vcpus = enter(kvm, fds, &memory, entry, &(bus, mmio), hypercalls)?;
+        let mut devices = Vec::new();
+        if takes_input {
+            let irq = irq(Slot::new(0).irq())?;
+            descriptors.push(irq.as_raw_fd());
+            devices.push(Mmio::new(Box::new(Rng), memory.clone(), irq));
+        }
+        let buses = (bus, MmioBus::new(devices));
+        let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
         Ok(Machine {
