@@ -134,6 +134,20 @@ fn the_end_of_input_is_not_the_end_of_the_guest() {
     );
 }
 
+/// Multiboot's kernels find a PC that its firmware has set up, some of them rely on it.
+#[test]
+fn a_multiboot_kernel_finds_the_timer_ticking() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let args = ["sleep", "timer=as-found", "ticks=1"];
+    let bundle = Bundle::unikernel("timer", "sleep", "multiboot1", &args);
+    let container = Container::new(&program, "timer", &bundle);
+    container.start();
+    assert_eq!(container.wait(), 0, "{}", container.stderr());
+}
+
 #[test]
 fn the_initrd_arrives_whole() {
     if harness::cannot_boot() {

@@ -5,10 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kvm_bindings::{
-    KVM_CAP_PMU_CAPABILITY, KVM_PIT_SPEAKER_DUMMY, KVM_PMU_CAP_DISABLE, kvm_enable_cap,
-    kvm_pit_config,
-};
+use kvm_bindings::{KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE, kvm_enable_cap};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vm_memory::{Bytes, GuestAddress};
@@ -38,6 +35,7 @@ use super::memory::{self, GuestMemory};
 use super::signals;
 use super::stopper::Stopper;
 use super::terminal::RawTerminal;
+use super::timer;
 use super::topology::Place;
 use super::vcpu::Vcpu;
 use super::vcpu_threads::VcpuThreads;
@@ -78,6 +76,9 @@ impl Machine {
         let is_pc = image.abi != BootAbi::Solo5;
         let memory = boot::allocate(&image, size)?;
         let vm = create_vm(&kvm, &memory, is_pc)?;
+        if image.abi == BootAbi::Multiboot1 {
+            timer::start_as_firmware_does(&vm)?;
+        }
         let fds = create_vcpus(&kvm, &vm, config.vcpus)?;
         let root = files.root.map(Root);
         let given = Given {
@@ -233,12 +234,7 @@ fn create_vm(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error
 fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
     vm.create_irq_chip()
         .map_err(Error::kvm("KVM_CREATE_IRQCHIP"))?;
-    // With the speaker's port 0x61, by which guests calibrate clocks.
-    let pit = kvm_pit_config {
-        flags: KVM_PIT_SPEAKER_DUMMY,
-        ..Default::default()
-    };
-    vm.create_pit2(pit).map_err(Error::kvm("KVM_CREATE_PIT2"))
+    timer::create(vm)
 }
 
 /// So many vCPUs of `vm`, which stand nowhere yet.

@@ -17,6 +17,7 @@
 //! | `event_loop` | the calling thread: input, `signals`, the `stopper`, the guest's end |
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
+//! | `timer` | the 8254, as KVM has it |
 //! | `console`, `terminal` | the files at COM1's other end |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
@@ -41,6 +42,7 @@ mod memory;
 mod signals;
 mod stopper;
 mod terminal;
+mod timer;
 mod topology;
 mod vcpu;
 mod vcpu_threads;
