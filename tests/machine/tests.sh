@@ -24,7 +24,7 @@ elif [ "${1-}" = --linux ]; then
     tests=(linux)
     shift
 fi
-runu=${1:?usage: tests/machine/tests.sh [--systemd] RUNU [TEST]...}
+runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...}
 shift
 [ $# = 0 ] || tests=("$@")
 
@@ -36,7 +36,8 @@ cargo test --no-run "${tests[@]/#/--test=}" 2>&1 | tee "$work/cargo" >&2
 mkdir -p "$work/tests"
 for name in "${tests[@]}"; do
     program=$(sed -n "s|.*Executable tests/$name\(/main\)\?\.rs (\(.*\))|\2|p" "$work/cargo")
-    cp "$program" "$work/tests/$name"
+    # Without what a debugger wants, most of it: the machine's first file system is half its memory.
+    strip --strip-debug -o "$work/tests/$name" "$program"
 done
 
 cat >"$work/script" <<'EOF'
