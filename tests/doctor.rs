@@ -143,6 +143,9 @@ fn a_containerd_is_found_where_the_configuration_says() {
     assert_eq!(check(&report, "containerd")["state"], "ok");
 }
 
+/// Cases for [`RULES`].
+const CASES: &str = include_str!("../fixtures/policy-host/nodes.toml");
+
 /// The site's rules of fixtures/policy-host.
 const RULES: &str = r#"
 version = 1
@@ -177,8 +180,9 @@ fn rules_may_ask_about_the_node() {
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("site.toml");
     fs::write(&policy, RULES).unwrap();
-    let cases = harness::repository().join("fixtures/policy-host");
-    let [policy, cases] = [&policy, &cases].map(|path| path.to_str().unwrap());
+    let cases = tempfile::tempdir().unwrap();
+    fs::write(cases.path().join("nodes.toml"), CASES).unwrap();
+    let [policy, cases] = [&*policy, cases.path()].map(|path| path.to_str().unwrap());
     let program = Program::new();
     let passed = program.call(&["policy", "test", cases, "--policy", policy]);
     assert_eq!(passed.stdout, "6 passed, 0 failed\n", "{passed:?}");
