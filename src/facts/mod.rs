@@ -65,7 +65,7 @@ pub struct Facts {
     pub memory_limit: Option<u64>,
     /// The quota of `linux.resources.cpu`, in CPUs, rounded up.
     pub cpu_limit: Option<u64>,
-    /// How many CPUs this process may run on.
+    /// How many CPUs this process may run on; 1 where no kernel was found to run on them.
     #[serde(skip)]
     pub host_cpus: u64,
     /// `None` where nobody asked.
@@ -197,7 +197,7 @@ impl Facts {
             hostname: config.hostname().map(str::to_owned),
             memory_limit: config.memory_limit(),
             cpu_limit: config.cpu_limit(),
-            host_cpus: host::cpus(),
+            host_cpus: 1,
             host: wanted.host.then(Host::read),
             obeyed: obeyed_keys(config, name),
             annotations: annotations
@@ -219,6 +219,10 @@ impl Facts {
         let (initrd, file) =
             kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
         let (blocks, images) = block::find(rootfs, &self.wishes.blocks);
+        // An ordinary container is not kept waiting for it.
+        if kernel.is_some() {
+            self.host_cpus = host::cpus();
+        }
         (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
         Files {
             kernel: boots.kernel,
