@@ -15,7 +15,7 @@ pub struct MachineConfig {
     pub memory: u64,
     /// Virtual processors, 1 to [`MAX_VCPUS`].
     pub vcpus: u8,
-    /// The kernel's command line, handed over byte for byte.
+    /// The kernel's command line as far as it is known, to see whether it can be told.
     pub cmdline: String,
 }
 
@@ -34,8 +34,6 @@ pub struct Files {
     pub root: Option<OwnedFd>,
     /// One for each block device that the kernel declares.
     pub blocks: Vec<BlockDevice>,
-    /// One for each network device that the kernel declares.
-    pub nets: Vec<NetDevice>,
 }
 
 /// A file that a guest has as a disk.

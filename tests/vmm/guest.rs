@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
-use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig};
+use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, MachineConfig, Prepared};
 
 /// Each has [`MIN_MEMORY`].
 pub struct Guest {
@@ -29,7 +29,6 @@ impl Guest {
             initrd: None,
             root: None,
             blocks: Vec::new(),
-            nets: Vec::new(),
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();
@@ -37,8 +36,11 @@ impl Guest {
             input: Some(guest_input),
             output: Some(guest_output),
         };
-        let machine =
-            std::thread::spawn(move || Machine::new(&config, files).unwrap().run_on(console));
+        let machine = std::thread::spawn(move || {
+            let prepared = Prepared::new(&config, files).unwrap();
+            let machine = prepared.finish(&config.cmdline, Vec::new()).unwrap();
+            machine.run_on(console)
+        });
         Some(Guest {
             input,
             output,
