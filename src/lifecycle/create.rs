@@ -222,6 +222,7 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
+        shares: Vec::new(),
     })
 }
 

@@ -7,10 +7,12 @@
 //! | [`mmio`] | the transport over registers in memory |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`chain`] | a buffer of the driver's, checked before it is used |
+//! | [`p9`] | a tree of files, by 9P |
 //! | [`rng`] | the entropy device |
 
 mod chain;
 pub mod mmio;
+pub mod p9;
 pub mod rng;
 mod serving;
 #[cfg(test)]
