@@ -151,7 +151,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 args,
                 bundle: &bundle,
                 rule: decision.rule.as_ref().map(|rule| rule.name.clone()),
-                plan: plan.clone(),
+                plan: (**plan).clone(),
                 explanation,
                 files,
                 relay: None,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
-use crate::guest::{self, Told};
+use crate::guest::{self, Family, Network, Recipe, Root};
 use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
 pub use devices::PlannedBlock;
 
@@ -41,7 +41,11 @@ pub struct Plan {
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
     pub vcpus: u8,
+    /// As it is without a network, which is known at `start` only.
     pub cmdline: String,
+    /// What it is made of; `None` where somebody wrote it, and it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
 }
 
 impl Plan {
@@ -71,8 +75,10 @@ impl Plan {
                 memory,
                 why: why.to_string(),
             })?;
+        let (cmdline, recipe) = command_line(facts)?;
         Ok(Self {
-            cmdline: command_line(facts)?,
+            cmdline,
+            recipe,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
@@ -80,6 +86,22 @@ impl Plan {
             memory,
             vcpus: vcpus(facts, abi)?,
         })
+    }
+
+    /// The command line for a guest on this `network` that finds some of its virtio devices by
+    /// the words `devices`.
+    ///
+    /// # Errors
+    /// What the family's guests cannot be told, or not so much of it.
+    pub fn command_line(
+        &self,
+        network: Option<&Network>,
+        devices: &[String],
+    ) -> Result<String, guest::Error> {
+        match &self.recipe {
+            Some(recipe) => recipe.line(network, devices),
+            None => Ok(self.cmdline.clone()),
+        }
     }
 }
 
@@ -104,21 +126,23 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
 
 /// The guest's command line: the one that was written for it, as it is, or else what its
 /// family makes of what the container is told.
-fn command_line(facts: &Facts) -> Result<String, Fault> {
+fn command_line(facts: &Facts) -> Result<(String, Option<Recipe>), Fault> {
     if let Some(said) = &facts.wishes.cmdline {
-        return Ok(said.value.clone());
+        return Ok((said.value.clone(), None));
     }
-    let Some(family) = facts.family() else {
-        return Ok(guest::joined(&facts.args));
+    let initrd = facts.initrd.is_some();
+    let recipe = Recipe {
+        family: facts.family().unwrap_or(Family::Other),
+        mark: facts.mark().cloned(),
+        args: facts.args.clone(),
+        env: facts.env.clone(),
+        hostname: facts.hostname.clone(),
+        cwd: facts.cwd.clone(),
+        initrd,
+        root: if initrd { Root::Initrd } else { Root::None },
     };
-    let told = Told {
-        args: &facts.args,
-        env: &facts.env,
-        hostname: facts.hostname.as_deref(),
-        cwd: facts.cwd.as_deref(),
-        initrd: facts.initrd.is_some(),
-    };
-    guest::command_line(family, facts.mark(), &told).map_err(Fault::CommandLine)
+    let line = recipe.line(None, &[]).map_err(Fault::CommandLine)?;
+    Ok((line, Some(recipe)))
 }
 
 /// The guest's memory in bytes, and who gave it.

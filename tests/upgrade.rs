@@ -172,6 +172,9 @@ fn fields(record: &Value) -> Vec<String> {
     [
         names(record),
         names(&record["plan"]),
+        record["plan"]["recipe"]
+            .as_object()
+            .map_or(Vec::new(), |_| names(&record["plan"]["recipe"])),
         names(&record["process"]),
     ]
     .concat()
@@ -187,12 +190,11 @@ fn a_record_of_a_later_version_is_left_to_its_runu() {
     let container = Container::new(&program, "later", &bundle);
     container.start();
     let file = program.store().join("later/record.json");
-    fs::write(&file, r#"{"version":2,"something":"new"}"#).unwrap();
+    fs::write(&file, r#"{"version":3,"something":"new"}"#).unwrap();
     for verb in ["state", "start", "kill", "pause", "delete"] {
         let outcome = program.call(&[verb, "later"]);
         assert_eq!(outcome.code, 1, "{verb}: {outcome:?}");
-        let words =
-            "is of version 2, this runu knows version 1: use the runu that made the container";
+        let words = "is of version 3, this runu knows versions up to 2: use the runu that made the container";
         assert!(outcome.stderr.contains(words), "{verb}: {outcome:?}");
     }
     program.ok(&["delete", "--force", "later"]);

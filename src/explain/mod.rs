@@ -148,9 +148,15 @@ impl Explanation {
             facts,
             plan: decision.outcome.plan(),
         };
+        let mut json = serde_json::to_value(&document)?;
+        // The environment is among it, secrets and all; what the guest is told stands in the
+        // command line.
+        if let Some(plan) = json["plan"].as_object_mut() {
+            plan.remove("recipe");
+        }
         Ok(Self {
             text: text::render(facts, decision),
-            json: serde_json::to_value(&document)?,
+            json,
         })
     }
 }

@@ -24,6 +24,7 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         }
         words.push(quoted(name));
     }
+    words.extend_from_slice(told.devices);
     for (name, value) in told.variables()? {
         words.push(quoted(&format!("env={name}={value}")));
     }

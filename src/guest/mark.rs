@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Not;
 use std::os::unix::fs::FileExt;
 
 use object::LittleEndian;
 use object::elf::{ELFCLASS32, ELFCLASS64, ELFMAG, FileHeader32, FileHeader64};
 use object::pod;
 use object::read::elf::{FileHeader, SectionHeader};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Family;
 use super::libinfo::LibInfo;
@@ -22,20 +23,20 @@ const MAX_NAMES: u64 = 64 << 10;
 const MAX_LIBINFO: u64 = 64 << 10;
 
 /// What a kernel file shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     pub family: Family,
     /// Unikraft's, 0.15 and newer: as in `0.16.3`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
     /// Whether a Unikraft kernel looks for parameters on its command line.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub reads_parameters: bool,
     /// Whether environment variables are among them.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub reads_environment: bool,
     /// Whether it takes the first word for its own name and drops it.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub drops_a_word: bool,
 }
 

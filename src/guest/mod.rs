@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`family`] | the families' names |
 //! | [`mark`] | how a kernel file shows its family |
+//! | [`recipe`] | what a command line is made of, kept until the network is known |
+//! | [`network`], [`root`] | what a guest is told of its network and its root |
 //! | [`hermit`], [`linux`], [`nanos`], [`osv`], [`rumprun`], [`solo5`], [`unikraft`] | one family each |
 //! | [`words`] | words of a line, and limits |
 
@@ -18,7 +20,10 @@ mod libinfo;
 mod linux;
 mod mark;
 mod nanos;
+mod network;
 mod osv;
+mod recipe;
+mod root;
 mod rumprun;
 mod solo5;
 mod unikraft;
@@ -27,8 +32,11 @@ mod words;
 pub use error::Error;
 pub use family::Family;
 pub use mark::Mark;
+pub use network::{Address, Network, Route};
+pub use recipe::Recipe;
+pub use root::Root;
 
-/// What the container's configuration tells its process.
+/// What a guest is to be told: the container's configuration, and what the machine has for it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Told<'a> {
     /// `process.args`; the first is the program.
@@ -40,6 +48,13 @@ pub struct Told<'a> {
     pub cwd: Option<&'a str>,
     /// Whether the guest gets an initrd.
     pub initrd: bool,
+    /// Where its root file system is.
+    pub root: Root,
+    /// The network; `None` where there is none, or where it is not known yet.
+    pub network: Option<&'a Network>,
+    /// One word for each virtio device that is found by the command line, as Linux has them:
+    /// `virtio_mmio.device=SIZE@ADDRESS:IRQ`.
+    pub devices: &'a [String],
 }
 
 impl<'a> Told<'a> {

@@ -1,4 +1,4 @@
-//! OSv: `[--env=NAME=VALUE]... [--cwd=FOLDER] [OPTION]... PROGRAM [ARGUMENT]...`
+//! OSv: `[virtio_mmio.device=…]... [--env=NAME=VALUE]... [--cwd=FOLDER] [OPTION]... PROGRAM [ARGUMENT]...`
 //!
 //! Its own options are split at blanks with a backslash as the escape; the program's words are
 //! quoted.
@@ -13,7 +13,7 @@ const MOST_BYTES: usize = 4095;
 
 /// Arguments before the program that begin with `-` are OSv's own options.
 pub fn command_line(told: &Told) -> Result<String, Error> {
-    let mut words = Vec::new();
+    let mut words = told.devices.to_vec();
     for (name, value) in told.variables()? {
         words.push(option(&format!("--env={name}={value}")));
     }

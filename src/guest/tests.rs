@@ -15,6 +15,7 @@ fn told(family: Family, mark: Option<&Mark>, args: &[&str], env: &[&str]) -> Res
         hostname: Some("host1"),
         cwd: Some("/srv"),
         initrd: true,
+        ..Told::default()
     };
     command_line(family, mark, &told)
 }
@@ -87,6 +88,48 @@ fn unikraft_gets_its_environment_as_parameters() {
         assert_eq!(with(mark, &["app", "a"], &["K=V"]), "app a");
     }
     assert_eq!(line(Family::Unikraft, &["app", "a"], &["K=V"]), "app a");
+}
+
+#[test]
+fn devices_stand_where_the_guest_looks_for_them() {
+    let devices = strings(&["virtio_mmio.device=4K@0xd0000000:5"]);
+    let args = strings(&["app", "a"]);
+    let line = |family, mark: Option<&Mark>| {
+        let told = Told {
+            args: &args,
+            devices: &devices,
+            ..Told::default()
+        };
+        command_line(family, mark, &told).unwrap()
+    };
+    let word = &devices[0];
+    let reader = unikraft(true, false);
+    assert_eq!(
+        line(Family::Unikraft, Some(&reader)),
+        format!("app {word} -- a")
+    );
+    assert_eq!(line(Family::Hermit, None), format!("app {word} -- a"));
+    assert_eq!(line(Family::Osv, None), format!("{word} app a"));
+    // It would take them for arguments; and others find devices by other means.
+    assert_eq!(line(Family::Unikraft, None), "app a");
+    assert_eq!(line(Family::Other, None), "app a");
+}
+
+#[test]
+fn a_recipe_that_was_kept_makes_the_same_line() {
+    let recipe = Recipe {
+        family: Family::Unikraft,
+        mark: Some(unikraft(true, true)),
+        args: strings(&["app", "a"]),
+        env: strings(&["K=V"]),
+        hostname: Some("host1".to_owned()),
+        cwd: None,
+        initrd: true,
+        root: Root::Initrd,
+    };
+    let kept: Recipe = serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
+    assert_eq!(kept, recipe);
+    assert_eq!(kept.line(None, &[]).unwrap(), "app env.vars=K=V -- a");
 }
 
 #[test]

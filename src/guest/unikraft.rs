@@ -21,11 +21,14 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
         None => ("unikraft", told.args),
     };
     words.push(argument(name)?);
-    let parameters = match mark {
-        Some(mark) if mark.reads_environment => environment(told)?,
-        _ => Vec::new(),
-    };
     let reads_parameters = mark.is_some_and(|mark| mark.reads_parameters);
+    let mut parameters = match reads_parameters {
+        true => told.devices.to_vec(),
+        false => Vec::new(),
+    };
+    if mark.is_some_and(|mark| mark.reads_environment) {
+        parameters.extend(environment(told)?);
+    }
     let hides_arguments = reads_parameters && args.iter().skip(1).any(|arg| arg == "--");
     match parameters.is_empty() {
         false => {

@@ -26,7 +26,7 @@ use crate::cli::{Create, Globals};
 use crate::exit;
 use crate::facts;
 use crate::plan::{Plan, PlannedBlock};
-use crate::vmm::{BlockDevice, Files, MachineConfig};
+use crate::vmm::{BlockDevice, Files, MachineConfig, Transport};
 
 /// All that making a unikernel takes.
 pub struct Request<'a> {
@@ -197,6 +197,7 @@ fn machine(plan: &Plan) -> MachineConfig {
         memory: plan.memory,
         vcpus: plan.vcpus,
         cmdline: plan.cmdline.clone(),
+        transport: Transport::default(),
     }
 }
 
@@ -221,7 +222,6 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
-        nets: Vec::new(),
     })
 }
 

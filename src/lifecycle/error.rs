@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Status;
+use super::store::Record;
 
 /// One line each, with the container's ID or the path.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +28,9 @@ pub enum Error {
     #[error("state of the container, {}: {source}", path.display())]
     Store { path: PathBuf, source: io::Error },
     #[error(
-        "{} is of version {found}, this runu knows version 1: use the runu that made the container, or `delete --force`",
-        path.display()
+        "{} is of version {found}, this runu knows versions up to {}: use the runu that made the container, or `delete --force`",
+        path.display(),
+        Record::VERSION
     )]
     RecordVersion { path: PathBuf, found: u32 },
     #[error("no /dev/kvm: {source}; a unikernel needs KVM: {}", kvm_cure(source))]

@@ -21,7 +21,7 @@ use super::lock::Lock;
 use super::seal;
 use super::start_hooks::StartHooks;
 use crate::exit;
-use crate::vmm::{Files, GuestExit, Machine, MachineConfig};
+use crate::vmm::{Files, GuestExit, MachineConfig, Prepared};
 
 /// The workload, before and after the machine is made.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Monitor(Rc<Inner>);
 struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
-    machine: RefCell<Option<Machine>>,
+    machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
     /// Where `create` reads why the machine could not be made.
     faults: Arc<Faults>,
@@ -73,7 +73,7 @@ impl Monitor {
             seal::label(label).map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
         }
         files.root = Some(root().map_err(|e| format!("the container's root: {e}"))?);
-        let machine = Machine::new(&self.0.config, files).map_err(|e| e.to_string())?;
+        let machine = Prepared::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
         Ok(())
     }
@@ -103,6 +103,9 @@ impl Executor for Monitor {
             .take()
             .ok_or_else(|| ExecutorError::Other("the machine was not made".to_owned()))?;
         self.0.hooks.run().map_err(ExecutorError::Other)?;
+        let machine = machine
+            .finish(&self.0.config.cmdline, Vec::new())
+            .map_err(|e| ExecutorError::Other(e.to_string()))?;
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {

@@ -30,7 +30,7 @@ pub enum Outcome {
     /// runc's.
     Container,
     /// runu's own, run like this.
-    Unikernel(Plan),
+    Unikernel(Box<Plan>),
     /// Nobody's.
     Deny,
 }

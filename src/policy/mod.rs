@@ -103,7 +103,7 @@ impl Policy {
             Then::Container => (Outcome::Container, because),
             Then::Deny => (Outcome::Deny, because),
             Then::Unikernel => match Plan::make(facts) {
-                Ok(plan) => (Outcome::Unikernel(self.limits.cap(plan)), because),
+                Ok(plan) => (Outcome::Unikernel(Box::new(self.limits.cap(plan))), because),
                 Err(fault) => (Outcome::Deny, Reason::Fault(fault)),
             },
         }

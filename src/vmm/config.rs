@@ -15,8 +15,23 @@ pub struct MachineConfig {
     pub memory: u64,
     /// Virtual processors, 1 to [`MAX_VCPUS`].
     pub vcpus: u8,
-    /// The kernel's command line, handed over byte for byte.
+    /// The kernel's command line as far as it is known, to see whether it can be told.
     pub cmdline: String,
+    /// Where the guest finds its devices.
+    pub transport: Transport,
+}
+
+/// How virtio devices are reached (virtio 1.2, chapter 4). Kernels that call their monitor have
+/// none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Registers in memory, version 2.
+    #[default]
+    Mmio,
+    /// The same, version 1: the legacy interface.
+    MmioLegacy,
+    /// Functions on a PCI bus that have both interfaces.
+    Pci,
 }
 
 /// The open files that a machine is made of. They are opened by the caller, while
@@ -34,8 +49,6 @@ pub struct Files {
     pub root: Option<OwnedFd>,
     /// One for each block device that the kernel declares.
     pub blocks: Vec<BlockDevice>,
-    /// One for each network device that the kernel declares.
-    pub nets: Vec<NetDevice>,
 }
 
 /// A file that a guest has as a disk.

@@ -1,27 +1,22 @@
 //! A virtual machine, from open files to the guest's end.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use kvm_bindings::{KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE, kvm_enable_cap};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::boot::image::{BootAbi, KernelImage};
-use super::boot::layout::KVM_TSS;
-use super::boot::{self, EntryState, Given};
-use super::config::{Files, MAX_VCPUS, MachineConfig};
+use super::boot::EntryState;
 use super::console::{Console, Input, Output};
 use super::cpuid;
 use super::devices::board::Board;
 use super::devices::bus::PortBus;
 use super::devices::i8042::KEYBOARD_IRQ;
 use super::devices::mmio_bus::{MmioBus, Slot};
-use super::devices::power::{Line, SCI};
+use super::devices::power::SCI;
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::devices::virtio::mmio::Mmio;
 use super::devices::virtio::rng::Rng;
@@ -29,19 +24,14 @@ use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::hypercall::Hypercalls;
-use super::hypercall::hermit::{Hermit, Root};
-use super::hypercall::solo5::{Devices, Solo5};
-use super::memory::{self, GuestMemory};
+use super::memory::GuestMemory;
 use super::signals;
 use super::stopper::Stopper;
 use super::terminal::RawTerminal;
-use super::timer;
 use super::topology::Place;
 use super::vcpu::Vcpu;
 use super::vcpu_threads::VcpuThreads;
-
-/// The version of the KVM API since Linux 2.6.22 (Documentation/virt/kvm/api.rst).
-const KVM_API_VERSION: i32 = 12;
+use super::vm;
 
 /// A machine whose guest is ready for its first instruction.
 pub struct Machine {
@@ -58,51 +48,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Makes the machine and loads the guest. Starts no thread and opens no path.
-    ///
-    /// From here on a signal that by default ends a process ends this one, even where it is
-    /// the first of its pid namespace, and no such signal is lost before [`Machine::run`].
+    /// Makes the devices, and puts the first vCPU at the kernel's `entry`.
     ///
     /// # Errors
-    /// Whatever is wrong with the files or the sizes, and what KVM refuses.
-    pub fn new(config: &MachineConfig, files: Files) -> Result<Machine, Error> {
-        signals::end_this_process().map_err(Error::Signals)?;
-        let mut image = KernelImage::probe(&files.kernel)?;
-        let size = boot::memory_size(&image, config.memory)?;
-        let devices = Devices::attach(&mut image.manifest, files.blocks, files.nets)?;
-        // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
-        // is its only owner.
-        let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let is_pc = image.abi != BootAbi::Solo5;
-        let memory = boot::allocate(&image, size)?;
-        let vm = create_vm(&kvm, &memory, is_pc)?;
-        if image.abi == BootAbi::Multiboot1 {
-            timer::start_as_firmware_does(&vm)?;
-        }
-        let fds = create_vcpus(&kvm, &vm, config.vcpus)?;
-        let root = files.root.map(Root);
-        let given = Given {
-            kernel: &files.kernel,
-            initrd: files.initrd.as_ref(),
-            cmdline: &config.cmdline,
-            vcpus: config.vcpus,
-            tsc_khz: tsc_khz(&fds),
-            folders: &root.as_ref().map_or(Vec::new(), Root::folders),
-        };
-        let entry = boot::load(&memory, size, &image, &given)?;
-        let hypercalls = match image.abi {
-            BootAbi::Solo5 => Some(Hypercalls::Solo5(Solo5::new(devices))),
-            BootAbi::Hermit => {
-                let interface = image.hermit.interface;
-                let hermit = Hermit::new(interface, root, &config.cmdline);
-                Some(Hypercalls::Hermit(hermit))
-            }
-            _ => None,
-        };
-        Machine::with_guest(&kvm, vm, fds, memory, &entry, hypercalls)
-    }
-
-    fn with_guest(
+    /// What KVM refuses.
+    pub(super) fn with_guest(
         kvm: &Kvm,
         vm: VmFd,
         fds: Vec<VcpuFd>,
@@ -114,17 +64,17 @@ impl Machine {
         let takes_input = hypercalls.is_none();
         // Kernels with hypercalls listen to no device.
         let irq = |line| match takes_input {
-            true => irq(&vm, line),
-            false => event(),
+            true => vm::irq(&vm, line),
+            false => vm::event(),
         };
         let (com1, keyboard) = (irq(COM1_IRQ)?, irq(KEYBOARD_IRQ)?);
-        let space = event()?;
+        let space = vm::event()?;
         let space_of_serial = space.try_clone().map_err(Error::EventFd)?;
-        let ended = event()?;
+        let ended = vm::event()?;
         let events = [&com1, &keyboard, &space, &space_of_serial, &ended];
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
-        let board = Board::new(keyboard, line(&vm, SCI));
+        let board = Board::new(keyboard, vm::line(&vm, SCI));
         let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
@@ -208,52 +158,6 @@ impl Machine {
     }
 }
 
-/// A virtual machine with this memory, and if `is_pc` with interrupt controllers
-/// and timer, but no vCPU yet.
-///
-/// The memory comes first: KVM waits for all readers of its tables before it takes a
-/// memory slot, which is at once over in a new machine, but takes milliseconds once the
-/// interrupt controllers have changed those tables as well.
-fn create_vm(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error> {
-    match kvm.get_api_version() {
-        KVM_API_VERSION => {}
-        ..0 => return Err(Error::NotKvm),
-        found => return Err(Error::KvmVersion { found }),
-    }
-    let vm = retry_on_eintr(|| kvm.create_vm()).map_err(Error::kvm("KVM_CREATE_VM"))?;
-    memory::register(&vm, memory)?;
-    hide_performance_counters(&vm);
-    vm.set_tss_address(KVM_TSS)
-        .map_err(Error::kvm("KVM_SET_TSS_ADDR"))?;
-    if is_pc {
-        create_interrupt_controllers(&vm)?;
-    }
-    Ok(vm)
-}
-
-fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
-    vm.create_irq_chip()
-        .map_err(Error::kvm("KVM_CREATE_IRQCHIP"))?;
-    timer::create(vm)
-}
-
-/// So many vCPUs of `vm`, which stand nowhere yet.
-fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Error> {
-    let max = kvm.get_max_vcpus().min(MAX_VCPUS.into());
-    if count == 0 || usize::from(count) > max {
-        return Err(Error::Vcpus { count, max });
-    }
-    (0..count)
-        .map(|id| vm.create_vcpu(id.into()))
-        .collect::<Result<_, _>>()
-        .map_err(Error::kvm("KVM_CREATE_VCPU"))
-}
-
-/// How fast the vCPUs' TSCs count, which all run alike.
-fn tsc_khz(vcpus: &[VcpuFd]) -> Option<u32> {
-    vcpus.first().and_then(|first| first.get_tsc_khz().ok())
-}
-
 /// Puts the first vCPU at the kernel's entry; it alone makes hypercalls, for the kernels that
 /// make some know of no other.
 fn enter(
@@ -264,7 +168,7 @@ fn enter(
     buses: &(PortBus, MmioBus),
     mut hypercalls: Option<Hypercalls>,
 ) -> Result<Vec<Vcpu>, Error> {
-    let tsc_khz = tsc_khz(&fds);
+    let tsc_khz = vm::tsc_khz(&fds);
     // No more were created than that.
     let count = fds.len() as u8;
     let cpuid = cpuid::build(kvm, tsc_khz)?;
@@ -294,49 +198,4 @@ fn tell_frequency(memory: &GuestMemory, entry: &EntryState, khz: Option<u32>) ->
     memory
         .write_obj(hertz, GuestAddress(gpa))
         .map_err(Error::guest_memory(gpa))
-}
-
-/// AMD's first four counters work whatever CPUID says: they are turned off in KVM as well.
-/// Before Linux 5.18 that cannot be done, and those few stay.
-fn hide_performance_counters(vm: &VmFd) {
-    let mut cap = kvm_enable_cap {
-        cap: KVM_CAP_PMU_CAPABILITY,
-        ..Default::default()
-    };
-    cap.args[0] = KVM_PMU_CAP_DISABLE.into();
-    let _ = vm.enable_cap(&cap);
-}
-
-/// KVM_CREATE_VM gives up when a signal is pending, even one that does nothing here
-/// (`mm_take_all_locks` in Linux's mm/mmap.c).
-fn retry_on_eintr<T>(
-    call: impl Fn() -> Result<T, kvm_ioctls::Error>,
-) -> Result<T, kvm_ioctls::Error> {
-    loop {
-        match call() {
-            Err(e) if e.errno() == EINTR => {}
-            result => return result,
-        }
-    }
-}
-
-/// An event that raises an edge on an interrupt line.
-fn irq(vm: &VmFd, number: u32) -> Result<EventFd, Error> {
-    let irq = event()?;
-    vm.register_irqfd(&irq, number)
-        .map_err(Error::kvm("KVM_IRQFD"))?;
-    Ok(irq)
-}
-
-/// An interrupt line that keeps its level. One that cannot be set is lost: KVM refuses it only
-/// where it has no such line.
-fn line(vm: &Arc<VmFd>, number: u32) -> Line {
-    let vm = vm.clone();
-    Box::new(move |high| {
-        let _ = vm.set_irq_line(number, high);
-    })
-}
-
-fn event() -> Result<EventFd, Error> {
-    EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::EventFd)
 }

@@ -1,14 +1,17 @@
 //! The monitor: a small KVM virtual machine for one unikernel.
 //!
 //! It knows nothing of OCI or of containers. The caller hands in open files and
-//! a [`MachineConfig`]; [`Machine::new`] makes the machine ready without starting
-//! a thread or opening a path, and [`Machine::run`] runs the guest with its
-//! serial port on this process's stdin and stdout until it ends.
+//! a [`MachineConfig`]; [`Prepared::new`] makes the machine and loads the kernel without
+//! starting a thread or opening a path, [`Prepared::finish`] tells the guest what it shall
+//! know, and [`Machine::run`] runs it with its serial port on this process's stdin and stdout
+//! until it ends.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | `config` | what the caller decides and hands in |
-//! | `machine` | the machine, from open files to the guest's end |
+//! | `prepared` | the machine with a kernel in it, from open files to its entry |
+//! | `machine` | the machine with its devices, to the guest's end |
+//! | `vm` | KVM's virtual machine, its memory, interrupt lines and vCPUs |
 //! | `memory` | guest memory and its map |
 //! | `boot` | kernel files, and how each boot ABI is entered |
 //! | `acpi` | the tables that tell a guest of processors, interrupts and devices |
@@ -39,6 +42,7 @@ mod hypercall;
 pub mod kvm;
 mod machine;
 mod memory;
+mod prepared;
 mod signals;
 mod stopper;
 mod terminal;
@@ -46,16 +50,18 @@ mod timer;
 mod topology;
 mod vcpu;
 mod vcpu_threads;
+mod vm;
 
 pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
 pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
-pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice};
+pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Transport};
 pub use console::Console;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
 pub use memory::{MAX_MEMORY, MIN_MEMORY};
+pub use prepared::Prepared;
 pub use terminal::RawTerminal;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use runu::vmm::{BootAbi, Files, MIN_MEMORY, Machine, MachineConfig};
+use runu::vmm::{BootAbi, Files, MIN_MEMORY, MachineConfig, Prepared, Transport};
 
 use crate::code::HALT;
 use crate::guest::kvm;
@@ -24,6 +24,7 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             memory: MIN_MEMORY,
             vcpus: 1,
             cmdline: String::new(),
+            transport: Transport::default(),
         };
         let files = Files {
             kvm,
@@ -31,9 +32,8 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             initrd: None,
             root: None,
             blocks: Vec::new(),
-            nets: Vec::new(),
         };
-        let _machine = Machine::new(&config, files).unwrap();
+        let _machine = Prepared::new(&config, files).unwrap();
         // By the /proc that is mounted, which is the outer namespace's.
         let pid = std::fs::read_link("/proc/self").unwrap();
         println!("\nmade by {}", pid.display());

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
-use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig};
+use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, MachineConfig, Prepared, Transport};
 
 /// Each has [`MIN_MEMORY`].
 pub struct Guest {
@@ -22,6 +22,7 @@ impl Guest {
             memory: MIN_MEMORY,
             vcpus: 1,
             cmdline: cmdline.to_owned(),
+            transport: Transport::default(),
         };
         let files = Files {
             kvm,
@@ -29,7 +30,6 @@ impl Guest {
             initrd: None,
             root: None,
             blocks: Vec::new(),
-            nets: Vec::new(),
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();
@@ -37,8 +37,11 @@ impl Guest {
             input: Some(guest_input),
             output: Some(guest_output),
         };
-        let machine =
-            std::thread::spawn(move || Machine::new(&config, files).unwrap().run_on(console));
+        let machine = std::thread::spawn(move || {
+            let prepared = Prepared::new(&config, files).unwrap();
+            let machine = prepared.finish(&config.cmdline, Vec::new()).unwrap();
+            machine.run_on(console)
+        });
         Some(Guest {
             input,
             output,

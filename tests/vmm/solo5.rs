@@ -5,7 +5,9 @@ use std::os::unix::net::UnixDatagram;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig, NetDevice};
+use runu::vmm::{
+    Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig, NetDevice, Prepared, Transport,
+};
 use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
 use crate::guest::{kvm, pipe};
@@ -15,8 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An Ethernet packet's protocol for experiments, at byte 12: the guest's.
 const PROTOCOL: [u8; 2] = [0x88, 0xb5];
 
-/// What the guest `wire` is made of, and the other end of its network.
-fn parts() -> Option<(MachineConfig, Files, UnixDatagram)> {
+/// The guest `wire`, and the other end of its network.
+fn parts() -> Option<(impl FnOnce() -> Machine + Send + 'static, UnixDatagram)> {
     let kvm = kvm()?;
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     ours.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -32,25 +34,29 @@ fn parts() -> Option<(MachineConfig, Files, UnixDatagram)> {
         initrd: None,
         root: None,
         blocks: Vec::new(),
-        nets: vec![net],
     };
     let config = MachineConfig {
         memory: 2 * MIN_MEMORY,
         vcpus: 1,
         cmdline: "wire".to_owned(),
+        transport: Transport::default(),
     };
-    Some((config, files, ours))
+    let machine = move || {
+        let prepared = Prepared::new(&config, files).unwrap();
+        prepared.finish(&config.cmdline, vec![net]).unwrap()
+    };
+    Some((machine, ours))
 }
 
 /// Its thread, its output, and the other end of its network.
 fn start() -> Option<(JoinHandle<GuestExit>, File, UnixDatagram)> {
-    let (config, files, ours) = parts()?;
+    let (machine, ours) = parts()?;
     let (output, guest_output) = pipe();
     let console = Console {
         input: None,
         output: Some(guest_output),
     };
-    let machine = std::thread::spawn(move || Machine::new(&config, files).unwrap().run_on(console));
+    let machine = std::thread::spawn(move || machine().run_on(console));
     Some((machine, output, ours))
 }
 
@@ -98,10 +104,10 @@ fn a_guest_that_waits_for_packets_is_ended_by_a_signal() {
 /// All others are closed: one that is named and not the machine's may be anything.
 #[test]
 fn the_descriptors_that_a_machine_names_are_open() {
-    let Some((config, files, _wire)) = parts() else {
+    let Some((machine, _wire)) = parts() else {
         return;
     };
-    let machine = Machine::new(&config, files).unwrap();
+    let machine = machine();
     for fd in machine.descriptors() {
         let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
         assert!(link.is_ok(), "{fd}: {link:?}");

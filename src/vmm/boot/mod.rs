@@ -89,11 +89,19 @@ pub struct Placed {
     pub size: u64,
 }
 
-/// What a guest is made of, besides memory.
+/// What [`load`] has put into guest memory.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Bytes of guest memory.
+    memory: u64,
+    initrd: Option<Placed>,
+    /// A bzImage's own.
+    setup_header: Option<Vec<u8>>,
+}
+
+/// What a kernel is told, besides what is in its memory.
 #[derive(Debug, Clone, Copy)]
-pub struct Given<'a> {
-    pub kernel: &'a File,
-    pub initrd: Option<&'a File>,
+pub struct Told<'a> {
     pub cmdline: &'a str,
     pub vcpus: u8,
     /// How fast the vCPU's TSC counts, if that is known.
@@ -102,82 +110,86 @@ pub struct Given<'a> {
     pub folders: &'a [String],
 }
 
-/// Loads everything into `memory`, which has `size` bytes and is all zeros, and prepares the
-/// entry of the first vCPU. `image` is what the kernel was probed to be.
+/// Loads kernel and initrd into `memory`, which has `size` bytes and is all zeros. `image` is
+/// what the kernel was probed to be.
 ///
 /// The files may change meanwhile: that can only make the guest another one.
 ///
 /// # Errors
-/// What [`check_fits`] finds, a bad command line, an unreadable file.
+/// What [`check_fits`] finds, an unreadable file.
 pub fn load(
     memory: &GuestMemory,
     size: u64,
     image: &KernelImage,
-    given: &Given<'_>,
-) -> Result<EntryState, Error> {
-    let Given {
-        kernel,
-        initrd,
-        cmdline,
-        vcpus,
-        tsc_khz,
-        folders,
-    } = *given;
+    kernel: &File,
+    initrd: Option<&File>,
+) -> Result<Loaded, Error> {
     let initrd_size = initrd.map_or(Ok(0), initrd_size)?;
     let place = place_initrd(image, initrd_size, size)?;
     load_kernel(memory, kernel, image)?;
     let initrd = initrd
         .map(|file| load_initrd(memory, file, place))
         .transpose()?;
+    let setup_header = match image.abi {
+        BootAbi::BzImage => Some(bzimage::setup_header(kernel)?),
+        _ => None,
+    };
+    Ok(Loaded {
+        memory: size,
+        initrd,
+        setup_header,
+    })
+}
+
+/// Tells the kernel that was loaded all else, and prepares the entry of the first vCPU. To tell
+/// it again takes the place of what it was told before.
+///
+/// # Errors
+/// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`].
+pub fn tell(
+    memory: &GuestMemory,
+    image: &KernelImage,
+    loaded: &Loaded,
+    told: &Told<'_>,
+) -> Result<EntryState, Error> {
+    let cmdline = told.cmdline;
     // The others have their own places for all this.
     if image.abi != BootAbi::Solo5 && image.abi != BootAbi::Hermit {
         write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
-        acpi::write(memory, vcpus)?;
+        acpi::write(memory, told.vcpus)?;
     }
     let boot = BootData {
-        memory: size,
+        memory: loaded.memory,
         cmdline_size: cmdline.len() as u32 + 1,
-        initrd,
+        initrd: loaded.initrd,
     };
     match image.abi {
-        BootAbi::Linux64 => linux::prepare(memory, image.entry, &boot, None),
-        BootAbi::BzImage => {
-            let header = bzimage::setup_header(kernel)?;
-            linux::prepare(memory, image.entry, &boot, Some(&header))
+        BootAbi::Linux64 | BootAbi::BzImage => {
+            linux::prepare(memory, image.entry, &boot, loaded.setup_header.as_deref())
         }
         BootAbi::Pvh => pvh::prepare(memory, image.entry, &boot),
         BootAbi::Multiboot1 => multiboot::prepare(memory, image.entry, &boot),
-        BootAbi::Solo5 => solo5::start::prepare(memory, size, image, cmdline),
-        BootAbi::Hermit => {
-            let told = hermit::start::Told {
-                memory: size,
-                cmdline,
-                initrd,
-                tsc_khz,
-                folders,
-            };
-            hermit::start::prepare(memory, image, &told)
-        }
+        BootAbi::Solo5 => solo5::start::prepare(memory, loaded.memory, image, cmdline),
+        BootAbi::Hermit => hermit::start::prepare(memory, image, loaded, told),
     }
 }
 
 /// Loads a guest into memory that nobody runs: as much of making a machine as needs no KVM.
 ///
 /// # Errors
-/// Those of [`Machine::new`](super::Machine::new) that are the files' or the sizes'.
+/// Those of [`Prepared::new`](super::Prepared::new) that are the files' or the sizes'.
 pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> Result<(), Error> {
     let image = KernelImage::probe(kernel)?;
     let size = memory_size(&image, config.memory)?;
     let memory = allocate(&image, size)?;
-    let given = Given {
-        kernel,
-        initrd,
+    let loaded = load(&memory, size, &image, kernel, initrd)?;
+    let told = Told {
         cmdline: &config.cmdline,
         vcpus: config.vcpus,
         tsc_khz: None,
         folders: &[],
     };
-    load(&memory, size, &image, &given).map(|_| ())
+    tell(&memory, &image, &loaded, &told).map(|_| ())
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and
@@ -250,7 +262,7 @@ fn read_into(
 #[cfg(test)]
 mod tests {
     use super::layout::{CMDLINE_MAX, PAGE_SIZE};
-    use super::testing::{CONTENT, ElfFile, file, given};
+    use super::testing::{CONTENT, ElfFile, file, load_guest, told};
     use super::*;
     use crate::vmm::memory;
 
@@ -265,13 +277,8 @@ mod tests {
         let initrd = file(b"initrd");
         let kernel = elf.file();
         let image = KernelImage::probe(&kernel).unwrap();
-        let entry = load(
-            &memory,
-            size,
-            &image,
-            &given(&kernel, Some(&initrd), "a  b -- "),
-        )
-        .unwrap();
+        let files = (&kernel, Some(&initrd));
+        let entry = load_guest(&memory, size, &image, files, &told("a  b -- ")).unwrap();
         assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
@@ -294,7 +301,7 @@ mod tests {
         let kernel = ElfFile::kernel().file();
         let image = KernelImage::probe(&kernel).unwrap();
         let load = |initrd: Option<&File>, cmdline: &str| {
-            load(&memory, 4 * MIB, &image, &given(&kernel, initrd, cmdline))
+            load_guest(&memory, 4 * MIB, &image, (&kernel, initrd), &told(cmdline))
         };
         assert!(load(None, &"x".repeat(CMDLINE_MAX - 1)).is_ok());
         assert!(matches!(
@@ -305,7 +312,7 @@ mod tests {
         let linux = ElfFile::kernel().with_note(b"Linux", 0x101, &[0]).file();
         let long = "x".repeat(2048);
         let image = KernelImage::probe(&linux).unwrap();
-        let fault = super::load(&memory, 4 * MIB, &image, &given(&linux, None, &long)).unwrap_err();
+        let fault = load_guest(&memory, 4 * MIB, &image, (&linux, None), &told(&long)).unwrap_err();
         assert!(fault.to_string().contains("at most 2047"), "{fault}");
         assert!(matches!(
             load(Some(&file(b"")), ""),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::image::{BootAbi, KernelImage};
 use super::layout::BOOT_AREA_END;
-use super::testing::{ElfFile, Random, bzimage, file, given, load, multiboot_header};
-use super::{allocate, check_fits, load as load_guest};
+use super::testing::{ElfFile, Random, bzimage, file, load, load_guest, multiboot_header, told};
+use super::{allocate, check_fits};
 
 const ROUNDS: usize = 5000;
 const MIB: u64 = 1 << 20;
@@ -108,7 +108,7 @@ fn spoilt_kernels_never_panic_and_never_escape() {
         let entry = match &probed {
             Ok(image) => {
                 let guest = allocate(image, size).unwrap();
-                load_guest(&guest, size, image, &given(&kernel, initrd, "a b"))
+                load_guest(&guest, size, image, (&kernel, initrd), &told("a b"))
                     .map_err(|fault| fault.to_string())
             }
             Err(fault) => Err(fault.to_string()),

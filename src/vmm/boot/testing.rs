@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::Write;
 
+use super::image::KernelImage;
 use super::solo5::manifest::{Device, Manifest};
-use super::{BootData, Given, Placed};
+use super::{BootData, EntryState, Placed, Told};
+use crate::vmm::error::Error;
 use crate::vmm::memory::{self, GuestMemory};
 
 /// A small ELF file, whose every number a test can spoil.
@@ -230,16 +232,27 @@ pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// A guest of these files.
-pub fn given<'a>(kernel: &'a File, initrd: Option<&'a File>, cmdline: &'a str) -> Given<'a> {
-    Given {
-        kernel,
-        initrd,
+/// What a kernel is told with this command line.
+pub fn told(cmdline: &str) -> Told<'_> {
+    Told {
         cmdline,
         vcpus: 1,
         tsc_khz: None,
         folders: &[],
     }
+}
+
+/// Loads a guest of these files and tells it all.
+pub fn load_guest(
+    memory: &GuestMemory,
+    size: u64,
+    image: &KernelImage,
+    files: (&File, Option<&File>),
+    told: &Told<'_>,
+) -> Result<EntryState, Error> {
+    let (kernel, initrd) = files;
+    let loaded = super::load(memory, size, image, kernel, initrd)?;
+    super::tell(memory, image, &loaded, told)
 }
 
 /// A file with this content.

@@ -17,7 +17,7 @@ use super::{CMDLINE_MAX, Interface, KERNEL_OFFSET, Kernel, STACK_SIZE};
 use crate::vmm::boot::image::{KernelImage, Segment};
 use crate::vmm::boot::layout::PAGE_SIZE;
 use crate::vmm::boot::tables::{self, FLAT_DATA, LONG_CODE, segment, write_table};
-use crate::vmm::boot::{EntryState, Mode, Placed};
+use crate::vmm::boot::{EntryState, Loaded, Mode, Placed, Told};
 use crate::vmm::error::Error;
 use crate::vmm::hypercall::hermit::CONSOLE_PORTS;
 use crate::vmm::memory::GuestMemory;
@@ -46,17 +46,6 @@ const CR0: u64 = 0x8000_0031;
 const CR4: u64 = 0x20;
 const EFER: u64 = 0xd00;
 
-/// What the kernel is told.
-pub struct Told<'a> {
-    pub memory: u64,
-    pub cmdline: &'a str,
-    pub initrd: Option<Placed>,
-    pub tsc_khz: Option<u32>,
-    /// Where the guest looks for the container's files. Older kernels are not told: they look
-    /// in `/root`, unless their argument `-mount` says otherwise.
-    pub folders: &'a [String],
-}
-
 /// Relocates the kernel, which is loaded, writes low memory, and says how to enter.
 ///
 /// # Errors
@@ -65,6 +54,7 @@ pub struct Told<'a> {
 pub fn prepare(
     memory: &GuestMemory,
     image: &KernelImage,
+    loaded: &Loaded,
     told: &Told<'_>,
 ) -> Result<EntryState, Error> {
     let kernel = &image.hermit;
@@ -77,12 +67,12 @@ pub fn prepare(
             .map_err(Error::guest_memory(relocation.gpa))?;
     }
     write_table(memory, start + GDT, [0, LONG_CODE, FLAT_DATA])?;
-    let mapped = told.initrd.map(|initrd| initrd.gpa + initrd.size);
+    let mapped = loaded.initrd.map(|initrd| initrd.gpa + initrd.size);
     let mapped = mapped.unwrap_or(image.memory_end());
     write_page_tables(memory, start, last_mapped(kernel, kernel_start, mapped))?;
-    let tree = device_tree(start, told)?;
+    let tree = device_tree(start, loaded, told)?;
     write(memory, start + FDT, &tree)?;
-    let info = boot_info(image, kernel, kernel_start, told);
+    let info = boot_info(image, kernel_start, loaded.memory, told);
     write_table(memory, start + BOOT_INFO, info)?;
     Ok(EntryState {
         mode: Mode::Hermit { start },
@@ -129,7 +119,7 @@ fn write_page_tables(memory: &GuestMemory, start: u64, last: u64) -> Result<(), 
     )
 }
 
-fn device_tree(start: u64, told: &Told<'_>) -> Result<Vec<u8>, Error> {
+fn device_tree(start: u64, loaded: &Loaded, told: &Told<'_>) -> Result<Vec<u8>, Error> {
     let len = told.cmdline.len();
     if len > CMDLINE_MAX {
         return Err(Error::CmdlineTooLong {
@@ -140,10 +130,10 @@ fn device_tree(start: u64, told: &Told<'_>) -> Result<Vec<u8>, Error> {
     let tree = Tree {
         memory: Placed {
             gpa: start,
-            size: told.memory,
+            size: loaded.memory,
         },
         cmdline: told.cmdline,
-        initrd: told.initrd,
+        initrd: loaded.initrd,
         tsc_khz: told.tsc_khz,
         mounts: told.folders,
     };
@@ -155,12 +145,8 @@ fn device_tree(start: u64, told: &Told<'_>) -> Result<Vec<u8>, Error> {
 
 /// `RawBootInfo` (hermit-entry, boot_info/mod.rs), as 64-bit words: the hardware, the kernel,
 /// the platform.
-fn boot_info(
-    image: &KernelImage,
-    kernel: &Kernel,
-    kernel_start: u64,
-    told: &Told<'_>,
-) -> [u64; 16] {
+fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_>) -> [u64; 16] {
+    let kernel = &image.hermit;
     let start = kernel.memory_start();
     let port = match kernel.interface {
         Interface::V1 => CONSOLE_PORTS[0],
@@ -180,7 +166,7 @@ fn boot_info(
     let [now_low, now_high] = [now as u64, (now >> 64) as u64];
     [
         start,
-        start + told.memory,
+        start + memory,
         port.into(),
         start + FDT,
         kernel_start,

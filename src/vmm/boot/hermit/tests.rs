@@ -3,8 +3,8 @@
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
-use crate::vmm::boot::testing::{CONTENT, ElfFile, ProgramHeader, file, given, load};
-use crate::vmm::boot::{Mode, allocate, check_fits, load as load_guest};
+use crate::vmm::boot::testing::{CONTENT, ElfFile, ProgramHeader, file, load, load_guest, told};
+use crate::vmm::boot::{Mode, allocate, check_fits};
 
 const MIB: u64 = 1 << 20;
 const TLS: u32 = 7;
@@ -198,12 +198,13 @@ fn low_memory_tells_what_the_kernel_wants_to_know() {
     let memory = allocate(&image, size).unwrap();
     let initrd = file(b"initrd");
     let folders = ["/app".to_owned()];
-    let given = crate::vmm::boot::Given {
+    let told = crate::vmm::boot::Told {
         tsc_khz: Some(2_500_000),
         folders: &folders,
-        ..given(&kernel, Some(&initrd), "app -- x")
+        ..told("app -- x")
     };
-    let entry = load_guest(&memory, size, &image, &given).unwrap();
+    let files = (&kernel, Some(&initrd));
+    let entry = load_guest(&memory, size, &image, files, &told).unwrap();
     assert_eq!(entry.mode, Mode::Hermit { start });
     assert_eq!((entry.rsp, entry.rsi), (start + 0x3_8000, 0));
     let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
@@ -250,7 +251,7 @@ fn memory_is_mapped_as_far_as_the_kernel_reaches() {
     let image = probe(&interface(3)).unwrap();
     let memory = allocate(&image, 4 * MIB).unwrap();
     let kernel = file(&relocatable(&interface(3)));
-    load_guest(&memory, 4 * MIB, &image, &given(&kernel, None, "")).unwrap();
+    load_guest(&memory, 4 * MIB, &image, (&kernel, None), &told("")).unwrap();
     let entry = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
     let (start, present_writable) = (4 << 30, 3);
     let pml4 = start + 0x1_0000;
@@ -272,7 +273,7 @@ fn memory_is_mapped_as_far_as_the_kernel_reaches() {
     let kernel = file(&relocatable(&new));
     let image = KernelImage::probe(&kernel).unwrap();
     let memory = allocate(&image, 4 * MIB).unwrap();
-    load_guest(&memory, 4 * MIB, &image, &given(&kernel, None, "")).unwrap();
+    load_guest(&memory, 4 * MIB, &image, (&kernel, None), &told("")).unwrap();
     let entry = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
     assert_eq!(
         [entry(start + 0x1_2000), entry(start + 0x1_2008)],
@@ -304,7 +305,8 @@ fn a_command_line_is_held_to_the_trees_room() {
     let kernel = file(&relocatable(&interface(3)));
     let image = KernelImage::probe(&kernel).unwrap();
     let memory = allocate(&image, 4 * MIB).unwrap();
-    let load = |cmdline: &str| load_guest(&memory, 4 * MIB, &image, &given(&kernel, None, cmdline));
+    let load =
+        |cmdline: &str| load_guest(&memory, 4 * MIB, &image, (&kernel, None), &told(cmdline));
     assert!(load(&"x".repeat(CMDLINE_MAX)).is_ok());
     let long = load(&"x".repeat(CMDLINE_MAX + 1)).unwrap_err();
     assert!(matches!(long, Error::CmdlineTooLong { .. }), "{long}");

@@ -1,7 +1,7 @@
 //! Good and bad kernel files.
 
 use super::*;
-use crate::vmm::boot::testing::{ElfFile, INTERP, NOTE, file, given, load};
+use crate::vmm::boot::testing::{ElfFile, INTERP, NOTE, file, load};
 
 fn probe(elf: &ElfFile) -> Result<KernelImage, KernelError> {
     KernelImage::probe(&elf.file())
@@ -165,7 +165,7 @@ fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
         let memory = crate::vmm::memory::allocate(4 << 20).unwrap();
         let file = elf.file();
         let image = KernelImage::probe(&file).unwrap();
-        crate::vmm::boot::load(&memory, 4 << 20, &image, &given(&file, None, "")).unwrap();
+        crate::vmm::boot::load(&memory, 4 << 20, &image, &file, None).unwrap();
     }
 }
 

@@ -1,0 +1,45 @@
+//! What a command line is made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Family, Mark, Network, Root, Told, command_line};
+
+/// All of a command line but the network, which is known at `start` only. It is kept till then
+/// with the container, so that a caller's `start` makes the line of what `create` judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    pub family: Family,
+    /// What the kernel file shows.
+    pub mark: Option<Mark>,
+    /// `process.args`.
+    pub args: Vec<String>,
+    /// `process.env`: full of secrets.
+    pub env: Vec<String>,
+    pub hostname: Option<String>,
+    /// `process.cwd`.
+    pub cwd: Option<String>,
+    /// Whether the guest gets an initrd.
+    pub initrd: bool,
+    pub root: Root,
+}
+
+impl Recipe {
+    /// The command line for a guest on this `network`, with `devices` as in [`Told::devices`].
+    ///
+    /// # Errors
+    /// As [`command_line`].
+    pub fn line(&self, network: Option<&Network>, devices: &[String]) -> Result<String, Error> {
+        let told = Told {
+            args: &self.args,
+            env: &self.env,
+            hostname: self.hostname.as_deref(),
+            cwd: self.cwd.as_deref(),
+            initrd: self.initrd,
+            root: self.root,
+            network,
+            devices,
+        };
+        command_line(self.family, self.mark.as_ref(), &told)
+    }
+}

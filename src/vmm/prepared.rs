@@ -1,0 +1,105 @@
+//! A machine with a kernel in its memory that has not been told anything yet: what can go
+//! wrong with a kernel's files goes wrong here, long before the guest starts.
+
+use std::os::fd::{FromRawFd, IntoRawFd};
+
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+
+use super::boot::image::{BootAbi, KernelImage};
+use super::boot::{self, EntryState, Loaded, Told};
+use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
+use super::error::Error;
+use super::hypercall::Hypercalls;
+use super::hypercall::hermit::{Hermit, Root};
+use super::hypercall::solo5::{Devices, Solo5};
+use super::machine::Machine;
+use super::memory::GuestMemory;
+use super::signals;
+use super::timer;
+use super::vm;
+
+/// A machine that waits to be told what its guest shall know.
+pub struct Prepared {
+    config: MachineConfig,
+    image: KernelImage,
+    loaded: Loaded,
+    root: Option<Root>,
+    blocks: Vec<BlockDevice>,
+    kvm: Kvm,
+    vm: VmFd,
+    memory: GuestMemory,
+    vcpus: Vec<VcpuFd>,
+}
+
+impl Prepared {
+    /// Makes the machine and loads the kernel. Starts no thread and opens no path.
+    ///
+    /// From here on a signal that by default ends a process ends this one, even where it is
+    /// the first of its pid namespace, and no such signal is lost before [`Machine::run`].
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files, the sizes or the configuration's command line, and
+    /// what KVM refuses.
+    pub fn new(config: &MachineConfig, files: Files) -> Result<Prepared, Error> {
+        signals::end_this_process().map_err(Error::Signals)?;
+        let image = KernelImage::probe(&files.kernel)?;
+        let size = boot::memory_size(&image, config.memory)?;
+        // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
+        // is its only owner.
+        let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
+        let memory = boot::allocate(&image, size)?;
+        let vm = vm::create(&kvm, &memory, image.abi != BootAbi::Solo5)?;
+        if image.abi == BootAbi::Multiboot1 {
+            timer::start_as_firmware_does(&vm)?;
+        }
+        let vcpus = vm::create_vcpus(&kvm, &vm, config.vcpus)?;
+        let loaded = boot::load(&memory, size, &image, &files.kernel, files.initrd.as_ref())?;
+        let prepared = Prepared {
+            config: config.clone(),
+            image,
+            loaded,
+            root: files.root.map(Root),
+            blocks: files.blocks,
+            kvm,
+            vm,
+            memory,
+            vcpus,
+        };
+        // To know now whether it can be told.
+        prepared.tell(&config.cmdline)?;
+        Ok(prepared)
+    }
+
+    /// Gives the guest its devices and its command line, which takes the place of the
+    /// configuration's, and puts the first vCPU at the kernel's entry.
+    ///
+    /// # Errors
+    /// A command line that does not fit, a device that the kernel does not declare, or that it
+    /// declares and does not get, and what KVM refuses.
+    pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
+        let blocks = std::mem::take(&mut self.blocks);
+        let devices = Devices::attach(&mut self.image.manifest, blocks, nets)?;
+        let entry = self.tell(cmdline)?;
+        let hypercalls = match self.image.abi {
+            BootAbi::Solo5 => Some(Hypercalls::Solo5(Solo5::new(devices))),
+            BootAbi::Hermit => {
+                let interface = self.image.hermit.interface;
+                let hermit = Hermit::new(interface, self.root, cmdline);
+                Some(Hypercalls::Hermit(hermit))
+            }
+            _ => None,
+        };
+        let (kvm, vm) = (self.kvm, self.vm);
+        Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, hypercalls)
+    }
+
+    fn tell(&self, cmdline: &str) -> Result<EntryState, Error> {
+        let told = Told {
+            cmdline,
+            vcpus: self.config.vcpus,
+            tsc_khz: vm::tsc_khz(&self.vcpus),
+            folders: &self.root.as_ref().map_or(Vec::new(), Root::folders),
+        };
+        boot::tell(&self.memory, &self.image, &self.loaded, &told)
+    }
+}
