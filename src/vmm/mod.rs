@@ -61,6 +61,7 @@ pub use boot::solo5::manifest::{
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Share, Transport};
 pub use console::Console;
+pub use devices::mmio_bus::mmio_words;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
