@@ -2,6 +2,7 @@
 //! before anything is started.
 
 mod devices;
+mod root;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,9 @@ pub struct Plan {
     pub initrd: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<PlannedBlock>,
+    /// Where the guest's root file system is; with 9P it gets the container's tree.
+    #[serde(default, skip_serializing_if = "Root::is_none")]
+    pub root: Root,
     /// Bytes.
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
@@ -75,14 +79,16 @@ impl Plan {
                 memory,
                 why: why.to_string(),
             })?;
-        let (cmdline, recipe) = command_line(facts)?;
+        let root = root::root(facts, abi)?;
+        let (cmdline, recipe) = command_line(facts, root)?;
         Ok(Self {
             cmdline,
             recipe,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
-            blocks: devices::blocks(facts, image)?,
+            blocks: devices::blocks(facts, image, root)?,
+            root,
             memory,
             vcpus: vcpus(facts, abi)?,
         })
@@ -126,11 +132,10 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
 
 /// The guest's command line: the one that was written for it, as it is, or else what its
 /// family makes of what the container is told.
-fn command_line(facts: &Facts) -> Result<(String, Option<Recipe>), Fault> {
+fn command_line(facts: &Facts, root: Root) -> Result<(String, Option<Recipe>), Fault> {
     if let Some(said) = &facts.wishes.cmdline {
         return Ok((said.value.clone(), None));
     }
-    let initrd = facts.initrd.is_some();
     let recipe = Recipe {
         family: facts.family().unwrap_or(Family::Other),
         mark: facts.mark().cloned(),
@@ -138,8 +143,9 @@ fn command_line(facts: &Facts) -> Result<(String, Option<Recipe>), Fault> {
         env: facts.env.clone(),
         hostname: facts.hostname.clone(),
         cwd: facts.cwd.clone(),
-        initrd,
-        root: if initrd { Root::Initrd } else { Root::None },
+        initrd: facts.initrd.is_some(),
+        root,
+        read_only: facts.read_only,
     };
     let line = recipe.line(None, &[]).map_err(Fault::CommandLine)?;
     Ok((line, Some(recipe)))

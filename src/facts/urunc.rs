@@ -10,8 +10,8 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::said::Source;
-use super::wishes::Wishes;
+use super::said::{Said, Source};
+use super::wishes::{RootWish, Wishes};
 use super::{Fault, cut, cut_line};
 use crate::bundle::{FileError, Rootfs};
 
@@ -105,9 +105,10 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
         "useDMBlock" | "mountRootfs" if value != "true" => {}
         "block" => wishes.block(None, value, by),
         "blkMntPoint" => wishes.mount_point = wishes.path(value, by),
-        // A guest without the disk that it counts on is not what was asked for.
-        "useDMBlock" | "mountRootfs" => {
-            wishes.unsupported(by, "its image as a block device");
+        "useDMBlock" => wishes.rootfs = wishes.rootfs("block", by),
+        "mountRootfs" => {
+            let value = RootWish::Container;
+            wishes.rootfs = Some(Said { value, by });
         }
         _ => wishes.unknown(by),
     }
@@ -116,6 +117,7 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guest::Root;
 
     #[test]
     fn values_are_decoded() {
@@ -142,7 +144,10 @@ mod tests {
         for (name, value) in [("hypervisor", "qemu"), ("useDMBlock", "false")] {
             assert_eq!(read(name, value).faults, [], "{name}");
         }
-        for (name, value) in [("binary", ""), ("useDMBlock", "true"), ("x", "y")] {
+        let root = |name| read(name, "true").rootfs.unwrap().value;
+        assert_eq!(root("useDMBlock"), RootWish::Exactly(Root::Block));
+        assert_eq!(root("mountRootfs"), RootWish::Container);
+        for (name, value) in [("binary", ""), ("x", "y")] {
             assert_eq!(read(name, value).faults.len(), 1, "{name}");
         }
     }

@@ -7,7 +7,7 @@
 //! (`unknown_bootoption`, `set_init_arg`).
 
 use super::words::{at_most, line};
-use super::{Error, Family, Told};
+use super::{Error, Family, Root, TAG, Told};
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
 const MOST_BYTES: usize = 2047;
@@ -27,6 +27,7 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some(name) = told.hostname {
         words.push(quoted("hostname", &format!("hostname={name}"))?);
     }
+    words.extend(root(told));
     let variables = told.variables()?;
     let own = ["HOME", "TERM"];
     let added = variables.iter().filter(|(name, _)| !own.contains(name));
@@ -38,7 +39,9 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some((program, rest)) = args.split_first()
         && program.starts_with('/')
     {
-        let parameter = if told.initrd { "rdinit" } else { "init" };
+        // An initrd that is not the root hands over to the root's own.
+        let is_in_initrd = told.initrd && !matches!(told.root, Root::Share | Root::Block);
+        let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
     }
@@ -50,6 +53,23 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         words.push(argument(arg)?);
     }
     line(Family::Linux, &words, MOST_BYTES)
+}
+
+/// What to mount as the root (Documentation/filesystems/9p.rst, admin-guide/kernel-parameters.txt).
+/// Programs may map files that they share, which takes a cache for what is mapped; nothing else
+/// is cached, so that what the host changes is seen.
+fn root(told: &Told) -> Vec<String> {
+    let access = if told.read_only { "ro" } else { "rw" };
+    let words = match told.root {
+        Root::Share => vec![
+            format!("root={TAG}"),
+            "rootfstype=9p".to_owned(),
+            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap".to_owned(),
+        ],
+        Root::Block => vec!["root=/dev/vda".to_owned()],
+        Root::Initrd | Root::None => return Vec::new(),
+    };
+    words.into_iter().chain([access.to_owned()]).collect()
 }
 
 fn argument(arg: &str) -> Result<String, Error> {

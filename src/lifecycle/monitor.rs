@@ -21,7 +21,8 @@ use super::lock::Lock;
 use super::seal;
 use super::start_hooks::StartHooks;
 use crate::exit;
-use crate::vmm::{Files, GuestExit, MachineConfig, Prepared};
+use crate::guest::{self, Root};
+use crate::vmm::{Files, GuestExit, MachineConfig, Prepared, Share};
 
 /// The workload, before and after the machine is made.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub struct Monitor(Rc<Inner>);
 struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
+    root: Root,
     machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
     /// Where `create` reads why the machine could not be made.
@@ -39,11 +41,13 @@ struct Inner {
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config` and `files`, tells `faults`
+    /// A monitor that will make its machine of `config`, `files` and, if that is the guest's
+    /// `root`, the container's tree, tells `faults`
     /// why it could not, lets `lock` go when it waits for `start`, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,
         files: Files,
+        root: Root,
         hooks: StartHooks,
         faults: Arc<Faults>,
         lock: Lock,
@@ -51,6 +55,7 @@ impl Monitor {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
+            root,
             machine: RefCell::new(None),
             hooks,
             faults,
@@ -72,7 +77,13 @@ impl Monitor {
             // Before the machine: SELinux labels no process that has threads.
             seal::label(label).map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
         }
-        files.root = Some(root().map_err(|e| format!("the container's root: {e}"))?);
+        let tree = || root().map_err(|e| format!("the container's root: {e}"));
+        files.root = Some(tree()?);
+        if self.0.root == Root::Share {
+            let tag = guest::TAG.to_owned();
+            let root = tree()?;
+            files.shares.push(Share { tag, root });
+        }
         let machine = Prepared::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
         Ok(())

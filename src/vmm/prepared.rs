@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
-use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
+use super::config::{BlockDevice, Files, MachineConfig, NetDevice, Share};
 use super::devices::mmio_bus::Slot;
 use super::devices::virtio;
 use super::error::Error;
@@ -27,6 +27,7 @@ pub struct Prepared {
     loaded: Loaded,
     root: Option<Root>,
     blocks: Vec<BlockDevice>,
+    shares: Vec<Share>,
     kvm: Kvm,
     vm: VmFd,
     memory: GuestMemory,
@@ -62,6 +63,7 @@ impl Prepared {
             loaded,
             root: files.root.map(Root),
             blocks: files.blocks,
+            shares: files.shares,
             kvm,
             vm,
             memory,
@@ -80,12 +82,16 @@ impl Prepared {
     /// declares and does not get, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
+        let shares = std::mem::take(&mut self.shares);
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
                 let manifest = &mut self.image.manifest;
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
-            _ => (virtio::attach::devices(nets, blocks)?, Devices::default()),
+            _ => (
+                virtio::attach::devices(nets, blocks, shares)?,
+                Devices::default(),
+            ),
         };
         let entry = self.tell(cmdline, &Slot::first(devices.len())?)?;
         let peripherals = match self.image.abi {

@@ -28,7 +28,7 @@ mod session;
 mod tests;
 mod wire;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use rustix::fs::Statx;
@@ -106,6 +106,12 @@ impl Server {
             entries: Vec::new(),
             buffer: Vec::new(),
         })
+    }
+
+    /// The root's file descriptor, which the server needs from the beginning; what it opens
+    /// later is its own.
+    pub fn descriptor(&self) -> RawFd {
+        self.root.fd().as_raw_fd()
     }
 
     /// The client is gone, and another begins.

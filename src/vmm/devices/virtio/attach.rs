@@ -8,10 +8,11 @@ use virtio_bindings::virtio_mmio::VIRTIO_MMIO_QUEUE_NOTIFY;
 
 use super::Device;
 use super::mmio::Mmio;
+use super::p9::P9;
 use super::rng::Rng;
 use super::serving::Serving;
 use crate::vmm::boot::solo5::manifest::Kind;
-use crate::vmm::config::{BlockDevice, NetDevice};
+use crate::vmm::config::{BlockDevice, NetDevice, Share};
 use crate::vmm::devices::mmio_bus::{MmioBus, Slot};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
@@ -25,6 +26,7 @@ use crate::vmm::vm;
 pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
+    shares: Vec<Share>,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
     if let Some(net) = nets.into_iter().next() {
@@ -34,6 +36,9 @@ pub fn devices(
     if let Some(block) = blocks.into_iter().next() {
         let (kind, name) = (Kind::Block, block.name);
         return Err(Error::NotDeclared { kind, name });
+    }
+    for share in shares {
+        devices.push(Box::new(P9::new(share)?));
     }
     devices.push(Box::new(Rng));
     Ok(devices)

@@ -1,6 +1,8 @@
 //! The 9P transport (Linux's net/9p/trans_virtio.c; the device's ID is virtio 1.2's, section
 //! 5): each buffer is a request to read and, behind it, the room for its reply.
 
+use std::os::fd::RawFd;
+
 use virtio_bindings::virtio_ids::VIRTIO_ID_9P;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::Bytes;
@@ -82,6 +84,10 @@ impl Device for P9 {
 
     fn config(&self) -> &[u8] {
         &self.config
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.server.descriptor()]
     }
 
     fn reset(&mut self) {
