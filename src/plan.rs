@@ -94,6 +94,11 @@ impl Plan {
         })
     }
 
+    /// The tag by which the guest finds the container's tree, if it gets it.
+    pub fn share(&self) -> Option<&'static str> {
+        (self.root == Root::Share).then_some(guest::TAG)
+    }
+
     /// The command line for a guest on this `network` that finds some of its virtio devices by
     /// the words `devices`.
     ///

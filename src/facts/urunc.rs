@@ -105,8 +105,9 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
         "useDMBlock" | "mountRootfs" if value != "true" => {}
         "block" => wishes.block(None, value, by),
         "blkMntPoint" => wishes.mount_point = wishes.path(value, by),
-        "useDMBlock" => wishes.rootfs = wishes.rootfs("block", by),
-        "mountRootfs" => {
+        // An older and a newer name of the same.
+        "useDMBlock" | "mountRootfs" => {
+            wishes.signs.push(by.clone());
             let value = RootWish::Container;
             wishes.rootfs = Some(Said { value, by });
         }
@@ -117,7 +118,6 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::Root;
 
     #[test]
     fn values_are_decoded() {
@@ -144,9 +144,10 @@ mod tests {
         for (name, value) in [("hypervisor", "qemu"), ("useDMBlock", "false")] {
             assert_eq!(read(name, value).faults, [], "{name}");
         }
-        let root = |name| read(name, "true").rootfs.unwrap().value;
-        assert_eq!(root("useDMBlock"), RootWish::Exactly(Root::Block));
-        assert_eq!(root("mountRootfs"), RootWish::Container);
+        for name in ["useDMBlock", "mountRootfs"] {
+            let root = read(name, "true").rootfs.unwrap().value;
+            assert_eq!(root, RootWish::Container);
+        }
         for (name, value) in [("binary", ""), ("x", "y")] {
             assert_eq!(read(name, value).faults.len(), 1, "{name}");
         }

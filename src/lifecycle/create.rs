@@ -162,7 +162,7 @@ fn build(
     let monitor = Monitor::new(
         machine,
         files,
-        request.plan.root,
+        request.plan.share(),
         hooks,
         faults.clone(),
         lock.clone(),

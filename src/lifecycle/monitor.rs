@@ -21,7 +21,6 @@ use super::lock::Lock;
 use super::seal;
 use super::start_hooks::StartHooks;
 use crate::exit;
-use crate::guest::{self, Root};
 use crate::vmm::{Files, GuestExit, MachineConfig, Prepared, Share};
 
 /// The workload, before and after the machine is made.
@@ -31,7 +30,7 @@ pub struct Monitor(Rc<Inner>);
 struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
-    root: Root,
+    share: Option<&'static str>,
     machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
     /// Where `create` reads why the machine could not be made.
@@ -41,13 +40,13 @@ struct Inner {
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config`, `files` and, if that is the guest's
-    /// `root`, the container's tree, tells `faults`
+    /// A monitor that will make its machine of `config`, `files` and, if it is to
+    /// `share` that by some tag, the container's tree, tells `faults`
     /// why it could not, lets `lock` go when it waits for `start`, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,
         files: Files,
-        root: Root,
+        share: Option<&'static str>,
         hooks: StartHooks,
         faults: Arc<Faults>,
         lock: Lock,
@@ -55,7 +54,7 @@ impl Monitor {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
-            root,
+            share,
             machine: RefCell::new(None),
             hooks,
             faults,
@@ -79,9 +78,8 @@ impl Monitor {
         }
         let tree = || root().map_err(|e| format!("the container's root: {e}"));
         files.root = Some(tree()?);
-        if self.0.root == Root::Share {
-            let tag = guest::TAG.to_owned();
-            let root = tree()?;
+        if let Some(tag) = self.0.share {
+            let (tag, root) = (tag.to_owned(), tree()?);
             files.shares.push(Share { tag, root });
         }
         let machine = Prepared::new(&self.0.config, files).map_err(|e| e.to_string())?;
