@@ -141,3 +141,91 @@ fn scatter(mut bytes: &[u8], pieces: &[Piece], memory: &GuestMemory) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use vm_memory::GuestAddress;
+
+    use super::super::testing::*;
+    use super::*;
+
+    const VERSION: &[u8] = b"\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\x009P2000.L";
+    /// Where the room for a reply is.
+    const ROOM: u64 = BUFFER + 0x1_0000;
+
+    fn driver() -> (Driver, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
+        let tag = "fs0".to_owned();
+        let driver = Driver::with(Box::new(P9::new(Share { tag, root }).unwrap()));
+        driver.come_up(MOUNT_TAG as u32);
+        (driver, folder)
+    }
+
+    /// Offers a request in two pieces and room in two, the first of 7 bytes.
+    fn ask(driver: &mut Driver, request: &[u8], room: u32) {
+        let put = |at, bytes: &[u8]| driver.memory.write_slice(bytes, GuestAddress(at)).unwrap();
+        let (first, second) = request.split_at(5);
+        put(BUFFER, first);
+        put(BUFFER + 0x1000, second);
+        driver.describe(0, BUFFER, 5, NEXT, 1);
+        driver.describe(1, BUFFER + 0x1000, second.len() as u32, NEXT, 2);
+        driver.describe(2, ROOM, 7, NEXT | WRITE, 3);
+        driver.describe(3, ROOM + 0x1000, room, WRITE, 0);
+        driver.offer(0);
+    }
+
+    #[test]
+    fn the_tag_is_told() {
+        let (driver, _folder) = driver();
+        let mut config = [0; 6];
+        driver.device.read(0x100, &mut config);
+        assert_eq!(&config, b"\x03\0fs0\0");
+    }
+
+    #[test]
+    fn a_request_in_pieces_is_answered_in_pieces() {
+        let (mut driver, _folder) = driver();
+        ask(&mut driver, VERSION, 100);
+        assert_eq!(driver.used(), (1, 0, 21));
+        let mut reply = [0; 21];
+        let (head, rest) = reply.split_at_mut(7);
+        let read = |at, bytes: &mut [u8]| driver.memory.read_slice(bytes, GuestAddress(at));
+        read(ROOM, head).unwrap();
+        read(ROOM + 0x1000, rest).unwrap();
+        assert_eq!(reply[..5], [21, 0, 0, 0, 101]);
+        assert_eq!(reply[7..], VERSION[7..]);
+        // A queue is served to its end, and a fault of the request's is an answer.
+        ask(&mut driver, b"\x0b\0\0\0\x78\x01\0\x09\0\0\0", 4);
+        assert_eq!(driver.used(), (2, 0, 11));
+        assert!(!driver.is_broken());
+    }
+
+    #[test]
+    fn what_is_no_request_breaks_the_device_and_no_more() {
+        let long = [&(MAX_FRAME + 1).to_le_bytes()[..], &[100; 8]].concat();
+        for (request, room) in [
+            (&b"\x06\0\0\0\x64\0\0"[..], 100), // shorter than its header
+            (b"\0\0\0\0\0\0\0", 100),
+            (b"\xff\0\0\0\x64\0\0\0", 100), // longer than it is
+            (&long, 100),
+            (VERSION, 3), // no room for an error
+        ] {
+            let (mut driver, _folder) = driver();
+            ask(&mut driver, request, room);
+            assert!(driver.is_broken(), "{request:?}");
+            assert_eq!(driver.used().0, 0);
+            driver.write(STATUS, 0);
+            driver.available = 0;
+            driver
+                .memory
+                .write_obj(0u16, GuestAddress(AVAILABLE + 2))
+                .unwrap();
+            driver.come_up(0);
+            ask(&mut driver, VERSION, 100);
+            assert_eq!(driver.used().0, 1, "as new");
+        }
+    }
+}
