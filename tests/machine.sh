@@ -15,7 +15,8 @@
 # is one of its services; podman is there, and a user named `user` (1000) with a
 # systemd, a bus and a runtime folder of its own.
 #
-# With --linux the kernel and some of its modules are in /linux, to be guests. A guest with
+# With --linux the kernel and some of its modules are in /linux, to be guests, and in
+# /linux-generic those of Debian's generic kernel, which has 9p. A guest with
 # several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with more.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
@@ -78,26 +79,41 @@ check_tools() {
 
 # What the kernel here needs, and what it can do as a guest.
 modules=(irqbypass kvm kvm-amd pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio virtio-rng)
+# What the generic one needs as a guest.
+generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
+    virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
 
 # Prints the folder with a kernel and its modules; fetches them the first time. One that was
 # fetched before there were modules for guests does not serve.
 kernel() {
     local newest
-    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*/linux-image-*/pvpanic-mmio.ko' \
+    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*-cloud-amd64*/pvpanic-mmio.ko' \
         -printf '%h\n' 2>/dev/null | sort -V | tail -1)
-    [ -n "$newest" ] || newest=$(fetch_kernel)
+    [ -n "$newest" ] || newest=$(fetch_kernel linux-image-cloud-amd64 "${modules[@]}")
     echo "$newest"
 }
 
-# The package is unpacked, not installed; the folder appears whole or not at all.
+# Prints likewise the folder of the generic one.
+generic_kernel() {
+    local newest
+    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*-guest/9p.ko' \
+        -printf '%h\n' 2>/dev/null | sort -V | tail -1)
+    [ -n "$newest" ] || newest=$(fetch_kernel linux-image-amd64 "${generic_modules[@]}")
+    echo "$newest"
+}
+
+# fetch_kernel PACKAGE MODULE...: the package on which PACKAGE depends is unpacked, not
+# installed; the folder appears whole or not at all.
 fetch_kernel() {
-    local package module new=$work/kernel
+    local package module meta=$1 new=$work/kernel
+    shift
+    local modules=("$@")
     need apt-get apt
     need dpkg-deb dpkg
-    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+    package=$(apt-cache depends "$meta" 2>/dev/null |
         sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
     [ -n "$package" ] ||
-        fail "apt knows no linux-image-cloud-amd64: apt-get update, with Debian among the sources"
+        fail "apt knows no $meta: apt-get update, with Debian among the sources"
     echo "machine: fetching $package" >&2
     mkdir -p "$new/package" "$cache"
     (cd "$new" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) ||
@@ -158,7 +174,10 @@ make_root() {
     for file in irqbypass kvm kvm-amd; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
-    [ -z "$linux" ] || put "$kernel" /linux
+    if [ -n "$linux" ]; then
+        put "$kernel" /linux
+        put "$(generic_kernel)" /linux-generic
+    fi
     for file in "${files[@]}"; do
         case $file in
         *:/*) put "${file%:*}" "${file##*:}" ;;
