@@ -7,10 +7,17 @@
 //! | [`mmio`] | the transport over registers in memory |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`chain`] | a buffer of the driver's, checked before it is used |
+//! | [`pieces`] | guest memory, copied and handed to the kernel |
+//! | [`used`] | telling the driver of used buffers |
+//! | [`net`] | the network device |
 //! | [`rng`] | the entropy device |
 
 mod chain;
+#[cfg(test)]
+mod direct;
 pub mod mmio;
+pub mod net;
+mod pieces;
 pub mod rng;
 mod serving;
 #[cfg(test)]
@@ -18,6 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod used;
 
 use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::BorrowedFd;
