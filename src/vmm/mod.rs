@@ -22,6 +22,7 @@
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `timer` | the 8254, as KVM has it |
 //! | `console`, `terminal` | the files at COM1's other end |
+//! | `packets` | the descriptors at a network device's other end |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
@@ -42,6 +43,7 @@ mod hypercall;
 pub mod kvm;
 mod machine;
 mod memory;
+mod packets;
 mod prepared;
 mod signals;
 mod stopper;
