@@ -56,7 +56,7 @@ pub struct Files {
 pub struct BlockDevice {
     /// The kernel's own name for it.
     pub name: String,
-    /// A regular file of whole blocks of 512 bytes, open for reading, and for writing unless
+    /// A regular file or a block device, of whole blocks of 512 bytes, open for reading, and for writing unless
     /// it is `read_only`.
     pub image: File,
     pub read_only: bool,

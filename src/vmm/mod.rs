@@ -22,7 +22,7 @@
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `timer` | the 8254, as KVM has it |
 //! | `console`, `terminal` | the files at COM1's other end |
-//! | `packets` | the descriptors at a network device's other end |
+//! | `packets`, `disk` | what is at the other end of network and block devices |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
@@ -35,6 +35,7 @@ mod config;
 mod console;
 mod cpuid;
 mod devices;
+mod disk;
 mod error;
 mod event_loop;
 mod exit;

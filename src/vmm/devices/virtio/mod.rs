@@ -10,8 +10,10 @@
 //! | [`pieces`] | guest memory, copied and handed to the kernel |
 //! | [`used`] | telling the driver of used buffers |
 //! | [`net`] | the network device |
+//! | [`block`] | the block device |
 //! | [`rng`] | the entropy device |
 
+pub mod block;
 mod chain;
 #[cfg(test)]
 mod direct;
