@@ -225,7 +225,7 @@ pub fn bad_chains(flags: u16) -> Vec<(&'static str, Vec<(u64, u32, u16, u16)>)> 
         ),
         (
             "in an indirect table out of memory",
-            vec![(END - 16, 64, INDIRECT, 0)],
+            vec![(END, 64, INDIRECT, 0)],
         ),
     ]
 }

@@ -11,10 +11,12 @@
 //! | [`used`] | telling the driver of used buffers |
 //! | [`net`] | the network device |
 //! | [`block`] | the block device |
+//! | [`console`] | the console device |
 //! | [`rng`] | the entropy device |
 
 pub mod block;
 mod chain;
+pub mod console;
 #[cfg(test)]
 mod direct;
 pub mod mmio;
