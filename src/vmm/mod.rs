@@ -62,6 +62,8 @@ pub use boot::solo5::manifest::{
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Transport};
 pub use console::Console;
+#[cfg(fuzzing)]
+pub use devices::virtio::trial;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

@@ -17,7 +17,7 @@
 pub mod block;
 mod chain;
 pub mod console;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod direct;
 pub mod mmio;
 pub mod net;
@@ -29,6 +29,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+#[cfg(any(test, fuzzing))]
+pub mod trial;
 mod used;
 
 use std::ops::{BitOr, BitOrAssign};
