@@ -1,13 +1,16 @@
 //! The transport over memory-mapped registers, version 2 (virtio 1.2, section 4.2.2).
 
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use virtio_bindings::virtio_mmio::*;
 use vmm_sys_util::eventfd::EventFd;
 
+use super::serving::Serving;
 use super::transport::{Core, Interface, QueueSetup};
 use super::{Device, Interrupts};
+use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 
 /// Bytes of the registers and the configuration space.
@@ -42,21 +45,36 @@ struct Interrupt {
 
 impl Mmio {
     /// A device that uses `memory` and interrupts by `irq`.
-    pub fn new(device: Box<dyn Device>, memory: GuestMemory, irq: EventFd) -> Mmio {
+    ///
+    /// # Errors
+    /// [`Error::EventFd`].
+    pub fn new(device: Box<dyn Device>, memory: GuestMemory, irq: EventFd) -> Result<Mmio, Error> {
         let interrupt = Arc::new(Interrupt {
             status: AtomicU32::new(0),
             irq,
         });
         let registers = Registers {
-            core: Core::new(device, memory, interrupt.clone()),
+            core: Core::new(device, memory, interrupt.clone())?,
             device_features_half: 0,
             driver_features_half: 0,
             queue: 0,
         };
-        Mmio {
+        Ok(Mmio {
             registers: Arc::new(Mutex::new(registers)),
             interrupt,
-        }
+        })
+    }
+
+    /// The device, for its thread.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.lock().core.serving().clone()
+    }
+
+    /// All file descriptors that it needs.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let mut descriptors = self.serving().descriptors();
+        descriptors.push(self.interrupt.irq.as_raw_fd());
+        descriptors
     }
 
     /// Reads at `offset` in the window. Registers are read whole; anything else finds zeros.

@@ -6,6 +6,8 @@
 //! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
 //! | [`mmio`] | the transport over registers in memory |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
+//! | [`worker`] | the threads that serve |
+//! | [`attach`] | a machine's devices, each in its place |
 //! | [`chain`] | a buffer of the driver's, checked before it is used |
 //! | [`pieces`] | guest memory, copied and handed to the kernel |
 //! | [`used`] | telling the driver of used buffers |
@@ -14,6 +16,7 @@
 //! | [`console`] | the console device |
 //! | [`rng`] | the entropy device |
 
+pub mod attach;
 pub mod block;
 mod chain;
 pub mod console;
@@ -23,7 +26,7 @@ pub mod mmio;
 pub mod net;
 mod pieces;
 pub mod rng;
-mod serving;
+pub mod serving;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -32,9 +35,10 @@ mod transport;
 #[cfg(any(test, fuzzing))]
 pub mod trial;
 mod used;
+pub mod worker;
 
 use std::ops::{BitOr, BitOrAssign};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 
 use nix::poll::PollFlags;
 use virtio_queue::Queue;
@@ -79,28 +83,28 @@ pub trait Device: Send {
     ) -> Result<Used, Broken>;
 
     /// What to wait for beside notifications: a tap, a socket, a terminal. `None`: nothing at
-    /// present. Asked again after each call of the others.
-    #[allow(
-        dead_code,
-        reason = "the devices that have sources come with their thread"
-    )]
+    /// present, and nothing any more after a hangup. Asked again after each call of the others.
     fn source(&self) -> Option<Source<'_>> {
         None
     }
 
-    /// The source is ready.
+    /// The source is ready, or was a moment ago.
     ///
     /// # Errors
     /// [`Broken`], as [`Device::serve`].
-    #[allow(dead_code, reason = "as above")]
     fn ready(&mut self, _queues: &mut [Queue], _memory: &GuestMemory) -> Result<Used, Broken> {
         Ok(Used::NONE)
+    }
+
+    /// The file descriptors that it needs: all others of the process may be closed before it
+    /// is put to work.
+    fn descriptors(&self) -> Vec<RawFd> {
+        Vec::new()
     }
 }
 
 /// What a device waits for.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "as above")]
 pub struct Source<'a> {
     pub fd: BorrowedFd<'a>,
     /// POLLIN, POLLOUT or both.
@@ -148,7 +152,7 @@ impl BitOrAssign for Used {
 pub struct Broken(pub &'static str);
 
 /// How a device reaches its driver. Nothing here waits.
-trait Interrupts: Send + Sync {
+pub trait Interrupts: Send + Sync {
     /// Buffers of queue `index` were used.
     fn queue(&self, index: usize);
 

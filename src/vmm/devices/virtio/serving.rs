@@ -1,12 +1,17 @@
 //! A device at work on the queues that its driver has given it.
 
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
+use vmm_sys_util::eventfd::EventFd;
 
 use super::{Broken, Device, Interrupts, Used, used};
+use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
+use crate::vmm::vm;
 
 /// A device, and all that its transport and its server share.
 pub struct Serving {
@@ -15,6 +20,25 @@ pub struct Serving {
     broken: AtomicBool,
     interrupts: Arc<dyn Interrupts>,
     memory: GuestMemory,
+    bells: Bells,
+    is_over: AtomicBool,
+}
+
+/// What wakes the device's thread.
+pub struct Bells {
+    /// For each queue: the driver has notified of it.
+    pub queues: Vec<EventFd>,
+    /// There may be another source to wait for, or the machine ends.
+    pub attention: EventFd,
+}
+
+impl Bells {
+    fn new(queues: usize) -> Result<Bells, Error> {
+        Ok(Bells {
+            queues: (0..queues).map(|_| vm::event()).collect::<Result<_, _>>()?,
+            attention: vm::event()?,
+        })
+    }
 }
 
 struct Work {
@@ -38,11 +62,14 @@ pub struct Identity {
 
 impl Serving {
     /// A device that uses `memory`, and what it is.
+    ///
+    /// # Errors
+    /// [`Error::EventFd`].
     pub fn new(
         device: Box<dyn Device>,
         memory: GuestMemory,
         interrupts: Arc<dyn Interrupts>,
-    ) -> (Arc<Serving>, Identity) {
+    ) -> Result<(Arc<Serving>, Identity), Error> {
         let identity = Identity {
             id: device.id(),
             features: device.features(),
@@ -62,8 +89,32 @@ impl Serving {
             broken: AtomicBool::new(false),
             interrupts,
             memory,
+            bells: Bells::new(identity.queue_sizes.len())?,
+            is_over: AtomicBool::new(false),
         };
-        (Arc::new(serving), identity)
+        Ok((Arc::new(serving), identity))
+    }
+
+    pub fn bells(&self) -> &Bells {
+        &self.bells
+    }
+
+    /// All file descriptors that it needs.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let mut descriptors = self.lock().device.descriptors();
+        descriptors.push(self.bells.attention.as_raw_fd());
+        descriptors.extend(self.bells.queues.iter().map(AsRawFd::as_raw_fd));
+        descriptors
+    }
+
+    /// Asks the device's thread to end.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.call_for_attention();
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// Puts the device to work, with the features agreed on. A queue that is not all in
@@ -76,10 +127,24 @@ impl Serving {
         let mut work = self.lock();
         work.device.activate(features);
         work.queues = queues;
+        drop(work);
         // The driver may have offered buffers already.
-        for index in 0..work.queues.len() {
-            self.serve_locked(&mut work, index);
+        for index in 0..self.bells.queues.len() {
+            self.notify(index);
         }
+        self.call_for_attention();
+    }
+
+    /// Has queue `index` served soon, if there is one.
+    pub fn notify(&self, index: usize) {
+        if let Some(bell) = self.bells.queues.get(index) {
+            // It fails only where it has rung already, and more often than anybody can count.
+            let _ = bell.write(1);
+        }
+    }
+
+    fn call_for_attention(&self) {
+        let _ = self.bells.attention.write(1);
     }
 
     /// Takes all queues from the device; nothing of it touches memory any more.
@@ -89,6 +154,8 @@ impl Serving {
         work.device.reset();
         self.broken.store(false, Ordering::Relaxed);
         self.interrupts.clear();
+        drop(work);
+        self.call_for_attention();
     }
 
     /// Asks the driver for a reset. Until then nothing is served.
@@ -118,21 +185,42 @@ impl Serving {
         config.generation
     }
 
-    /// Serves queue `index`, if there is such a queue at work.
-    pub fn serve(&self, index: usize) {
-        self.serve_locked(&mut self.lock(), index);
+    /// What the device waits for, while it is at work.
+    pub fn source(&self) -> Option<(RawFd, PollFlags)> {
+        let work = self.lock();
+        let source = work.device.source().filter(|_| !work.queues.is_empty());
+        source.map(|source| (source.fd.as_raw_fd(), source.events))
     }
 
-    fn serve_locked(&self, work: &mut Work, index: usize) {
-        let is_ready = |work: &Work| work.queues.get(index).is_some_and(Queue::ready);
-        while is_ready(work) {
+    /// Tells the device that its source is ready, if it is at work.
+    pub fn ready(&self) {
+        let work = &mut *self.lock();
+        if !work.queues.is_empty() {
+            let more = self.attend(work, |work, memory| {
+                work.device.ready(&mut work.queues, memory)
+            });
+            self.notify_again(more);
+        }
+    }
+
+    /// Serves queue `index`, if there is such a queue at work.
+    pub fn serve(&self, index: usize) {
+        let work = &mut *self.lock();
+        if work.queues.get(index).is_some_and(Queue::ready) {
             let more = self.attend(work, |work, memory| {
                 let queue = work.queues.get_mut(index);
                 queue.map_or(Ok(()), |queue| quiet(queue, memory))?;
                 work.device.serve(index, &mut work.queues, memory)
             });
-            if !more.contains(Used::queue(index)) {
-                return;
+            self.notify_again(more);
+        }
+    }
+
+    /// Has these queues served in the next turn: whoever waits for the device comes first.
+    fn notify_again(&self, queues: Used) {
+        for index in 0..self.bells.queues.len() {
+            if queues.contains(Used::queue(index)) {
+                self.notify(index);
             }
         }
     }

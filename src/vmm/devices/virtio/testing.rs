@@ -4,8 +4,10 @@ use nix::libc::EFD_NONBLOCK;
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::Device;
 use super::mmio::Mmio;
 use super::rng::Rng;
+use super::worker::{self, Wait};
 use crate::vmm::memory::{self, GuestMemory, MIN_MEMORY};
 
 // Registers (virtio 1.2, section 4.2.2).
@@ -48,17 +50,24 @@ pub struct Driver {
     pub memory: GuestMemory,
     pub irq: EventFd,
     pub available: u16,
+    /// The device has a thread; else the driver lets it work after each write.
+    pub is_served_elsewhere: bool,
 }
 
 impl Driver {
     pub fn new() -> Driver {
+        Driver::with(Box::new(Rng))
+    }
+
+    pub fn with(device: Box<dyn Device>) -> Driver {
         let memory = memory::allocate(MIN_MEMORY).unwrap();
         let irq = EventFd::new(EFD_NONBLOCK).unwrap();
         Driver {
-            device: Mmio::new(Box::new(Rng), memory.clone(), irq.try_clone().unwrap()),
+            device: Mmio::new(device, memory.clone(), irq.try_clone().unwrap()).unwrap(),
             memory,
             irq,
             available: 0,
+            is_served_elsewhere: false,
         }
     }
 
@@ -70,12 +79,17 @@ impl Driver {
     /// As above, with these features.
     pub fn agreed(features: u32) -> Driver {
         let driver = Driver::new();
-        driver.write(DRIVER_FEATURES, features);
-        driver.agree();
-        driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
-        driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
-        assert_eq!(driver.read(STATUS), FOUND | FEATURES_OK | DRIVER_OK);
+        driver.come_up(features);
         driver
+    }
+
+    /// Comes up to DRIVER_OK, with these features.
+    pub fn come_up(&self, features: u32) {
+        self.write(DRIVER_FEATURES, features);
+        self.agree();
+        self.set_up([DESCRIPTORS, AVAILABLE, USED]);
+        self.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
+        assert_eq!(self.read(STATUS), FOUND | FEATURES_OK | DRIVER_OK);
     }
 
     pub fn agree(&self) {
@@ -102,8 +116,12 @@ impl Driver {
         u32::from_le_bytes(data)
     }
 
+    /// Writes a register, and lets the device do what there is to do.
     pub fn write(&self, register: u64, value: u32) {
         self.device.write(register, &value.to_le_bytes());
+        if !self.is_served_elsewhere {
+            worker::turn(&self.device.serving(), Wait::Not);
+        }
     }
 
     pub fn describe(&self, index: u16, gpa: u64, len: u32, flags: u16, next: u16) {

@@ -17,6 +17,7 @@ use vm_memory::GuestAddress;
 
 use super::serving::{Identity, Serving};
 use super::{Broken, Device, Interrupts};
+use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 
 const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
@@ -58,20 +59,28 @@ pub struct QueueSetup {
 
 impl Core {
     /// A device that uses `memory`.
+    ///
+    /// # Errors
+    /// [`Error::EventFd`].
     pub fn new(
         device: Box<dyn Device>,
         memory: GuestMemory,
         interrupts: Arc<dyn Interrupts>,
-    ) -> Core {
-        let (serving, identity) = Serving::new(device, memory, interrupts);
+    ) -> Result<Core, Error> {
+        let (serving, identity) = Serving::new(device, memory, interrupts)?;
         let queues = identity.queue_sizes.iter().copied();
-        Core {
+        Ok(Core {
             queues: queues.map(QueueSetup::new).collect(),
             identity,
             serving,
             status: 0,
             driver_features: 0,
-        }
+        })
+    }
+
+    /// The device, for its thread.
+    pub fn serving(&self) -> &Arc<Serving> {
+        &self.serving
     }
 
     /// The device's type.
@@ -149,7 +158,7 @@ impl Core {
 
     /// The driver has offered buffers in queue `index`.
     pub fn notify(&self, index: usize) {
-        self.serving.serve(index);
+        self.serving.notify(index);
     }
 
     /// Copies the configuration space from byte `at` on; past its end there are zeros.

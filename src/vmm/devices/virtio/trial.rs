@@ -15,11 +15,12 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::Device;
 use super::block::Block;
-use super::console::{Console, Port, Size};
+use super::console::{Console, Port};
 use super::direct::{BUFFERS, Driver, END, INDIRECT, RINGS};
 use super::net::Net;
 use crate::vmm::config::{BlockDevice, NetDevice};
 use crate::vmm::console::Output;
+use crate::vmm::terminal::Size;
 
 /// The input, byte by byte; zeros behind its end.
 struct Bytes<'a>(&'a [u8]);
@@ -175,9 +176,9 @@ pub fn block(input: &[u8]) {
 /// Where something does not hold that must.
 pub fn console(input: &[u8]) {
     let space = EventFd::new(EFD_NONBLOCK).expect("an event");
-    let port = Port::new(space).expect("a port");
+    let port = Port::new().expect("a port");
     let null = File::options().write(true).open("/dev/null");
-    port.connect(Output::new(null.ok(), Arc::default()));
+    port.connect(Output::new(null.ok(), Arc::default()), space);
     drive(Console::new(port.clone()), input, |input| {
         match input.byte() {
             0..128 => {

@@ -4,6 +4,8 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::os::fd::{AsRawFd, RawFd};
+
 use virtio_bindings::virtio_blk::*;
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use virtio_queue::Queue;
@@ -129,5 +131,9 @@ impl Device for Block {
             used |= Used::queue(index);
         }
         Ok(used)
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.disk.image.as_raw_fd()]
     }
 }

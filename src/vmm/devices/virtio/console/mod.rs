@@ -8,7 +8,7 @@ mod port;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::poll::PollFlags;
 use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
@@ -16,7 +16,8 @@ use virtio_queue::Queue;
 
 use super::{Broken, Device, Source, Used, chain, pieces, used};
 use crate::vmm::memory::GuestMemory;
-pub use port::{INPUT_CAPACITY, Port, Size};
+use crate::vmm::terminal::Size;
+pub use port::{INPUT_CAPACITY, Port};
 
 const QUEUE_SIZES: [u16; 2] = [64, 64];
 /// From the guest's point of view.
@@ -152,5 +153,9 @@ impl Device for Console {
             [receive, _] => Ok(used | self.receive(receive, memory)?),
             _ => Ok(used),
         }
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.port.news().as_fd().as_raw_fd()]
     }
 }

@@ -1,23 +1,17 @@
 //! What the console device and the event loop share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use vmm_sys_util::eventfd::EventFd as Space;
+use nix::sys::eventfd::{EfdFlags, EventFd as News};
+use vmm_sys_util::eventfd::EventFd;
 
 use crate::vmm::console::Output;
 use crate::vmm::error::Error;
+use crate::vmm::terminal::Size;
 
 /// How many bytes of input are kept for the guest; more stay with whoever sends them.
 pub const INPUT_CAPACITY: usize = 4096;
-
-/// The size of a terminal, in characters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Size {
-    pub columns: u16,
-    pub rows: u16,
-}
 
 /// A handle on both ends. No lock of it is held while anything blocks, but that of the output,
 /// which is the device's alone.
@@ -28,9 +22,9 @@ struct Shared {
     state: Mutex<State>,
     output: Mutex<Output>,
     /// There is input for the device, or a new size.
-    news: EventFd,
+    news: News,
     /// There is room for input again, or the input is for another from now on.
-    space: Space,
+    space: OnceLock<EventFd>,
 }
 
 #[derive(Default)]
@@ -46,25 +40,24 @@ struct State {
 }
 
 impl Port {
-    /// A port whose `space` is signalled when there is room for input again, if somebody waits
-    /// for that, and when [`Port::is_driven`] changes.
-    ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(space: Space) -> Result<Port, Error> {
+    pub fn new() -> Result<Port, Error> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        let news = EventFd::from_value_and_flags(0, flags);
+        let news = News::from_value_and_flags(0, flags);
         Ok(Port(Arc::new(Shared {
             state: Mutex::default(),
             output: Mutex::default(),
             news: news.map_err(|errno| Error::EventFd(errno.into()))?,
-            space,
+            space: OnceLock::new(),
         })))
     }
 
-    /// Sends the guest's output there.
-    pub fn connect(&self, output: Output) {
+    /// Sends the guest's output there. From now on `space` is signalled when there is room for
+    /// input again, if somebody waits for that, and when [`Port::is_driven`] changes.
+    pub fn connect(&self, output: Output, space: EventFd) {
         *self.output() = output;
+        let _ = self.0.space.set(space);
     }
 
     /// Whether the guest uses this device, so that input is for it.
@@ -98,7 +91,7 @@ impl Port {
 
     // The device's side.
 
-    pub(super) fn news(&self) -> &EventFd {
+    pub(super) fn news(&self) -> &News {
         &self.0.news
     }
 
@@ -157,7 +150,9 @@ impl Port {
     }
 
     fn make_known(&self) {
-        let _ = self.0.space.write(1);
+        if let Some(space) = self.0.space.get() {
+            let _ = space.write(1);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -11,8 +11,9 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::super::direct::{BUFFERS, Driver, WRITE, bad_chains};
 use super::super::{Device, Used};
-use super::{Console, INPUT_CAPACITY, Port, RECEIVE, SIZE, Size, TRANSMIT};
+use super::{Console, INPUT_CAPACITY, Port, RECEIVE, SIZE, TRANSMIT};
 use crate::vmm::console::Output;
+use crate::vmm::terminal::Size;
 
 struct Fixture {
     driver: Driver<Console>,
@@ -23,10 +24,11 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let space = EventFd::new(EFD_NONBLOCK).unwrap();
-    let port = Port::new(space.try_clone().unwrap()).unwrap();
+    let port = Port::new().unwrap();
     let (reader, writer) = io::pipe().unwrap();
     let writer = File::from(OwnedFd::from(writer));
-    port.connect(Output::new(Some(writer), Arc::new(AtomicBool::new(false))));
+    let output = Output::new(Some(writer), Arc::new(AtomicBool::new(false)));
+    port.connect(output, space.try_clone().unwrap());
     Fixture {
         driver: Driver::new(Console::new(port.clone()), SIZE),
         port,

@@ -10,7 +10,7 @@ mod receive;
 mod tests;
 mod transmit;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::poll::PollFlags;
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
@@ -176,5 +176,9 @@ impl Device for Net {
             [receive, _] => self.receive(receive, memory),
             _ => Ok(Used::NONE),
         }
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.packets.as_raw_fd()]
     }
 }
