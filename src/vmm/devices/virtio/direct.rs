@@ -27,6 +27,9 @@ pub const END: u64 = MIN_MEMORY;
 /// The queues' sizes; a device may say that there are fewer entries.
 const SIZE: u16 = 64;
 
+/// Address, bytes, flags, the next one.
+pub type Descriptor = (u64, u32, u16, u16);
+
 /// A device and its driver's side.
 pub struct Driver<D: Device> {
     pub device: D,
@@ -106,8 +109,8 @@ impl<D: Device> Driver<D> {
         head
     }
 
-    /// Writes a descriptor: address, bytes, flags, the next one.
-    pub fn describe(&self, queue: usize, index: u16, entry: (u64, u32, u16, u16)) {
+    /// Writes a descriptor.
+    pub fn describe(&self, queue: usize, index: u16, entry: Descriptor) {
         let gpa = self.rings[queue].gpa + 16 * u64::from(index);
         describe(&self.memory, gpa, entry);
     }
@@ -177,7 +180,7 @@ impl Ring {
     }
 }
 
-fn describe(memory: &GuestMemory, at: u64, entry: (u64, u32, u16, u16)) {
+fn describe(memory: &GuestMemory, at: u64, entry: Descriptor) {
     let (gpa, len, flags, next) = entry;
     let bytes = [
         &gpa.to_le_bytes()[..],
@@ -191,7 +194,7 @@ fn describe(memory: &GuestMemory, at: u64, entry: (u64, u32, u16, u16)) {
 
 /// What no driver may do, as descriptors from index 0 on, of queue entries that the device
 /// shall write (`flags` is WRITE) or read (0).
-pub fn bad_chains(flags: u16) -> Vec<(&'static str, Vec<(u64, u32, u16, u16)>)> {
+pub fn bad_chains(flags: u16) -> Vec<(&'static str, Vec<Descriptor>)> {
     let more = flags | NEXT;
     vec![
         ("a loop of one", vec![(BUFFERS, 64, more, 0)]),
