@@ -1,4 +1,5 @@
 //! A driver for tests of devices: it has their queues, but no transport between.
+#![cfg_attr(not(test), allow(dead_code, reason = "the fuzzers use a part of it"))]
 
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, GuestAddress};
