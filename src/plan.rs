@@ -80,14 +80,15 @@ impl Plan {
                 why: why.to_string(),
             })?;
         let root = root::root(facts, abi)?;
-        let (cmdline, recipe) = command_line(facts, root)?;
+        let blocks = devices::blocks(facts, image, root)?;
+        let (cmdline, recipe) = command_line(facts, root, &blocks)?;
         Ok(Self {
             cmdline,
             recipe,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
-            blocks: devices::blocks(facts, image, root)?,
+            blocks,
             root,
             memory,
             vcpus: vcpus(facts, abi)?,
@@ -137,7 +138,11 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
 
 /// The guest's command line: the one that was written for it, as it is, or else what its
 /// family makes of what the container is told.
-fn command_line(facts: &Facts, root: Root) -> Result<(String, Option<Recipe>), Fault> {
+fn command_line(
+    facts: &Facts,
+    root: Root,
+    blocks: &[PlannedBlock],
+) -> Result<(String, Option<Recipe>), Fault> {
     if let Some(said) = &facts.wishes.cmdline {
         return Ok((said.value.clone(), None));
     }
@@ -150,7 +155,7 @@ fn command_line(facts: &Facts, root: Root) -> Result<(String, Option<Recipe>), F
         cwd: facts.cwd.clone(),
         initrd: facts.initrd.is_some(),
         root,
-        read_only: facts.read_only,
+        read_only: root == Root::Block && blocks.first().is_some_and(|first| first.read_only),
     };
     let line = recipe.line(None, &[]).map_err(Fault::CommandLine)?;
     Ok((line, Some(recipe)))

@@ -57,19 +57,23 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
 
 /// What to mount as the root (Documentation/filesystems/9p.rst, admin-guide/kernel-parameters.txt).
 /// Programs may map files that they share, which takes a cache for what is mapped; nothing else
-/// is cached, so that what the host changes is seen.
+/// is cached, so that what the host changes is seen. Of a tree whose parts are mounted in their
+/// own ways, the host says what may not be written.
 fn root(told: &Told) -> Vec<String> {
-    let access = if told.read_only { "ro" } else { "rw" };
-    let words = match told.root {
-        Root::Share => vec![
-            format!("root={TAG}"),
-            "rootfstype=9p".to_owned(),
-            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap".to_owned(),
-        ],
-        Root::Block => vec!["root=/dev/vda".to_owned()],
-        Root::Initrd | Root::None => return Vec::new(),
+    let words = match (told.root, told.read_only) {
+        (Root::Share, _) => [
+            &format!("root={TAG}"),
+            "rootfstype=9p",
+            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
+            "rw",
+        ]
+        .map(str::to_owned)
+        .into(),
+        (Root::Block, true) => ["root=/dev/vda", "ro"].map(str::to_owned).into(),
+        (Root::Block, false) => ["root=/dev/vda", "rw"].map(str::to_owned).into(),
+        (Root::Initrd | Root::None, _) => Vec::new(),
     };
-    words.into_iter().chain([access.to_owned()]).collect()
+    words
 }
 
 fn argument(arg: &str) -> Result<String, Error> {

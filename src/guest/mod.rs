@@ -50,7 +50,7 @@ pub struct Told<'a> {
     pub initrd: bool,
     /// Where its root file system is.
     pub root: Root,
-    /// Whether nothing may be written there.
+    /// Whether that is a disk to which nothing can be written.
     pub read_only: bool,
     /// The network; `None` where there is none, or where it is not known yet.
     pub network: Option<&'a Network>,

@@ -24,7 +24,7 @@ pub struct Recipe {
     /// Whether the guest gets an initrd.
     pub initrd: bool,
     pub root: Root,
-    /// Whether nothing may be written there.
+    /// Whether that is a disk to which nothing can be written.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub read_only: bool,
 }

@@ -133,8 +133,8 @@ mod tests {
                      rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap rw \
                      init=/bin/app -- a";
         assert!(share.ends_with(words), "{share}");
-        assert!(line(Root::Share, true).contains(" ro init=/bin/app"));
         let block = line(Root::Block, false);
+        assert!(line(Root::Block, true).contains(" root=/dev/vda ro init="));
         assert!(
             block.ends_with(" root=/dev/vda rw init=/bin/app -- a"),
             "{block}"

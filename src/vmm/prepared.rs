@@ -10,6 +10,7 @@ use super::boot::{self, EntryState, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice, Share};
 use super::devices::mmio_bus::Slot;
 use super::devices::virtio;
+use super::devices::virtio::console::Port;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
@@ -83,15 +84,16 @@ impl Prepared {
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
         let shares = std::mem::take(&mut self.shares);
+        let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
                 let manifest = &mut self.image.manifest;
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
-            _ => (
-                virtio::attach::devices(nets, blocks, shares)?,
-                Devices::default(),
-            ),
+            _ => {
+                let devices = virtio::attach::devices(nets, blocks, shares, port.clone())?;
+                (devices, Devices::default())
+            }
         };
         let entry = self.tell(cmdline, &Slot::first(devices.len())?)?;
         let peripherals = match self.image.abi {
@@ -101,7 +103,7 @@ impl Prepared {
                 let hermit = Hermit::new(interface, self.root, cmdline);
                 Peripherals::Calls(Hypercalls::Hermit(hermit))
             }
-            _ => Peripherals::Pc(devices),
+            _ => Peripherals::Pc(devices, port),
         };
         let (kvm, vm) = (self.kvm, self.vm);
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)

@@ -1,6 +1,7 @@
 //! A Linux guest whose root is the container's tree.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -99,12 +100,25 @@ impl Guest {
     }
 }
 
+/// As [`Container::wait_output`], for what takes a guest in an emulated machine minutes.
+#[track_caller]
+pub fn wait_long(what: &str, container: &Container, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !container.stdout().contains(text) {
+        let said = container.stdout();
+        assert!(Instant::now() < deadline, "waited for {what}: {said}");
+        assert!(!said.contains("Power down"), "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Runs the guest, and `meanwhile` beside it, to its end: exit status and what it said.
 pub fn run(guest: &Guest, meanwhile: impl FnOnce(&Container)) -> (i32, String) {
     let program = Program::new();
     let container = Container::new(&program, &guest.id, &guest.bundle);
     container.start();
     meanwhile(&container);
+    wait_long("the checks' end", &container, "checks: done");
     let status = container.wait();
     (status, container.stdout() + &container.stderr())
 }

@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use guest::{Guest, run};
+use guest::{Guest, run, wait_long};
 use serde_json::json;
 
 /// What the guest writes of each check that held.
@@ -94,7 +94,7 @@ fn volumes_are_seen_as_they_are_mounted_and_as_they_change() {
         }
     });
     let (status, said) = run(&guest, |container| {
-        container.wait_output("waiting for the update");
+        wait_long("the first check", container, "waiting for the update");
         config_map(&of("config"), "..two", "new");
         fs::remove_dir_all(of("config/..one")).unwrap();
         container.wait_output("waiting for the file");

@@ -4,11 +4,10 @@
 use std::os::fd::RawFd;
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_9P;
-use virtio_queue::{Queue, QueueT};
-use vm_memory::Bytes;
+use virtio_queue::Queue;
 
-use super::chain::{self, Buffer, Piece};
-use super::{Broken, Device, Used};
+use super::chain::{self, Buffer};
+use super::{Broken, Device, Used, pieces, used};
 use crate::vmm::config::Share;
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
@@ -52,18 +51,20 @@ impl P9 {
     /// Answers the request in a buffer; gives the reply's bytes.
     fn answer(&mut self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
         let mut size = [0; SIZE];
-        gather(&buffer.readable, memory, &mut size)?;
+        pieces::read(&buffer.readable, memory, &mut size)?;
         let size = u32::from_le_bytes(size);
         if size > MAX_FRAME {
             return Err(Broken("a 9P request larger than any may be"));
         }
         self.frame.resize(size as usize, 0);
-        gather(&buffer.readable, memory, &mut self.frame)?;
+        if pieces::read(&buffer.readable, memory, &mut self.frame)? < self.frame.len() {
+            return Err(Broken("a 9P request that is cut"));
+        }
         // The whole chain has MOST bytes at most.
-        let room = buffer.writable.iter().map(|piece| piece.len as usize);
-        let reply = self.server.answer(&self.frame, room.sum());
+        let room = pieces::len(&buffer.writable) as usize;
+        let reply = self.server.answer(&self.frame, room);
         let reply = reply.map_err(|_| Broken("a 9P request that cannot be answered"))?;
-        scatter(reply, &buffer.writable, memory)?;
+        pieces::write(&buffer.writable, memory, reply)?;
         // No more than MAX_FRAME.
         Ok(reply.len() as u32)
     }
@@ -100,53 +101,24 @@ impl Device for P9 {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+        let mut served = Used::NONE;
         let Some(queue) = queues.get_mut(index) else {
-            return Ok(used);
+            return Ok(served);
         };
         while let Some(buffer) = chain::next(queue, memory, MOST)? {
             let len = self.answer(&buffer, memory)?;
-            queue
-                .add_used(memory, buffer.head, len)
-                .map_err(|_| Broken("its ring of used buffers is no ring"))?;
-            used |= Used::queue(index);
+            used::add(queue, memory, buffer.head, len)?;
+            served |= Used::queue(index);
         }
-        Ok(used)
+        Ok(served)
     }
-}
-
-/// Fills `bytes` from the beginning of what the pieces hold.
-fn gather(pieces: &[Piece], memory: &GuestMemory, mut bytes: &mut [u8]) -> Result<(), Broken> {
-    for piece in pieces {
-        let (part, rest) = bytes.split_at_mut(bytes.len().min(piece.len as usize));
-        memory
-            .read_slice(part, piece.gpa)
-            .map_err(|_| Broken("a buffer where no memory is"))?;
-        bytes = rest;
-    }
-    match bytes {
-        [] => Ok(()),
-        _ => Err(Broken("a 9P request that is cut")),
-    }
-}
-
-/// Writes `bytes` into the pieces, which have room for them.
-fn scatter(mut bytes: &[u8], pieces: &[Piece], memory: &GuestMemory) -> Result<(), Broken> {
-    for piece in pieces {
-        let (part, rest) = bytes.split_at(bytes.len().min(piece.len as usize));
-        memory
-            .write_slice(part, piece.gpa)
-            .map_err(|_| Broken("a buffer where no memory is"))?;
-        bytes = rest;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::fd::OwnedFd;
 
-    use vm_memory::GuestAddress;
+    use vm_memory::{Bytes, GuestAddress};
 
     use super::super::testing::*;
     use super::*;
