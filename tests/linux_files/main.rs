@@ -38,6 +38,10 @@ fn a_root_by_9p_is_a_file_system_like_another() {
     for folder in ["work", "small"] {
         fs::create_dir(root.join(folder)).unwrap();
     }
+    fs::create_dir(root.join("many")).unwrap();
+    for n in 0..1000 {
+        fs::write(root.join(format!("many/entry-{n}")), "").unwrap();
+    }
     let guest = guest.with(|config| {
         let mounts = config["mounts"].as_array_mut().unwrap();
         let options = ["size=1m", "mode=755"];
