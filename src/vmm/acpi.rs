@@ -5,7 +5,8 @@
 
 use acpi_tables::Aml;
 use acpi_tables::aml::{
-    self, EISAName, IO, Interrupt, Memory32Fixed, Name, Path, ResourceTemplate,
+    self, AddressSpaceCacheable, EISAName, IO, Interrupt, Memory32Fixed, Name, Path,
+    ResourceTemplate,
 };
 use acpi_tables::facs::FACS;
 use acpi_tables::fadt::{FADTBuilder, Flags};
@@ -16,11 +17,16 @@ use acpi_tables::sdt::Sdt;
 use acpi_tables::xsdt::XSDT;
 use vm_memory::{Bytes, GuestAddress};
 
-use super::boot::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
+use super::boot::layout::{
+    ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC, PCI_MEMORY, PCI_MEMORY_LAST, PCI_PORTS,
+    PCI_PORTS_LAST,
+};
 use super::devices::debug_exit::PVPANIC;
 use super::devices::i8042::{self, KEYBOARD_IRQ};
 use super::devices::mmio_bus::Slot;
+use super::devices::pci;
 use super::devices::power::{PM1_CONTROL, PM1_EVENT, SCI, SLEEP_TYPE_S5};
+use super::devices::virtio::attach::Places;
 use super::devices::virtio::mmio::WINDOW;
 use super::error::Error;
 use super::memory::GuestMemory;
@@ -45,17 +51,18 @@ const HIGH_LEVEL: u16 = 0b11_01;
 const SOURCE_OVERRIDE: u8 = 2;
 const ISA_BUS: u8 = 0;
 
-/// Writes the tables of a machine with `vcpus` processors, and virtio devices in these `slots`.
+/// Writes the tables of a machine with `vcpus` processors, and virtio devices in these
+/// `places`.
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn write(memory: &GuestMemory, vcpus: u8, slots: &[Slot]) -> Result<(), Error> {
+pub fn write(memory: &GuestMemory, vcpus: u8, places: &Places) -> Result<(), Error> {
     let mut writer = Writer {
         memory,
         next: ACPI_TABLES + Rsdp::len() as u64,
     };
     let facs = writer.put(&FACS::new())?;
-    let dsdt = writer.put(&dsdt(slots))?;
+    let dsdt = writer.put(&dsdt(places))?;
     let fadt = writer.put(&fadt(facs, dsdt))?;
     let madt = writer.put(&madt(vcpus))?;
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
@@ -136,7 +143,7 @@ fn madt(vcpus: u8) -> Sdt {
 }
 
 /// What is told in ACPI's own language.
-fn dsdt(slots: &[Slot]) -> Sdt {
+fn dsdt(places: &Places) -> Sdt {
     let mut dsdt = table(*b"DSDT", HEADER, 2);
     append(&mut dsdt, &s5());
     let keyboard = [
@@ -148,8 +155,9 @@ fn dsdt(slots: &[Slot]) -> Sdt {
     append(&mut dsdt, &device("_SB_.KBD_", &id, 0, &keyboard));
     let pvpanic = [&IO::new(PVPANIC, PVPANIC, 1, 1) as &dyn Aml];
     append(&mut dsdt, &device("_SB_.PEVT", &"QEMU0001", 0, &pvpanic));
-    for slot in slots {
-        append(&mut dsdt, &virtio(slot));
+    match places {
+        Places::Mmio(_, slots) => slots.iter().for_each(|s| append(&mut dsdt, &virtio(s))),
+        Places::Pci(slots) => append(&mut dsdt, &pci_bus(slots)),
     }
     dsdt
 }
@@ -165,6 +173,37 @@ fn virtio(slot: &Slot) -> impl Aml {
     device(&path, &"LNRO0005", slot.index, &resources)
 }
 
+/// The PCI bus: its numbers, ports and memory, and which interrupt each device's pin A is.
+fn pci_bus(slots: &[pci::Slot]) -> impl Aml {
+    let resources = [
+        &aml::AddressSpace::new_bus_number(0u16, 0) as &dyn Aml,
+        &IO::new(pci::ADDRESS, pci::ADDRESS, 1, 8),
+        &aml::AddressSpace::new_io(PCI_PORTS, PCI_PORTS_LAST, None),
+        &aml::AddressSpace::new_memory(
+            AddressSpaceCacheable::NotCacheable,
+            true,
+            PCI_MEMORY,
+            PCI_MEMORY_LAST,
+            None,
+        ),
+    ];
+    let routes: Vec<_> = slots.iter().map(route).collect();
+    let routes = aml::Package::new(routes.iter().map(|route| route as &dyn Aml).collect());
+    let routes = Name::new("_PRT".into(), &routes);
+    let id = EISAName::new("PNP0A03");
+    device_with("_SB_.PCI0", &id, 0, &resources, &[&routes])
+}
+
+/// One entry of _PRT (section 6.2.13): any function of the device, pin A, an interrupt.
+fn route(slot: &pci::Slot) -> impl Aml + use<> {
+    const ANY_FUNCTION: u32 = 0xffff;
+    let address = u32::from(slot.device) << 16 | ANY_FUNCTION;
+    let route = aml::Package::new(vec![&address, &aml::ZERO, &aml::ZERO, &slot.irq]);
+    let mut bytes = Vec::new();
+    route.to_aml_bytes(&mut bytes);
+    Raw(bytes)
+}
+
 /// `\_S5`: the sleep types that power off.
 fn s5() -> impl Aml {
     let package = aml::Package::new(vec![&SLEEP_TYPE_S5, &SLEEP_TYPE_S5, &aml::ZERO, &aml::ZERO]);
@@ -176,6 +215,17 @@ fn s5() -> impl Aml {
 /// A device that is present and enabled, with its fixed resources. Those of one `hid` differ by
 /// their number.
 fn device(path: &str, hid: &dyn Aml, number: u8, resources: &[&dyn Aml]) -> impl Aml + use<> {
+    device_with(path, hid, number, resources, &[])
+}
+
+/// As above, with more to it.
+fn device_with(
+    path: &str,
+    hid: &dyn Aml,
+    number: u8,
+    resources: &[&dyn Aml],
+    more: &[&dyn Aml],
+) -> impl Aml + use<> {
     let name = |name: &str, value: &dyn Aml| Name::new(name.into(), value);
     let status: u8 = 0xf;
     let device = [
@@ -184,8 +234,9 @@ fn device(path: &str, hid: &dyn Aml, number: u8, resources: &[&dyn Aml]) -> impl
         &name("_STA", &status),
         &name("_CRS", &ResourceTemplate::new(resources.to_vec())),
     ];
+    let device = [&device, more].concat();
     let mut bytes = Vec::new();
-    aml::Device::new(Path::new(path), device.to_vec()).to_aml_bytes(&mut bytes);
+    aml::Device::new(Path::new(path), device).to_aml_bytes(&mut bytes);
     Raw(bytes)
 }
 
@@ -211,6 +262,7 @@ fn append(table: &mut Sdt, item: &dyn Aml) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmm::config::Transport;
     use crate::vmm::memory;
 
     /// A table that was written, whose checksum holds.
@@ -232,9 +284,10 @@ mod tests {
     }
 
     /// The FADT and the MADT, by way of the root pointer.
-    fn written(vcpus: u8, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
+    fn written(vcpus: u8, transport: Transport, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
         let memory = memory::allocate(memory::MIN_MEMORY).unwrap();
-        write(&memory, vcpus, &Slot::first(devices).unwrap()).unwrap();
+        let places = Places::of(transport, devices).unwrap();
+        write(&memory, vcpus, &places).unwrap();
         let mut rsdp = [0; 36];
         memory
             .read_slice(&mut rsdp, GuestAddress(0xe_0000))
@@ -249,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_fixed_hardware_is_where_the_ports_are() {
-        let (memory, fadt, _) = written(1, 2);
+        let (memory, fadt, _) = written(1, Transport::Mmio, 2);
         assert_eq!((u32_at(&fadt, 56), u32_at(&fadt, 64)), (0x600, 0x604));
         assert_eq!((fadt[46], fadt[88], fadt[89]), (9, 4, 2), "SCI and lengths");
         assert_eq!(
@@ -270,9 +323,26 @@ mod tests {
     }
 
     #[test]
+    fn the_pci_bus_has_windows_and_routes() {
+        let (memory, fadt, _) = written(1, Transport::Pci, 2);
+        let dsdt = table_at(&memory, u32_at(&fadt, 40).into());
+        let has = |what: &[u8]| dsdt.windows(what.len()).any(|w| w == what);
+        assert!(has(b"PCI0") && !has(b"VIO0"));
+        // Package (4) {0x1ffff, 0, 0, 10}, and of the second device 11.
+        assert!(has(b"\x12\x0b\x04\x0c\xff\xff\x01\x00\x00\x00\x0a\x0a"));
+        assert!(has(b"\x12\x0b\x04\x0c\xff\xff\x02\x00\x00\x00\x0a\x0b"));
+        // A window of memory: granularity, first, last, translation, length.
+        let window = [0, 0xe000_0000, 0xe0ff_ffff, 0, 0x100_0000u32];
+        assert!(has(window.map(u32::to_le_bytes).as_flattened()));
+        assert!(has([0, 0xc000, 0xdfff, 0, 0x2000u16]
+            .map(u16::to_le_bytes)
+            .as_flattened()));
+    }
+
+    #[test]
     fn every_processor_is_listed_and_the_most_of_them_fit() {
         for vcpus in [1, 4, 254] {
-            let (memory, _, madt) = written(vcpus, 8);
+            let (memory, _, madt) = written(vcpus, Transport::Pci, 31);
             let processors = madt[44..].chunks(8).take(vcpus.into());
             for (id, processor) in (0..).zip(processors) {
                 assert_eq!(processor, [0, 8, id, id, 1, 0, 0, 0]);

@@ -19,7 +19,7 @@ use super::devices::mmio_bus::MmioBus;
 use super::devices::power::SCI;
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::devices::virtio::Device;
-use super::devices::virtio::attach::{Attached, attach};
+use super::devices::virtio::attach::{Places, attach};
 use super::devices::virtio::serving::Serving;
 use super::devices::virtio::worker::Workers;
 use super::error::Error;
@@ -52,8 +52,8 @@ pub struct Machine {
 
 /// What a kernel finds beside memory and processors.
 pub enum Peripherals {
-    /// A PC's devices, and these virtio devices.
-    Pc(Vec<Box<dyn Device>>),
+    /// A PC's devices, and these virtio devices in their places.
+    Pc(Places, Vec<Box<dyn Device>>),
     /// None: it calls its monitor.
     Calls(Hypercalls),
 }
@@ -72,9 +72,9 @@ impl Machine {
         peripherals: Peripherals,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
-        let (devices, hypercalls) = match peripherals {
-            Peripherals::Pc(devices) => (devices, None),
-            Peripherals::Calls(hypercalls) => (Vec::new(), Some(hypercalls)),
+        let (places, devices, hypercalls) = match peripherals {
+            Peripherals::Pc(places, devices) => (places, devices, None),
+            Peripherals::Calls(hypercalls) => (Places::NONE, Vec::new(), Some(hypercalls)),
         };
         let takes_input = hypercalls.is_none();
         // Kernels with hypercalls listen to no device.
@@ -90,16 +90,12 @@ impl Machine {
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, vm::line(&vm, SCI));
-        let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let Attached {
-            bus: mmio_bus,
-            servings: virtio,
-            descriptors: of_virtio,
-        } = attach(&vm, &memory, devices)?;
-        descriptors.extend(of_virtio);
-        let buses = (bus, mmio_bus);
+        let virtio = attach(&vm, &memory, &places, devices)?;
+        descriptors.extend(virtio.descriptors);
+        let bus = PortBus::new(serial.clone(), board.clone(), virtio.pci);
+        let buses = (bus, virtio.mmio);
         let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
@@ -107,7 +103,7 @@ impl Machine {
             vcpus,
             serial,
             board,
-            virtio,
+            virtio: virtio.servings,
             space,
             ended,
             descriptors,

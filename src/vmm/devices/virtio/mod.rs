@@ -4,7 +4,8 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
-//! | [`mmio`] | the transport over registers in memory |
+//! | [`mmio`], [`pci`] | the transports: over registers in memory, over a PCI bus |
+//! | [`doors`] | where drivers notify |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`worker`] | the threads that serve |
 //! | [`attach`] | a machine's devices, each in its place |
@@ -13,14 +14,16 @@
 
 pub mod attach;
 mod chain;
+mod doors;
 pub mod mmio;
+pub mod pci;
 pub mod rng;
 pub mod serving;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod transport;
+pub mod transport;
 pub mod worker;
 
 use std::ops::{BitOr, BitOrAssign};

@@ -250,10 +250,9 @@ mod tests {
         let devices = [(); 3].map(|()| Driver::with(Box::new(Rng)).device);
         let servings = devices.each_ref().map(|device| device.serving());
         let workers = Workers::start(servings.to_vec()).unwrap();
-        assert!(threads_named("virtio2") >= 1);
-        let started = Instant::now();
+        in_time("started", || threads_named("virtio2") == 1);
         drop(workers);
-        assert!(started.elapsed() < Duration::from_secs(5));
-        assert_eq!(threads_named("virtio2"), 0);
+        // The kernel lists a thread for a moment longer than one waits for it.
+        in_time("gone", || threads_named("virtio2") == 0);
     }
 }
