@@ -9,6 +9,7 @@ use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
 use super::devices::virtio::attach::{self, Places};
+use super::devices::virtio::console::Port;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
@@ -79,12 +80,16 @@ impl Prepared {
     /// declares and does not get, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
+        let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
                 let manifest = &mut self.image.manifest;
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
-            _ => (attach::devices(nets, blocks)?, Devices::default()),
+            _ => {
+                let devices = attach::devices(nets, blocks, port.clone())?;
+                (devices, Devices::default())
+            }
         };
         let places = Places::of(self.config.transport, devices.len())?;
         let entry = self.tell(cmdline, &places)?;
@@ -95,7 +100,7 @@ impl Prepared {
                 let hermit = Hermit::new(interface, self.root, cmdline);
                 Peripherals::Calls(Hypercalls::Hermit(hermit))
             }
-            _ => Peripherals::Pc(places, devices),
+            _ => Peripherals::Pc(places, devices, port),
         };
         let (kvm, vm) = (self.kvm, self.vm);
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)
