@@ -3,6 +3,7 @@
 
 mod devices;
 mod root;
+mod transport;
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 use crate::guest::{self, Family, Network, Recipe, Root};
-use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
+use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
@@ -41,6 +42,9 @@ pub struct Plan {
     /// Where the guest's root file system is; with 9P it gets the container's tree.
     #[serde(default, skip_serializing_if = "Root::is_none")]
     pub root: Root,
+    /// How the guest finds its virtio devices; `None`: its kernel knows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtio: Option<Transport>,
     /// Bytes.
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
@@ -90,6 +94,7 @@ impl Plan {
             initrd: initrd.map(|i| i.path.clone()),
             blocks,
             root,
+            virtio: transport::choose(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,
         })

@@ -78,42 +78,39 @@ check_tools() {
 }
 
 # What the kernel here needs, and what it can do as a guest.
-modules=(irqbypass kvm kvm-amd pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio virtio-rng)
+modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio
+    virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_blk virtio_console
+    failover net_failover virtio_net)
 # What the generic one needs as a guest.
-generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
-    virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
+generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
+    virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
 
-# Prints the folder with a kernel and its modules; fetches them the first time. One that was
-# fetched before there were modules for guests does not serve.
+# kernel FLAVOUR MODULE...: prints the folder with a kernel of Debian's and its modules; fetches
+# them the first time. One that was fetched with other modules does not serve.
 kernel() {
-    local newest
-    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*-cloud-amd64*/pvpanic-mmio.ko' \
-        -printf '%h\n' 2>/dev/null | sort -V | tail -1)
-    [ -n "$newest" ] || newest=$(fetch_kernel linux-image-cloud-amd64 "${modules[@]}")
-    echo "$newest"
-}
-
-# Prints likewise the folder of the generic one.
-generic_kernel() {
-    local newest
-    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*-guest/9p.ko' \
-        -printf '%h\n' 2>/dev/null | sort -V | tail -1)
-    [ -n "$newest" ] || newest=$(fetch_kernel linux-image-amd64 "${generic_modules[@]}")
-    echo "$newest"
-}
-
-# fetch_kernel PACKAGE MODULE...: the package on which PACKAGE depends is unpacked, not
-# installed; the folder appears whole or not at all.
-fetch_kernel() {
-    local package module meta=$1 new=$work/kernel
+    local flavour=$1 newest
     shift
-    local modules=("$@")
+    newest=$(find "$cache" -maxdepth 1 -name "linux-image-*-$flavour-$(sum "$@")" \
+        2>/dev/null | sort -V | tail -1)
+    [ -n "$newest" ] || newest=$(fetch_kernel "$flavour" "$@")
+    echo "$newest"
+}
+
+# A number that stands for these words.
+sum() {
+    echo "$@" | cksum | cut -d' ' -f1
+}
+
+# The package is unpacked, not installed; the folder appears whole or not at all.
+fetch_kernel() {
+    local package module folder flavour=$1 new=$work/kernel
+    shift
     need apt-get apt
     need dpkg-deb dpkg
-    package=$(apt-cache depends "$meta" 2>/dev/null |
+    package=$(apt-cache depends "linux-image-$flavour" 2>/dev/null |
         sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
     [ -n "$package" ] ||
-        fail "apt knows no $meta: apt-get update, with Debian among the sources"
+        fail "apt knows no linux-image-$flavour: apt-get update, with Debian among the sources"
     echo "machine: fetching $package" >&2
     mkdir -p "$new/package" "$cache"
     (cd "$new" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) ||
@@ -121,19 +118,19 @@ fetch_kernel() {
     dpkg-deb -x "$new"/*.deb "$new/package"
 
     mv "$new"/package/boot/vmlinuz-* "$new/vmlinuz"
-    for module in "${modules[@]}"; do
+    for module in "$@"; do
         find "$new/package" -name "$module.ko*" -exec mv -t "$new" {} +
     done
     find "$new" -maxdepth 1 -name '*.ko.xz' -exec unxz {} +
     find "$new" -maxdepth 1 -name '*.ko.zst' -exec unzstd -q --rm {} +
-    for module in "${modules[@]}"; do
+    for module in "$@"; do
         [ -f "$new/$module.ko" ] || fail "$package holds no module $module"
     done
     rm -r "$new/package" "$new"/*.deb
     # Whoever comes second finds the folder there, as good as its own.
-    mv -T "$new" "$cache/$package-guest" 2>/dev/null || [ -d "$cache/$package-guest" ] ||
-        fail "cannot write $cache/$package-guest"
-    echo "$cache/$package-guest"
+    folder=$cache/$package-$(sum "$@")
+    mv -T "$new" "$folder" 2>/dev/null || [ -d "$folder" ] || fail "cannot write $folder"
+    echo "$folder"
 }
 
 # put SRC DEST: a file, symlinks followed, with its libraries; or a folder as it is.
@@ -176,7 +173,7 @@ make_root() {
     done
     if [ -n "$linux" ]; then
         put "$kernel" /linux
-        put "$(generic_kernel)" /linux-generic
+        put "$(kernel amd64 "${generic_modules[@]}")" /linux-generic
     fi
     for file in "${files[@]}"; do
         case $file in
@@ -232,7 +229,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 root=$work/root
-kernel=$(kernel)
+kernel=$(kernel cloud-amd64 "${modules[@]}")
 make_root
 archive "$root" "$work/initrd"
 if [ -n "$systemd" ]; then

@@ -64,6 +64,7 @@ pub fn read<'a>(
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
             "rootfs" => wishes.rootfs = wishes.rootfs(value, by),
+            "virtio" => wishes.virtio = wishes.transport(value, by),
             "block" => wishes.block(None, value, by),
             _ => match name.split_once('.') {
                 Some(("mode", name)) if Some(name) == container => {

@@ -18,7 +18,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory and vcpus"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory, vcpus and virtio"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -46,6 +46,12 @@ pub enum Fault {
         root: Root,
         why: &'static str,
     },
+    #[error("{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy or pci")]
+    Virtio { by: Source, value: String },
+    #[error(
+        "{by} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
+    )]
+    NoVirtio { by: Source, abi: BootAbi },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]
