@@ -8,6 +8,7 @@ mod harness;
 
 mod checks;
 mod guest;
+mod tree;
 mod volumes;
 
 use std::fs;
