@@ -54,7 +54,7 @@ fn a_root_by_9p_is_a_file_system_like_another() {
     // What it wrote is the host's.
     let work = root.join("work");
     let kept = fs::read(work.join("kept")).unwrap();
-    assert_eq!(kept.len(), 4 << 20);
+    assert_eq!(kept.len(), 1 << 20);
     assert!(
         kept.iter()
             .zip(0usize..)
