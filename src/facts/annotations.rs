@@ -63,6 +63,8 @@ pub fn read<'a>(
             "family" => wishes.family = wishes.family(value, by),
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
+            "network" => wishes.network = wishes.network_choice(value, by),
+            "ports" => wishes.ports = wishes.port_list(value, by),
             "block" => wishes.block(None, value, by),
             _ => match name.split_once('.') {
                 Some(("mode", name)) if Some(name) == container => {

@@ -1,5 +1,6 @@
 //! What a guest is told of its network: the pod's, taken over whole.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The network of a guest's one interface.
@@ -29,6 +30,13 @@ pub struct Network {
 pub struct Address<T> {
     pub ip: T,
     pub prefix: u8,
+}
+
+impl<T: fmt::Display> fmt::Display for Address<T> {
+    /// As `10.0.0.2/24`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.prefix)
+    }
 }
 
 /// Where packets for some addresses go.

@@ -1,15 +1,14 @@
-//! The name of a filter, which says whose it is and what it is for.
+//! A filter's label, which says whose it is and what it is for.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::ports::Ports;
 
-/// What all names begin with.
+/// What all labels begin with.
 const PREFIX: &str = "runu";
 
-/// Of 255 bytes at most, which cls_bpf keeps (`CLS_BPF_NAME_LEN`): `runu OWNER TAP made|found
-/// PORTS`.
+/// As a text `runu OWNER TAP made|found PORTS`, of a few hundred bytes at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The container's token.
@@ -33,7 +32,7 @@ impl fmt::Display for Label {
     }
 }
 
-/// It is no name of runu's.
+/// It is no label of runu's.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoLabel;
 

@@ -44,6 +44,10 @@ pub enum Error {
     Enter(#[from] io::Error),
     #[error("network namespace: cannot {what}: {why}")]
     Failed { what: &'static str, why: io::Error },
+    #[error(
+        "the network namespace is this host's own, which a guest cannot share: give the pod one of its own"
+    )]
+    Own,
     #[error("the pod's interface {name} is no Ethernet, which is all that a guest can be given")]
     NotEthernet { name: String },
     #[error(
@@ -177,29 +181,32 @@ fn join(
         made_hook: hook.is_none() || others.iter().any(|other| other.label.made_hook),
         ports: wanted.ports.cloned(),
     };
-    let name = label.to_string();
-    let redirect =
-        |from: u32, program: &[_], to: u32| filter(from, program, Fate::Redirected, to, &name);
-    let out = redirect(tap.index, &program::everything(), interface.index);
-    let cure = "redirect packets, by the kernel's modules sch_ingress, cls_bpf and act_mirred";
-    Hook::make(netlink, tap.index, vec![out]).map_err(Error::doing(cure))?;
-    let program = wanted
-        .ports
-        .map_or_else(program::everything, program::to_ports);
-    let mut into = vec![redirect(interface.index, &program, tap.index)];
+    let label = label.to_string();
+    let filter = |from: u32, program, fate, to: u32| {
+        filter(from, &program::labelled(&label, program), fate, to)
+    };
+    let everything = program::everything;
+    let out = filter(tap.index, everything(), Fate::Redirected, interface.index);
+    let doing = "redirect packets, by the kernel's modules sch_ingress, cls_bpf and act_mirred";
+    Hook::make(netlink, tap.index, vec![out]).map_err(Error::doing(doing))?;
+    let program = wanted.ports.map_or_else(everything, program::to_ports);
+    let mut into = vec![filter(
+        interface.index,
+        program,
+        Fate::Redirected,
+        tap.index,
+    )];
     if wanted.ports.is_some() {
-        let program = program::shared();
         into.push(filter(
             interface.index,
-            &program,
+            program::shared(),
             Fate::Copied,
             tap.index,
-            &name,
         ));
     }
     let joined = match hook {
         Some(hook) => hook.add(netlink, into),
         None => Hook::make(netlink, interface.index, into),
     };
-    joined.map_err(Error::doing(cure))
+    joined.map_err(Error::doing(doing))
 }

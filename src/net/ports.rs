@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The most ranges of ports: their text is kept in a filter's name.
+/// The most ranges of ports: the kernel asks for one after the other.
 const MOST: usize = 12;
 
 /// A protocol with ports.

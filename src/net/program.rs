@@ -16,6 +16,9 @@ pub struct Instruction {
     operand: u32,
 }
 
+/// Bytes of an operand.
+const WORD: usize = 4;
+
 /// Offsets into a packet: behind the Ethernet header, behind IPv6's.
 const ETHERNET: u32 = 14;
 const IPV6: u32 = 40;
@@ -24,6 +27,10 @@ const IPV6: u32 = 40;
 const NO: u32 = 0;
 const YES: u32 = u32::MAX;
 
+/// Jumps over so many instructions.
+const JUMP: Instruction = Instruction::new(0x05);
+/// The accumulator becomes the operand.
+const LOAD: Instruction = Instruction::new(0x00);
 const LOAD_HALF: Instruction = Instruction::new(0x28);
 const LOAD_BYTE: Instruction = Instruction::new(0x30);
 const LOAD_HALF_AT_X: Instruction = Instruction::new(0x48);
@@ -59,6 +66,16 @@ impl Instruction {
         }
     }
 
+    fn of(bytes: &[u8; 8]) -> Self {
+        let [a, b, jump_if, jump_if_not, operand @ ..] = *bytes;
+        Self {
+            code: u16::from_ne_bytes([a, b]),
+            jump_if,
+            jump_if_not,
+            operand: u32::from_ne_bytes(operand),
+        }
+    }
+
     /// As the kernel reads it.
     pub fn bytes(self) -> [u8; 8] {
         let mut bytes = [0; 8];
@@ -67,6 +84,33 @@ impl Instruction {
         bytes[4..].copy_from_slice(&self.operand.to_ne_bytes());
         bytes
     }
+}
+
+/// The same program with a text before it, over which it jumps: the kernel keeps no other name
+/// of a classic program.
+pub fn labelled(label: &str, program: Vec<Instruction>) -> Vec<Instruction> {
+    let words = label.as_bytes().chunks(WORD).map(|chunk| {
+        let mut word = [0; WORD];
+        word[..chunk.len()].copy_from_slice(chunk);
+        LOAD.with(u32::from_ne_bytes(word))
+    });
+    let words: Vec<_> = words.collect();
+    // A line of text.
+    let count = words.len() as u32;
+    let jump = JUMP.with(count);
+    [jump].into_iter().chain(words).chain(program).collect()
+}
+
+/// The text before a program that the kernel has.
+pub fn label(program: &[u8]) -> Option<String> {
+    let instructions: Vec<_> = program.as_chunks().0.iter().map(Instruction::of).collect();
+    let (first, rest) = instructions.split_first()?;
+    let words = rest.get(..usize::try_from(first.operand).ok()?)?;
+    if first.code != JUMP.code || words.iter().any(|word| word.code != LOAD.code) {
+        return None;
+    }
+    let bytes = words.iter().flat_map(|word| word.operand.to_ne_bytes());
+    String::from_utf8(bytes.filter(|&byte| byte != 0).collect()).ok()
 }
 
 /// The program that finds every packet.

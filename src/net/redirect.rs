@@ -1,7 +1,7 @@
 //! Whose packets go where: what arrives at the pod's interface goes to a guest's tap, and what
 //! the guest sends goes out there.
 //!
-//! All that is known of it is in the kernel: each filter's name says whose it is, so that
+//! All that is known of it is in the kernel: a label in each filter says whose it is, so that
 //! whoever comes later finds it, whatever became of who made it.
 
 use std::io;
@@ -10,13 +10,13 @@ use netlink_packet_core::{DefaultNla, Emitable, NLM_F_CREATE, NLM_F_EXCL, NlasIt
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{
     TcAction, TcActionAttribute, TcActionMirror, TcActionMirrorOption, TcActionOption,
-    TcActionType, TcAttribute, TcFilterBpf, TcFilterBpfOption, TcHandle, TcMessage,
-    TcMessageBuffer, TcMirror, TcMirrorActionType, TcOption,
+    TcActionType, TcAttribute, TcFilterBpf, TcHandle, TcMessage, TcMessageBuffer, TcMirror,
+    TcMirrorActionType, TcOption,
 };
 
 use super::label::Label;
 use super::netlink::Netlink;
-use super::program::Instruction;
+use super::program::{self, Instruction};
 
 /// Where an `ingress` or a `clsact` qdisc has the filters of what arrives
 /// (include/uapi/linux/pkt_sched.h, `TC_H_CLSACT` and `TC_H_MIN_INGRESS`).
@@ -41,7 +41,6 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_ACT: u16 = 1;
 const TCA_BPF_OPS_LEN: u16 = 4;
 const TCA_BPF_OPS: u16 = 5;
-const TCA_BPF_NAME: u16 = 7;
 
 /// What becomes of a packet that a filter finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +130,8 @@ impl Hook {
         let filter = |(_, payload): (u16, Vec<u8>)| {
             let message = TcMessageBuffer::new_checked(&payload[..]).ok()?;
             let options = attribute(message.payload(), TCA_OPTIONS)?;
-            let name = text(&options, TCA_BPF_NAME)?;
-            let label = name.parse().ok()?;
+            let program = attribute(&options, TCA_BPF_OPS)?;
+            let label = program::label(&program)?.parse().ok()?;
             Some(Filter {
                 label,
                 handle: message.handle(),
@@ -174,9 +173,10 @@ impl Hook {
 
 /// A filter at the hook of interface `index`: packets that `program` finds go to interface
 /// `to`.
-pub fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32, name: &str) -> TcMessage {
+pub fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32) -> TcMessage {
     let mut message = at_hook(index);
     message.header.info = PRIORITY << 16 | ALL_PROTOCOLS;
+    // Fewer than the kernel's 4096.
     let count = program.len() as u16;
     let program = program.iter().flat_map(|i| i.bytes()).collect();
     let other = |kind, bytes| TcOption::Other(DefaultNla::new(kind, bytes));
@@ -185,7 +185,6 @@ pub fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32, name: &s
         TcAttribute::Options(vec![
             other(TCA_BPF_OPS_LEN, count.to_ne_bytes().to_vec()),
             other(TCA_BPF_OPS, program),
-            TcOption::Bpf(TcFilterBpfOption::ProgName(name.to_owned())),
             other(TCA_BPF_ACT, emitted(&[action(fate, to)][..])),
         ]),
     ];

@@ -13,6 +13,7 @@ fn run(program: &[Instruction], packet: &[u8]) -> bool {
         let loaded = match i.code {
             0x28 => half(operand),
             0x30 => byte(operand),
+            0x00 => Some(i.operand),
             0x48 => half(x + operand),
             0x50 => byte(x + operand),
             _ => Some(a),
@@ -21,6 +22,10 @@ fn run(program: &[Instruction], packet: &[u8]) -> bool {
         a = loaded;
         let jump = match i.code {
             0x06 => return i.operand != 0,
+            0x05 => {
+                at += operand;
+                None
+            }
             0xb1 => {
                 let Some(length) = byte(operand) else {
                     return false;
@@ -141,6 +146,21 @@ fn what_concerns_all_is_found() {
         );
     }
     assert!(!run(&program, &ipv4_packet(6, 0, 0, &to(3))));
+}
+
+#[test]
+fn a_label_is_jumped_over_and_found_again() {
+    let text = "runu 0123456789abcdef 7 made 80/tcp";
+    let program = labelled(text, to_ports(&"80/tcp".parse().unwrap()));
+    assert!(run(&program, &ipv4_packet(6, 0, 0, &to(80))));
+    assert!(!run(&program, &ipv4_packet(6, 0, 0, &to(81))));
+    let bytes: Vec<u8> = program.iter().flat_map(|i| i.bytes()).collect();
+    assert_eq!(label(&bytes).as_deref(), Some(text));
+    for end in 0..8 * 10 {
+        assert_eq!(label(&bytes[..end]), None, "{end}");
+    }
+    let other: Vec<u8> = shared().iter().flat_map(|i| i.bytes()).collect();
+    assert_eq!(label(&other), None);
 }
 
 #[test]
