@@ -92,7 +92,7 @@ fn the_interface_is_found_whatever_its_name_and_addresses() {
     let told = |name: &str, change: &str| {
         let pod = Pod::bare();
         // One that is not the way to the world, but the first.
-        pod.pod.ip("link add first type dummy");
+        pod.pod.ip("link add first type bridge");
         pod.pod.ip("link set first up");
         pod.plumb(name);
         for command in change.split(';').filter(|command| !command.is_empty()) {
@@ -232,11 +232,11 @@ fn what_others_have_set_stays_and_works() {
     for kind in ["clsact", "ingress"] {
         let pod = Pod::new();
         pod.pod.run("tc", &format!("qdisc add dev eth0 {kind}"));
-        // A neighbour's rule: what goes to port 9 is dropped.
+        // A neighbour's rule: what goes to port 9 stays with the pod's own kernel.
         let rule = "filter add dev eth0 ingress prio 1 protocol ip bpf bytecode";
-        let dropped = "6,40 0 0 12,21 0 3 2048,40 0 0 36,21 0 1 9,6 0 0 4294967295,6 0 0 0";
+        let port_9 = "6,40 0 0 12,21 0 3 2048,40 0 0 36,21 0 1 9,6 0 0 4294967295,6 0 0 0";
         let mut tc = pod.pod.command("tc", rule);
-        let added = tc.arg(dropped).args(["action", "drop"]).status();
+        let added = tc.arg(port_9).args(["flowid", "1:1"]).status();
         assert!(added.unwrap().success());
         let before = pod.traces();
         let bundle = pong("guest", &pod, &[]);

@@ -209,10 +209,11 @@ fn network(
     Ok(guest::Network {
         mac: interface.mac,
         mtu: mtu(interface),
+        // Of no use to who has no address.
+        gateway4: interface.gateway4.filter(|_| !ipv4.is_empty()),
+        gateway6: interface.gateway6.filter(|_| !ipv6.is_empty()),
         ipv4,
         ipv6,
-        gateway4: interface.gateway4,
-        gateway6: interface.gateway6,
         routes: routes.collect(),
         nameservers: resolver.nameservers,
         search: resolver.search,
