@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use runu::vmm::{self, KernelImage, MachineConfig};
+use runu::vmm::{self, KernelImage, MachineConfig, Transport};
 
 const MIB: u64 = 1 << 20;
 
@@ -47,6 +47,7 @@ fn try_out(kernel: &[u8], memory: u64, initrd_size: u64) {
         memory,
         vcpus: 1 + (initrd_size / 8192 % 4) as u8,
         cmdline: "kernel a=b".to_owned(),
+        transport: Transport::default(),
     };
     let loaded = vmm::rehearse(&config, &file, initrd.as_ref());
     match vmm::check_fits(&image, initrd_size, memory) {

@@ -27,7 +27,7 @@ use crate::cli::{Create, Globals};
 use crate::exit;
 use crate::facts;
 use crate::plan::{Plan, PlannedBlock};
-use crate::vmm::{BlockDevice, Files, MachineConfig};
+use crate::vmm::{BlockDevice, Files, MachineConfig, Transport};
 
 /// All that making a unikernel takes.
 pub struct Request<'a> {
@@ -206,6 +206,7 @@ fn machine(plan: &Plan) -> MachineConfig {
         memory: plan.memory,
         vcpus: plan.vcpus,
         cmdline: plan.cmdline.clone(),
+        transport: Transport::default(),
     }
 }
 

@@ -45,17 +45,17 @@ const HIGH_LEVEL: u16 = 0b11_01;
 const SOURCE_OVERRIDE: u8 = 2;
 const ISA_BUS: u8 = 0;
 
-/// Writes the tables of a machine with `vcpus` processors.
+/// Writes the tables of a machine with `vcpus` processors, and virtio devices in these `slots`.
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn write(memory: &GuestMemory, vcpus: u8) -> Result<(), Error> {
+pub fn write(memory: &GuestMemory, vcpus: u8, slots: &[Slot]) -> Result<(), Error> {
     let mut writer = Writer {
         memory,
         next: ACPI_TABLES + Rsdp::len() as u64,
     };
     let facs = writer.put(&FACS::new())?;
-    let dsdt = writer.put(&dsdt())?;
+    let dsdt = writer.put(&dsdt(slots))?;
     let fadt = writer.put(&fadt(facs, dsdt))?;
     let madt = writer.put(&madt(vcpus))?;
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
@@ -136,7 +136,7 @@ fn madt(vcpus: u8) -> Sdt {
 }
 
 /// What is told in ACPI's own language.
-fn dsdt() -> Sdt {
+fn dsdt(slots: &[Slot]) -> Sdt {
     let mut dsdt = table(*b"DSDT", HEADER, 2);
     append(&mut dsdt, &s5());
     let keyboard = [
@@ -144,17 +144,25 @@ fn dsdt() -> Sdt {
         &IO::new(i8042::COMMAND, i8042::COMMAND, 1, 1),
         &Interrupt::new(true, true, false, false, KEYBOARD_IRQ),
     ];
-    append_device(&mut dsdt, "_SB_.KBD_", &EISAName::new("PNP0303"), &keyboard);
+    let id = EISAName::new("PNP0303");
+    append(&mut dsdt, &device("_SB_.KBD_", &id, 0, &keyboard));
     let pvpanic = [&IO::new(PVPANIC, PVPANIC, 1, 1) as &dyn Aml];
-    append_device(&mut dsdt, "_SB_.PEVT", &"QEMU0001", &pvpanic);
-    let slot = Slot::new(0);
-    let virtio = [
-        // Below 4 GiB, and so in 32 bits.
-        &Memory32Fixed::new(true, slot.gpa() as u32, WINDOW as u32) as &dyn Aml,
-        &Interrupt::new(true, true, false, false, slot.irq()),
-    ];
-    append_device(&mut dsdt, "_SB_.VIO0", &"LNRO0005", &virtio);
+    append(&mut dsdt, &device("_SB_.PEVT", &"QEMU0001", 0, &pvpanic));
+    for slot in slots {
+        append(&mut dsdt, &virtio(slot));
+    }
     dsdt
+}
+
+/// A virtio device by memory-mapped registers.
+fn virtio(slot: &Slot) -> impl Aml {
+    let resources = [
+        // Below 4 GiB, and so in 32 bits.
+        &Memory32Fixed::new(true, slot.gpa as u32, WINDOW as u32) as &dyn Aml,
+        &Interrupt::new(true, true, false, false, slot.irq),
+    ];
+    let path = format!("_SB_.VIO{}", slot.index);
+    device(&path, &"LNRO0005", slot.index, &resources)
 }
 
 /// `\_S5`: the sleep types that power off.
@@ -165,16 +173,20 @@ fn s5() -> impl Aml {
     Raw(bytes)
 }
 
-/// A device that is present and enabled, with its fixed resources.
-fn append_device(table: &mut Sdt, path: &str, hid: &dyn Aml, resources: &[&dyn Aml]) {
+/// A device that is present and enabled, with its fixed resources. Those of one `hid` differ by
+/// their number.
+fn device(path: &str, hid: &dyn Aml, number: u8, resources: &[&dyn Aml]) -> impl Aml + use<> {
     let name = |name: &str, value: &dyn Aml| Name::new(name.into(), value);
     let status: u8 = 0xf;
     let device = [
         &name("_HID", hid) as &dyn Aml,
+        &name("_UID", &number),
         &name("_STA", &status),
         &name("_CRS", &ResourceTemplate::new(resources.to_vec())),
     ];
-    append(table, &aml::Device::new(Path::new(path), device.to_vec()));
+    let mut bytes = Vec::new();
+    aml::Device::new(Path::new(path), device.to_vec()).to_aml_bytes(&mut bytes);
+    Raw(bytes)
 }
 
 /// Bytes that are AML already.
@@ -220,9 +232,9 @@ mod tests {
     }
 
     /// The FADT and the MADT, by way of the root pointer.
-    fn written(vcpus: u8) -> (GuestMemory, Vec<u8>, Vec<u8>) {
+    fn written(vcpus: u8, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
         let memory = memory::allocate(memory::MIN_MEMORY).unwrap();
-        write(&memory, vcpus).unwrap();
+        write(&memory, vcpus, &Slot::first(devices).unwrap()).unwrap();
         let mut rsdp = [0; 36];
         memory
             .read_slice(&mut rsdp, GuestAddress(0xe_0000))
@@ -237,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_fixed_hardware_is_where_the_ports_are() {
-        let (memory, fadt, _) = written(1);
+        let (memory, fadt, _) = written(1, 2);
         assert_eq!((u32_at(&fadt, 56), u32_at(&fadt, 64)), (0x600, 0x604));
         assert_eq!((fadt[46], fadt[88], fadt[89]), (9, 4, 2), "SCI and lengths");
         assert_eq!(
@@ -251,13 +263,16 @@ mod tests {
         let dsdt = table_at(&memory, u32_at(&fadt, 40).into());
         // Name (_S5_, Package (4) {5, 5, 0, 0})
         let s5 = b"\x08_S5_\x12\x08\x04\x0a\x05\x0a\x05\x00\x00";
-        assert!(dsdt.windows(s5.len()).any(|w| w == s5), "{dsdt:x?}");
+        let has = |what: &[u8]| dsdt.windows(what.len()).any(|w| w == what);
+        assert!(has(s5), "{dsdt:x?}");
+        // Name (_UID, 1)
+        assert!(has(b"VIO1") && has(b"\x08_UID\x01") && !has(b"VIO2"));
     }
 
     #[test]
     fn every_processor_is_listed_and_the_most_of_them_fit() {
         for vcpus in [1, 4, 254] {
-            let (memory, _, madt) = written(vcpus);
+            let (memory, _, madt) = written(vcpus, 8);
             let processors = madt[44..].chunks(8).take(vcpus.into());
             for (id, processor) in (0..).zip(processors) {
                 assert_eq!(processor, [0, 8, id, id, 1, 0, 0, 0]);

@@ -17,6 +17,21 @@ pub struct MachineConfig {
     pub vcpus: u8,
     /// The kernel's command line as far as it is known, to see whether it can be told.
     pub cmdline: String,
+    /// Where the guest finds its devices.
+    pub transport: Transport,
+}
+
+/// How virtio devices are reached (virtio 1.2, chapter 4). Kernels that call their monitor have
+/// none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Registers in memory, version 2.
+    #[default]
+    Mmio,
+    /// The same, version 1: the legacy interface.
+    MmioLegacy,
+    /// Functions on a PCI bus that have both interfaces.
+    Pci,
 }
 
 /// The open files that a machine is made of. They are opened by the caller, while

@@ -112,6 +112,9 @@ pub enum Error {
     #[error("the packets' descriptor of network device {name}: {fault}")]
     BadNetDevice { name: String, fault: io::Error },
 
+    #[error("{count} virtio devices are more than the {max} of a machine: let it have fewer")]
+    TooManyDevices { count: usize, max: usize },
+
     #[error("KVM does not tell the TSC's frequency, which the kernel keeps time by")]
     NoTscFrequency,
 

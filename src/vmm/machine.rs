@@ -15,11 +15,13 @@ use super::cpuid;
 use super::devices::board::Board;
 use super::devices::bus::PortBus;
 use super::devices::i8042::KEYBOARD_IRQ;
-use super::devices::mmio_bus::{MmioBus, Slot};
+use super::devices::mmio_bus::MmioBus;
 use super::devices::power::SCI;
 use super::devices::serial::{COM1_IRQ, SerialPort};
-use super::devices::virtio::mmio::Mmio;
-use super::devices::virtio::rng::Rng;
+use super::devices::virtio::Device;
+use super::devices::virtio::attach::{Attached, attach};
+use super::devices::virtio::serving::Serving;
+use super::devices::virtio::worker::Workers;
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
@@ -38,6 +40,7 @@ pub struct Machine {
     vcpus: Vec<Vcpu>,
     serial: SerialPort,
     board: Board,
+    virtio: Vec<Arc<Serving>>,
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
@@ -45,6 +48,14 @@ pub struct Machine {
     takes_input: bool,
     /// Kept open: with it go the interrupt lines.
     vm: Arc<VmFd>,
+}
+
+/// What a kernel finds beside memory and processors.
+pub enum Peripherals {
+    /// A PC's devices, and these virtio devices.
+    Pc(Vec<Box<dyn Device>>),
+    /// None: it calls its monitor.
+    Calls(Hypercalls),
 }
 
 impl Machine {
@@ -58,9 +69,13 @@ impl Machine {
         fds: Vec<VcpuFd>,
         memory: GuestMemory,
         entry: &EntryState,
-        hypercalls: Option<Hypercalls>,
+        peripherals: Peripherals,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
+        let (devices, hypercalls) = match peripherals {
+            Peripherals::Pc(devices) => (devices, None),
+            Peripherals::Calls(hypercalls) => (Vec::new(), Some(hypercalls)),
+        };
         let takes_input = hypercalls.is_none();
         // Kernels with hypercalls listen to no device.
         let irq = |line| match takes_input {
@@ -78,14 +93,13 @@ impl Machine {
         let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        // A guest that makes hypercalls knows of no other device.
-        let mut devices = Vec::new();
-        if takes_input {
-            let irq = irq(Slot::new(0).irq())?;
-            descriptors.push(irq.as_raw_fd());
-            devices.push(Mmio::new(Box::new(Rng), memory.clone(), irq));
-        }
-        let buses = (bus, MmioBus::new(devices));
+        let Attached {
+            bus: mmio_bus,
+            servings: virtio,
+            descriptors: of_virtio,
+        } = attach(&vm, &memory, devices)?;
+        descriptors.extend(of_virtio);
+        let buses = (bus, mmio_bus);
         let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
@@ -93,6 +107,7 @@ impl Machine {
             vcpus,
             serial,
             board,
+            virtio,
             space,
             ended,
             descriptors,
@@ -110,8 +125,8 @@ impl Machine {
     /// Runs the guest, with COM1 on this process's descriptors 0 and 1, until it ends or
     /// a signal ends it.
     ///
-    /// The calling thread serves events; each vCPU has one of its own, gone when this
-    /// returns. The signals that end a process stay blocked in the calling thread.
+    /// The calling thread serves events; each vCPU and each virtio device has one of its own,
+    /// gone when this returns. The signals that end a process stay blocked in the calling thread.
     pub fn run(self) -> GuestExit {
         self.run_on(Console::stdio())
     }
@@ -146,6 +161,7 @@ impl Machine {
             ended: self.ended.try_clone()?,
             stopper: Stopper::new(self.board, self.vm.clone()),
         };
+        let _workers = Workers::start(self.virtio)?;
         let vcpus = VcpuThreads::start(self.vcpus, self.ended, stop)?;
         let ended = events.run(&vcpus);
         let by_itself = vcpus.stop();

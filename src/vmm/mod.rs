@@ -57,8 +57,9 @@ pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
-pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice};
+pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Transport};
 pub use console::Console;
+pub use devices::mmio_bus::mmio_words;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

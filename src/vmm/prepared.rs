@@ -8,11 +8,13 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
+use super::devices::mmio_bus::Slot;
+use super::devices::virtio;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
 use super::hypercall::solo5::{Devices, Solo5};
-use super::machine::Machine;
+use super::machine::{Machine, Peripherals};
 use super::memory::GuestMemory;
 use super::signals;
 use super::timer;
@@ -66,7 +68,7 @@ impl Prepared {
             vcpus,
         };
         // To know now whether it can be told.
-        prepared.tell(&config.cmdline)?;
+        prepared.tell(&config.cmdline, &[])?;
         Ok(prepared)
     }
 
@@ -78,27 +80,34 @@ impl Prepared {
     /// declares and does not get, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
-        let devices = Devices::attach(&mut self.image.manifest, blocks, nets)?;
-        let entry = self.tell(cmdline)?;
-        let hypercalls = match self.image.abi {
-            BootAbi::Solo5 => Some(Hypercalls::Solo5(Solo5::new(devices))),
+        let (devices, declared) = match self.image.abi {
+            BootAbi::Solo5 | BootAbi::Hermit => {
+                let manifest = &mut self.image.manifest;
+                (Vec::new(), Devices::attach(manifest, blocks, nets)?)
+            }
+            _ => (virtio::attach::devices(nets, blocks)?, Devices::default()),
+        };
+        let entry = self.tell(cmdline, &Slot::first(devices.len())?)?;
+        let peripherals = match self.image.abi {
+            BootAbi::Solo5 => Peripherals::Calls(Hypercalls::Solo5(Solo5::new(declared))),
             BootAbi::Hermit => {
                 let interface = self.image.hermit.interface;
                 let hermit = Hermit::new(interface, self.root, cmdline);
-                Some(Hypercalls::Hermit(hermit))
+                Peripherals::Calls(Hypercalls::Hermit(hermit))
             }
-            _ => None,
+            _ => Peripherals::Pc(devices),
         };
         let (kvm, vm) = (self.kvm, self.vm);
-        Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, hypercalls)
+        Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)
     }
 
-    fn tell(&self, cmdline: &str) -> Result<EntryState, Error> {
+    fn tell(&self, cmdline: &str, slots: &[Slot]) -> Result<EntryState, Error> {
         let told = Told {
             cmdline,
             vcpus: self.config.vcpus,
             tsc_khz: vm::tsc_khz(&self.vcpus),
             folders: &self.root.as_ref().map_or(Vec::new(), Root::folders),
+            slots,
         };
         boot::tell(&self.memory, &self.image, &self.loaded, &told)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use runu::vmm::{BootAbi, Files, MIN_MEMORY, MachineConfig, Prepared};
+use runu::vmm::{BootAbi, Files, MIN_MEMORY, MachineConfig, Prepared, Transport};
 
 use crate::code::HALT;
 use crate::guest::kvm;
@@ -24,6 +24,7 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             memory: MIN_MEMORY,
             vcpus: 1,
             cmdline: String::new(),
+            transport: Transport::default(),
         };
         let files = Files {
             kvm,

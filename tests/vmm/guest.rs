@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
-use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, MachineConfig, Prepared};
+use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, MachineConfig, Prepared, Transport};
 
 /// Each has [`MIN_MEMORY`].
 pub struct Guest {
@@ -22,6 +22,7 @@ impl Guest {
             memory: MIN_MEMORY,
             vcpus: 1,
             cmdline: cmdline.to_owned(),
+            transport: Transport::default(),
         };
         let files = Files {
             kvm,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use runu::vmm::{
-    Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig, NetDevice, Prepared,
+    Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig, NetDevice, Prepared, Transport,
 };
 use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
@@ -39,6 +39,7 @@ fn parts() -> Option<(impl FnOnce() -> Machine + Send + 'static, UnixDatagram)> 
         memory: 2 * MIN_MEMORY,
         vcpus: 1,
         cmdline: "wire".to_owned(),
+        transport: Transport::default(),
     };
     let machine = move || {
         let prepared = Prepared::new(&config, files).unwrap();

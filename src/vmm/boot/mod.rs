@@ -38,6 +38,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::acpi;
 use super::config::MachineConfig;
+use super::devices::mmio_bus::Slot;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 pub use gzip::{Unpacked, unpack};
@@ -108,6 +109,8 @@ pub struct Told<'a> {
     pub tsc_khz: Option<u32>,
     /// Where a Hermit guest finds the container's files: folders of its root.
     pub folders: &'a [String],
+    /// Where virtio devices are.
+    pub slots: &'a [Slot],
 }
 
 /// Loads kernel and initrd into `memory`, which has `size` bytes and is all zeros. `image` is
@@ -156,7 +159,7 @@ pub fn tell(
     // The others have their own places for all this.
     if image.abi != BootAbi::Solo5 && image.abi != BootAbi::Hermit {
         write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
-        acpi::write(memory, told.vcpus)?;
+        acpi::write(memory, told.vcpus, told.slots)?;
     }
     let boot = BootData {
         memory: loaded.memory,
@@ -188,6 +191,7 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
         vcpus: config.vcpus,
         tsc_khz: None,
         folders: &[],
+        slots: &[],
     };
     tell(&memory, &image, &loaded, &told).map(|_| ())
 }

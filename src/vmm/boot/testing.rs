@@ -239,6 +239,7 @@ pub fn told(cmdline: &str) -> Told<'_> {
         vcpus: 1,
         tsc_khz: None,
         folders: &[],
+        slots: &[],
     }
 }
 

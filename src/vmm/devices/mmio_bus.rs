@@ -2,34 +2,60 @@
 
 use super::virtio::mmio::{Mmio, WINDOW};
 use crate::vmm::boot::layout::VIRTIO;
+use crate::vmm::error::Error;
 
-/// The ISA interrupt of the first virtio device, each next one has the next: of the free ones,
-/// those that Firecracker's guests know.
-const FIRST_IRQ: u32 = 5;
+/// The ISA interrupts of virtio devices, in their order: those that a PC has free, none of them
+/// shared. Firecracker's guests look for the first at 5.
+const IRQS: [u32; 8] = [5, 6, 7, 10, 11, 12, 14, 15];
 
 /// The virtio devices, in the order of their windows. Each vCPU has a clone. What is not there
 /// reads all ones and ignores writes.
 #[derive(Clone)]
 pub struct MmioBus(Vec<Mmio>);
 
-/// Where device number `index` lies.
+/// A place for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    index: u32,
+    pub index: u8,
+    /// The window's guest-physical address; it has [`WINDOW`] bytes.
+    pub gpa: u64,
+    pub irq: u32,
 }
 
 impl Slot {
-    pub fn new(index: u32) -> Slot {
-        Slot { index }
+    /// The places of so many devices.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDevices`].
+    pub fn first(count: usize) -> Result<Vec<Slot>, Error> {
+        if count > IRQS.len() {
+            let max = IRQS.len();
+            return Err(Error::TooManyDevices { count, max });
+        }
+        let slots = (0u8..).zip(IRQS).take(count);
+        let slot = |(index, irq)| Slot {
+            index,
+            gpa: VIRTIO + u64::from(index) * WINDOW,
+            irq,
+        };
+        Ok(slots.map(slot).collect())
     }
 
-    /// The window's guest-physical address; it has [`WINDOW`] bytes.
-    pub fn gpa(&self) -> u64 {
-        VIRTIO + u64::from(self.index) * WINDOW
+    /// How Linux, and kernels that read as it does, are told of it on their command line
+    /// (Documentation/admin-guide/kernel-parameters.txt, "virtio_mmio.device").
+    pub fn word(&self) -> String {
+        let Slot { gpa, irq, .. } = self;
+        format!("virtio_mmio.device=4K@{gpa:#x}:{irq}")
     }
+}
 
-    pub fn irq(&self) -> u32 {
-        FIRST_IRQ + self.index
-    }
+/// What a kernel that looks for devices on its command line must find there for so many of them.
+///
+/// # Errors
+/// [`Error::TooManyDevices`].
+pub fn mmio_words(devices: usize) -> Result<Vec<String>, Error> {
+    let slots = Slot::first(devices)?;
+    Ok(slots.iter().map(Slot::word).collect())
 }
 
 impl MmioBus {
@@ -56,5 +82,25 @@ impl MmioBus {
         let offset = gpa.checked_sub(VIRTIO)?;
         let device = self.0.get(usize::try_from(offset / WINDOW).ok()?)?;
         Some((device, offset % WINDOW))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_as_firecracker_tells_them() {
+        let words = mmio_words(2).unwrap();
+        assert_eq!(
+            words,
+            [
+                "virtio_mmio.device=4K@0xd0000000:5",
+                "virtio_mmio.device=4K@0xd0001000:6"
+            ]
+        );
+        assert_eq!(mmio_words(8).unwrap().len(), 8);
+        let fault = mmio_words(9).unwrap_err().to_string();
+        assert!(fault.contains("9 virtio devices"), "{fault}");
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use virtio_queue::desc::split::Descriptor;
-use virtio_queue::{DescriptorChain, Queue, QueueOwnedT};
+use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 
 use super::Broken;
@@ -29,13 +29,21 @@ pub struct Buffer {
     pub writable: Vec<Piece>,
 }
 
-/// Takes the next buffer from `queue`, of `most` bytes at most; `None` where there is none.
+/// The most pieces of a buffer: preadv(2) and its like take no more, and drivers that follow
+/// section 2.7.5.3.1 send no more than their queue has entries.
+const MOST_PIECES: usize = 1024;
+
+/// Takes the next buffer from `queue`, of `most` bytes at most; `None` where there is none,
+/// and where the driver has not set up the queue.
 ///
 /// # Errors
 /// [`Broken`] for a queue or chain that breaks the rules: too many buffers at once, a loop, an
 /// index past the table, no descriptor at all, memory that is not there, a piece to read behind
-/// one to write, more bytes than `most`.
+/// one to write, more bytes than `most`, more than 1024 pieces.
 pub fn next(queue: &mut Queue, memory: &GuestMemory, most: u32) -> Result<Option<Buffer>, Broken> {
+    if !queue.ready() {
+        return Ok(None);
+    }
     let mut available = queue
         .iter(memory)
         .map_err(|_| Broken("its ring of available buffers is no ring"))?;
@@ -59,6 +67,9 @@ where
         goes_on = descriptor.has_next();
         let piece = piece(&descriptor, memory)?;
         total = total.saturating_add(piece.len);
+        if buffer.readable.len() + buffer.writable.len() == MOST_PIECES {
+            return Err(Broken("a buffer of too many pieces"));
+        }
         match (descriptor.is_write_only(), buffer.writable.is_empty()) {
             (true, _) => buffer.writable.push(piece),
             (false, true) => buffer.readable.push(piece),

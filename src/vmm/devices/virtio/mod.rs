@@ -3,21 +3,38 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`mmio`] | the transport: registers in memory |
+//! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
+//! | [`mmio`] | the transport over registers in memory |
+//! | [`serving`] | a device at work on the queues that its driver has given it |
+//! | [`worker`] | the threads that serve |
+//! | [`attach`] | a machine's devices, each in its place |
 //! | [`chain`] | a buffer of the driver's, checked before it is used |
 //! | [`rng`] | the entropy device |
 
+pub mod attach;
 mod chain;
 pub mod mmio;
 pub mod rng;
+pub mod serving;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
+mod transport;
+pub mod worker;
 
+use std::ops::{BitOr, BitOrAssign};
+use std::os::fd::{BorrowedFd, RawFd};
+
+use nix::poll::PollFlags;
 use virtio_queue::Queue;
 
 use crate::vmm::memory::GuestMemory;
 
 /// What is behind a transport.
+///
+/// A device has as many queues as it has sizes, always in that order. Those that the driver
+/// has not set up are not ready: [`chain::next`] finds nothing in them.
 pub trait Device: Send {
     /// The device's type (section 5).
     fn id(&self) -> u32;
@@ -25,25 +42,109 @@ pub trait Device: Send {
     /// The feature bits that it offers, beside the transport's own.
     fn features(&self) -> u64;
 
-    /// The most entries of each of its queues, powers of two.
-    fn queue_sizes(&self) -> &'static [u16];
+    /// The most entries of each of its queues, powers of two; at most 63 queues.
+    fn queue_sizes(&self) -> &[u16];
 
     /// Its configuration space, which no driver can write.
     fn config(&self) -> &[u8];
 
-    /// Serves queue `index` to its end; whether it has used a buffer.
+    /// The driver has agreed on these of the features offered, the transport's among them.
+    /// Without VERSION_1 it uses the legacy interface. No queue is served before this.
+    fn activate(&mut self, _features: u64) {}
+
+    /// The driver starts anew. Requests that have not been answered are forgotten.
+    fn reset(&mut self) {}
+
+    /// Serves queue `index`, which the driver has notified of: to its end, or as far as it can
+    /// go until [`Device::source`] is ready. The other queues are for devices whose queues
+    /// depend on each other.
     ///
     /// # Errors
     /// [`Broken`], after which no queue of it is served until the driver has reset it.
     fn serve(
         &mut self,
         index: usize,
-        queue: &mut Queue,
+        queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<bool, Broken>;
+    ) -> Result<Used, Broken>;
+
+    /// What to wait for beside notifications: a tap, a socket, a terminal. `None`: nothing at
+    /// present, and nothing any more after a hangup. Asked again after each call of the others.
+    fn source(&self) -> Option<Source<'_>> {
+        None
+    }
+
+    /// The source is ready, or was a moment ago.
+    ///
+    /// # Errors
+    /// [`Broken`], as [`Device::serve`].
+    fn ready(&mut self, _queues: &mut [Queue], _memory: &GuestMemory) -> Result<Used, Broken> {
+        Ok(Used::NONE)
+    }
+
+    /// The file descriptors that it needs: all others of the process may be closed before it
+    /// is put to work.
+    fn descriptors(&self) -> Vec<RawFd> {
+        Vec::new()
+    }
+}
+
+/// What a device waits for.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    pub fd: BorrowedFd<'a>,
+    /// POLLIN, POLLOUT or both.
+    pub events: PollFlags,
+}
+
+/// What the driver is to be told of: queues in which buffers were used, and a change of the
+/// configuration space.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used(u64);
+
+impl Used {
+    /// Nothing.
+    pub const NONE: Used = Used(0);
+    /// The configuration space has changed.
+    pub const CONFIG: Used = Used(1 << 63);
+
+    /// Buffers of queue `index`, below 63.
+    pub fn queue(index: usize) -> Used {
+        Used(1 << index)
+    }
+
+    pub fn contains(self, other: Used) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Used {
+    type Output = Used;
+
+    fn bitor(self, other: Used) -> Used {
+        Used(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Used {
+    fn bitor_assign(&mut self, other: Used) {
+        *self = *self | other;
+    }
 }
 
 /// The driver has broken the rules of its device, with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the driver breaks a virtio device: {0}")]
 pub struct Broken(pub &'static str);
+
+/// How a device reaches its driver. Nothing here waits.
+pub trait Interrupts: Send + Sync {
+    /// Buffers of queue `index` were used.
+    fn queue(&self, index: usize);
+
+    /// The configuration has changed, or the device needs a reset.
+    fn config(&self);
+
+    /// The device was reset: nothing is pending any more.
+    fn clear(&self);
+}

@@ -7,7 +7,7 @@ use virtio_queue::{Queue, QueueT};
 use vm_memory::Bytes;
 
 use super::chain::{self, Buffer};
-use super::{Broken, Device};
+use super::{Broken, Device, Used};
 use crate::vmm::memory::GuestMemory;
 
 const QUEUE_SIZES: [u16; 1] = [64];
@@ -28,7 +28,7 @@ impl Device for Rng {
         0
     }
 
-    fn queue_sizes(&self) -> &'static [u16] {
+    fn queue_sizes(&self) -> &[u16] {
         &QUEUE_SIZES
     }
 
@@ -36,14 +36,22 @@ impl Device for Rng {
         &[]
     }
 
-    fn serve(&mut self, _: usize, queue: &mut Queue, memory: &GuestMemory) -> Result<bool, Broken> {
-        let mut used = false;
+    fn serve(
+        &mut self,
+        index: usize,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Used, Broken> {
+        let mut used = Used::NONE;
+        let Some(queue) = queues.get_mut(index) else {
+            return Ok(used);
+        };
         while let Some(buffer) = chain::next(queue, memory, MOST)? {
             let len = fill(&buffer, memory)?;
             queue
                 .add_used(memory, buffer.head, len)
                 .map_err(|_| Broken("its ring of used buffers is no ring"))?;
-            used = true;
+            used |= Used::queue(index);
         }
         Ok(used)
     }

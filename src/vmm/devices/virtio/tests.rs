@@ -1,135 +1,11 @@
 //! The entropy device behind its transport, with a driver that keeps the rules and others that
 //! do not.
 
-use nix::libc::EFD_NONBLOCK;
 use vm_memory::{Bytes, GuestAddress};
-use vmm_sys_util::eventfd::EventFd;
 
-use super::mmio::Mmio;
-use super::rng::Rng;
+use super::testing::*;
 use crate::vmm::boot::testing::Random;
-use crate::vmm::memory::{self, GuestMemory, MIN_MEMORY};
-
-// Registers (virtio 1.2, section 4.2.2).
-const DEVICE_FEATURES_SEL: u64 = 0x14;
-const DRIVER_FEATURES: u64 = 0x20;
-const DRIVER_FEATURES_SEL: u64 = 0x24;
-const QUEUE_SEL: u64 = 0x30;
-const QUEUE_NUM: u64 = 0x38;
-const QUEUE_READY: u64 = 0x44;
-const QUEUE_NOTIFY: u64 = 0x50;
-const INTERRUPT_STATUS: u64 = 0x60;
-const INTERRUPT_ACK: u64 = 0x64;
-const STATUS: u64 = 0x70;
-const QUEUE_ADDRESSES: [u64; 3] = [0x80, 0x90, 0xa0];
-
-// Status bits.
-const FOUND: u32 = 1 | 2;
-const DRIVER_OK: u32 = 4;
-const FEATURES_OK: u32 = 8;
-const NEEDS_RESET: u32 = 0x40;
-
-// Flags of a descriptor.
-const NEXT: u16 = 1;
-const WRITE: u16 = 2;
-const INDIRECT: u16 = 4;
-
-// Where the driver has its queue, of 8 entries, and a buffer.
-const DESCRIPTORS: u64 = 0x1_0000;
-const AVAILABLE: u64 = 0x1_1000;
-const USED: u64 = 0x1_2000;
-const BUFFER: u64 = 0x2_0000;
-const SIZE: u16 = 8;
-
-struct Driver {
-    device: Mmio,
-    memory: GuestMemory,
-    irq: EventFd,
-    available: u16,
-}
-
-impl Driver {
-    fn new() -> Driver {
-        let memory = memory::allocate(MIN_MEMORY).unwrap();
-        let irq = EventFd::new(EFD_NONBLOCK).unwrap();
-        Driver {
-            device: Mmio::new(Box::new(Rng), memory.clone(), irq.try_clone().unwrap()),
-            memory,
-            irq,
-            available: 0,
-        }
-    }
-
-    /// A driver that has come up to DRIVER_OK.
-    fn ready() -> Driver {
-        let driver = Driver::new();
-        driver.agree();
-        driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
-        driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
-        assert_eq!(driver.read(STATUS), FOUND | FEATURES_OK | DRIVER_OK);
-        driver
-    }
-
-    fn agree(&self) {
-        self.write(STATUS, FOUND);
-        self.write(DRIVER_FEATURES_SEL, 1);
-        self.write(DRIVER_FEATURES, 1);
-        self.write(STATUS, FOUND | FEATURES_OK);
-        assert_eq!(self.read(STATUS), FOUND | FEATURES_OK);
-    }
-
-    fn set_up(&self, addresses: [u64; 3]) {
-        self.write(QUEUE_SEL, 0);
-        self.write(QUEUE_NUM, SIZE.into());
-        for (register, address) in QUEUE_ADDRESSES.into_iter().zip(addresses) {
-            self.write(register, address as u32);
-            self.write(register + 4, (address >> 32) as u32);
-        }
-        self.write(QUEUE_READY, 1);
-    }
-
-    fn read(&self, register: u64) -> u32 {
-        let mut data = [0xaa; 4];
-        self.device.read(register, &mut data);
-        u32::from_le_bytes(data)
-    }
-
-    fn write(&self, register: u64, value: u32) {
-        self.device.write(register, &value.to_le_bytes());
-    }
-
-    fn describe(&self, index: u16, gpa: u64, len: u32, flags: u16, next: u16) {
-        let at = DESCRIPTORS + 16 * u64::from(index);
-        let put = |at, bytes: &[u8]| self.memory.write_slice(bytes, GuestAddress(at)).unwrap();
-        put(at, &gpa.to_le_bytes());
-        put(at + 8, &len.to_le_bytes());
-        put(at + 12, &flags.to_le_bytes());
-        put(at + 14, &next.to_le_bytes());
-    }
-
-    /// Offers the chain that begins at `head`, and notifies.
-    fn offer(&mut self, head: u16) {
-        let slot = AVAILABLE + 4 + 2 * u64::from(self.available % SIZE);
-        self.memory.write_obj(head, GuestAddress(slot)).unwrap();
-        self.available = self.available.wrapping_add(1);
-        let index = GuestAddress(AVAILABLE + 2);
-        self.memory.write_obj(self.available, index).unwrap();
-        self.write(QUEUE_NOTIFY, 0);
-    }
-
-    /// The index of the used ring, and its entry before that: head and length.
-    fn used(&self) -> (u16, u32, u32) {
-        let index: u16 = self.memory.read_obj(GuestAddress(USED + 2)).unwrap();
-        let entry = USED + 4 + 8 * u64::from(index.wrapping_sub(1) % SIZE);
-        let head = self.memory.read_obj(GuestAddress(entry)).unwrap();
-        let len = self.memory.read_obj(GuestAddress(entry + 4)).unwrap();
-        (index, head, len)
-    }
-
-    fn is_broken(&self) -> bool {
-        self.read(STATUS) & NEEDS_RESET != 0
-    }
-}
+use crate::vmm::memory::MIN_MEMORY;
 
 #[test]
 fn the_device_says_what_it_is() {
@@ -178,6 +54,64 @@ fn buffers_are_filled_and_said_to_be_used() {
         driver.offer(0);
         assert_eq!(driver.used(), (count, 0, 8));
     }
+}
+
+#[test]
+fn a_driver_that_wants_no_interrupt_gets_none() {
+    let mut driver = Driver::ready();
+    driver.describe(0, BUFFER, 8, WRITE, 0);
+    let flags = GuestAddress(AVAILABLE);
+    driver.memory.write_obj(1u16, flags).unwrap();
+    driver.offer(0);
+    assert_eq!(
+        (driver.used().0, driver.read(INTERRUPT_STATUS)),
+        (1, 0),
+        "VIRTQ_AVAIL_F_NO_INTERRUPT"
+    );
+    driver.memory.write_obj(0u16, flags).unwrap();
+    driver.offer(0);
+    assert_eq!((driver.used().0, driver.read(INTERRUPT_STATUS)), (2, 1));
+}
+
+#[test]
+fn a_driver_can_say_when_it_wants_the_next_interrupt() {
+    let mut driver = Driver::agreed(EVENT_IDX);
+    driver.describe(0, BUFFER, 8, WRITE, 0);
+    let used_event = GuestAddress(AVAILABLE + 4 + 2 * u64::from(SIZE));
+    let avail_event = GuestAddress(USED + 4 + 8 * u64::from(SIZE));
+    driver.memory.write_obj(2u16, used_event).unwrap();
+    for (count, interrupts) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
+        driver.offer(0);
+        let seen = (driver.used().0, driver.read(INTERRUPT_STATUS));
+        assert_eq!(seen, (count, interrupts));
+        let next: u16 = driver.memory.read_obj(avail_event).unwrap();
+        assert_eq!(next, count, "when the device wants to be notified");
+    }
+}
+
+#[test]
+fn a_table_of_descriptors_in_a_buffer_is_followed() {
+    let mut driver = Driver::agreed(INDIRECT_DESC);
+    let table = [
+        (BUFFER + 0x100, WRITE | NEXT, 1),
+        (BUFFER + 0x200, WRITE, 0u16),
+    ];
+    for (at, (gpa, flags, next)) in (0u64..).zip(table) {
+        let at = BUFFER + 16 * at;
+        driver.memory.write_obj(gpa, GuestAddress(at)).unwrap();
+        driver.memory.write_obj(8u32, GuestAddress(at + 8)).unwrap();
+        driver
+            .memory
+            .write_obj(flags, GuestAddress(at + 12))
+            .unwrap();
+        driver
+            .memory
+            .write_obj(next, GuestAddress(at + 14))
+            .unwrap();
+    }
+    driver.describe(0, BUFFER, 32, INDIRECT, 0);
+    driver.offer(0);
+    assert_eq!(driver.used(), (1, 0, 16));
 }
 
 #[test]

@@ -1,0 +1,310 @@
+//! A device at work on the queues that its driver has given it.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::poll::PollFlags;
+use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
+use virtio_queue::{Queue, QueueT};
+use vm_memory::{Bytes, GuestAddress};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::{Broken, Device, Interrupts, Used};
+use crate::vmm::error::Error;
+use crate::vmm::memory::GuestMemory;
+use crate::vmm::vm;
+
+/// A device, and all that its transport and its server share.
+pub struct Serving {
+    work: Mutex<Work>,
+    config: Mutex<Config>,
+    broken: AtomicBool,
+    interrupts: Arc<dyn Interrupts>,
+    memory: GuestMemory,
+    bells: Bells,
+    is_over: AtomicBool,
+}
+
+/// What wakes the device's thread.
+pub struct Bells {
+    /// For each queue: the driver has notified of it.
+    pub queues: Vec<EventFd>,
+    /// There may be another source to wait for, or the machine ends.
+    pub attention: EventFd,
+}
+
+impl Bells {
+    fn new(queues: usize) -> Result<Bells, Error> {
+        Ok(Bells {
+            queues: (0..queues).map(|_| vm::event()).collect::<Result<_, _>>()?,
+            attention: vm::event()?,
+        })
+    }
+}
+
+struct Work {
+    device: Box<dyn Device>,
+    /// Those of the active device; before DRIVER_OK and after a reset there are none.
+    queues: Vec<Queue>,
+}
+
+/// A copy of the device's, so that a driver that reads it waits for no request.
+struct Config {
+    bytes: Vec<u8>,
+    generation: u32,
+}
+
+/// What never changes of a device.
+pub struct Identity {
+    pub id: u32,
+    pub features: u64,
+    pub queue_sizes: Vec<u16>,
+}
+
+impl Serving {
+    /// A device that uses `memory`, and what it is.
+    ///
+    /// # Errors
+    /// [`Error::EventFd`].
+    pub fn new(
+        device: Box<dyn Device>,
+        memory: GuestMemory,
+        interrupts: Arc<dyn Interrupts>,
+    ) -> Result<(Arc<Serving>, Identity), Error> {
+        let identity = Identity {
+            id: device.id(),
+            features: device.features(),
+            queue_sizes: device.queue_sizes().to_vec(),
+        };
+        let config = Config {
+            bytes: device.config().to_vec(),
+            generation: 0,
+        };
+        let work = Work {
+            device,
+            queues: Vec::new(),
+        };
+        let serving = Serving {
+            work: Mutex::new(work),
+            config: Mutex::new(config),
+            broken: AtomicBool::new(false),
+            interrupts,
+            memory,
+            bells: Bells::new(identity.queue_sizes.len())?,
+            is_over: AtomicBool::new(false),
+        };
+        Ok((Arc::new(serving), identity))
+    }
+
+    pub fn bells(&self) -> &Bells {
+        &self.bells
+    }
+
+    /// All file descriptors that it needs.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let mut descriptors = self.lock().device.descriptors();
+        descriptors.push(self.bells.attention.as_raw_fd());
+        descriptors.extend(self.bells.queues.iter().map(AsRawFd::as_raw_fd));
+        descriptors
+    }
+
+    /// Asks the device's thread to end.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.call_for_attention();
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Puts the device to work, with the features agreed on. A queue that is not all in
+    /// memory breaks it.
+    pub fn activate(&self, features: u64, queues: Vec<Queue>) {
+        let mut ready = queues.iter().filter(|queue| queue.ready());
+        if !ready.all(|queue| queue.is_valid(&self.memory)) {
+            return self.break_down();
+        }
+        let mut work = self.lock();
+        work.device.activate(features);
+        work.queues = queues;
+        drop(work);
+        // The driver may have offered buffers already.
+        for index in 0..self.bells.queues.len() {
+            self.notify(index);
+        }
+        self.call_for_attention();
+    }
+
+    /// Has queue `index` served soon, if there is one.
+    pub fn notify(&self, index: usize) {
+        if let Some(bell) = self.bells.queues.get(index) {
+            // It fails only where it has rung already, and more often than anybody can count.
+            let _ = bell.write(1);
+        }
+    }
+
+    fn call_for_attention(&self) {
+        let _ = self.bells.attention.write(1);
+    }
+
+    /// Takes all queues from the device; nothing of it touches memory any more.
+    pub fn reset(&self) {
+        let mut work = self.lock();
+        work.queues.clear();
+        work.device.reset();
+        self.broken.store(false, Ordering::Relaxed);
+        self.interrupts.clear();
+        drop(work);
+        self.call_for_attention();
+    }
+
+    /// Asks the driver for a reset. Until then nothing is served.
+    pub fn break_down(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+        self.interrupts.config();
+    }
+
+    /// Whether a driver broke the device.
+    pub fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
+    /// Copies the configuration space from byte `at` on; past its end there are zeros.
+    pub fn read_config(&self, at: usize, data: &mut [u8]) {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        data.fill(0);
+        let found = config.bytes.get(at..).unwrap_or_default();
+        for (byte, value) in data.iter_mut().zip(found) {
+            *byte = *value;
+        }
+    }
+
+    /// A number that changes with the configuration space.
+    pub fn config_generation(&self) -> u32 {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.generation
+    }
+
+    /// What the device waits for, while it is at work.
+    pub fn source(&self) -> Option<(RawFd, PollFlags)> {
+        let work = self.lock();
+        let source = work.device.source().filter(|_| !work.queues.is_empty());
+        source.map(|source| (source.fd.as_raw_fd(), source.events))
+    }
+
+    /// Tells the device that its source is ready, if it is at work.
+    pub fn ready(&self) {
+        let work = &mut *self.lock();
+        if !work.queues.is_empty() {
+            let more = self.attend(work, |work, memory| {
+                work.device.ready(&mut work.queues, memory)
+            });
+            self.notify_again(more);
+        }
+    }
+
+    /// Serves queue `index`, if there is such a queue at work.
+    pub fn serve(&self, index: usize) {
+        let work = &mut *self.lock();
+        if work.queues.get(index).is_some_and(Queue::ready) {
+            let more = self.attend(work, |work, memory| {
+                let queue = work.queues.get_mut(index);
+                queue.map_or(Ok(()), |queue| quiet(queue, memory))?;
+                work.device.serve(index, &mut work.queues, memory)
+            });
+            self.notify_again(more);
+        }
+    }
+
+    /// Has these queues served in the next turn: whoever waits for the device comes first.
+    fn notify_again(&self, queues: Used) {
+        for index in 0..self.bells.queues.len() {
+            if queues.contains(Used::queue(index)) {
+                self.notify(index);
+            }
+        }
+    }
+
+    /// Lets the device do some work, and tells the driver of it. Gives the queues to which
+    /// the driver has added in the meantime, perhaps without a notification.
+    fn attend(
+        &self,
+        work: &mut Work,
+        call: impl FnOnce(&mut Work, &GuestMemory) -> Result<Used, Broken>,
+    ) -> Used {
+        let memory = &self.memory;
+        let seen: Vec<_> = work.queues.iter().map(|q| available(q, memory)).collect();
+        let result = call(work, memory).and_then(|used| {
+            let mut more = Used::NONE;
+            for (index, (queue, seen)) in work.queues.iter_mut().zip(seen).enumerate() {
+                let this = Used::queue(index);
+                if queue.ready() && used.contains(this) && wants_interrupt(queue, memory)? {
+                    self.interrupts.queue(index);
+                }
+                if queue.ready() && listen(queue, memory)? && available(queue, memory) != seen {
+                    more |= this;
+                }
+            }
+            Ok((used, more))
+        });
+        match result {
+            Ok((used, more)) => {
+                if used.contains(Used::CONFIG) {
+                    self.renew_config(&*work.device);
+                }
+                more
+            }
+            Err(Broken(_)) => {
+                work.queues.clear();
+                self.break_down();
+                Used::NONE
+            }
+        }
+    }
+
+    fn renew_config(&self, device: &dyn Device) {
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.bytes = device.config().to_vec();
+        config.generation = config.generation.wrapping_add(1);
+        drop(config);
+        self.interrupts.config();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const NO_RING: Broken = Broken("its rings are not in memory");
+
+/// How many buffers the driver has ever offered, as it counts them.
+fn available(queue: &Queue, memory: &GuestMemory) -> Option<u16> {
+    let index = queue.avail_idx(memory, Ordering::Acquire).ok()?;
+    Some(index.0)
+}
+
+/// Asks the driver for no notifications: the queue is looked at anyway.
+fn quiet(queue: &mut Queue, memory: &GuestMemory) -> Result<(), Broken> {
+    queue.disable_notification(memory).map_err(|_| NO_RING)
+}
+
+/// Asks the driver for notifications; whether there are buffers already.
+fn listen(queue: &mut Queue, memory: &GuestMemory) -> Result<bool, Broken> {
+    queue.enable_notification(memory).map_err(|_| NO_RING)
+}
+
+/// Whether the driver wants to be interrupted for what was used (section 2.7.7).
+fn wants_interrupt(queue: &mut Queue, memory: &GuestMemory) -> Result<bool, Broken> {
+    // By the index that it has put into its ring, where that was agreed on; it always says yes
+    // where it was not.
+    let by_index = queue.needs_notification(memory).map_err(|_| NO_RING)?;
+    if queue.event_idx_enabled() {
+        return Ok(by_index);
+    }
+    let flags: u16 = memory
+        .load(GuestAddress(queue.avail_ring()), Ordering::Relaxed)
+        .map_err(|_| NO_RING)?;
+    Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+}
