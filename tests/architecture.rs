@@ -168,6 +168,8 @@ fn the_docs_name_what_the_code_has() {
         "family",
         "memory",
         "vcpus",
+        "network",
+        "ports",
     ] {
         assert!(
             dispatch.contains(&format!("| `runu.dev/{key}` |")),

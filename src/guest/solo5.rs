@@ -19,7 +19,7 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
     let name = mark
         .filter(|mark| mark.drops_a_word)
         .map(|_| Ok("solo5".to_owned()));
-    let network = network(told).into_iter().map(Ok);
+    let network = network(told)?.into_iter().map(Ok);
     let args = told.args.iter().map(quoted);
     let words: Vec<_> = name
         .into_iter()
@@ -31,10 +31,14 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
 
 /// MirageOS's own options: one address of each version. Who writes one of them among the
 /// arguments knows better.
-fn network(told: &Told) -> Vec<String> {
+fn network(told: &Told) -> Result<Vec<String>, Error> {
     let Some(network) = told.network else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
+    match network.ipv4(Family::Solo5) {
+        Ok(_) | Err(Error::Ipv6Only { .. }) => {}
+        Err(error) => return Err(error),
+    }
     let is_said = |option: &str| {
         let is = |arg: &String| arg.split('=').next() == Some(option);
         told.args.iter().any(is)
@@ -47,5 +51,5 @@ fn network(told: &Told) -> Vec<String> {
     ];
     let options = options.into_iter().filter(|(option, _)| !is_said(option));
     let words = options.filter_map(|(option, value)| Some(format!("{option}={}", value?)));
-    words.collect()
+    Ok(words.collect())
 }

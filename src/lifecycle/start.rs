@@ -14,6 +14,8 @@ use super::state::Status;
 use super::store::write_whole;
 use super::{Error, Unikernel};
 use crate::exit;
+use crate::plan::Plan;
+use crate::vmm::{self, BootAbi};
 
 /// Starts a created unikernel, and tells the caller's service manager, where there is one,
 /// that it is ready and that `main_pid` is the process to watch.
@@ -79,23 +81,35 @@ fn tell(unikernel: &Unikernel, container: &Container, speaker: Speaker) -> Resul
     let process = unikernel.process().ok_or_else(|| told(unikernel))?;
     let connected = network::connect(unikernel, process).map_err(failed)?;
     let network = connected.as_ref().map(|connected| &connected.network);
-    let cmdline = unikernel.record.plan.command_line(network, &[]);
-    let handed = cmdline
-        .map_err(|e| failed(e.to_string()))
-        .and_then(|cmdline| {
-            let net = connected.as_ref().map(Connected::device);
-            // Where it has passed already, a killed call has opened.
-            pass(unikernel, container)?;
-            let packets = connected.as_ref().map(Connected::packets);
-            speaker
-                .tell(&Message { cmdline, net }, packets)
-                .map_err(failed)
-        });
+    let plan = &unikernel.record.plan;
+    let cmdline = devices(plan, connected.is_some()).and_then(|devices| {
+        let line = plan.command_line(network, &devices);
+        line.map_err(|e| e.to_string())
+    });
+    let handed = cmdline.map_err(failed).and_then(|cmdline| {
+        let net = connected.as_ref().map(Connected::device);
+        // Where it has passed already, a killed call has opened.
+        pass(unikernel, container)?;
+        let packets = connected.as_ref().map(Connected::packets);
+        speaker
+            .tell(&Message { cmdline, net }, packets)
+            .map_err(failed)
+    });
     if handed.is_err() && connected.is_some() {
         // The first error is the one to tell.
         network::disconnect(unikernel);
     }
     handed
+}
+
+/// The words by which a guest finds its virtio devices.
+fn devices(plan: &Plan, has_net: bool) -> Result<Vec<String>, String> {
+    if matches!(plan.abi, BootAbi::Solo5 | BootAbi::Hermit) {
+        return Ok(Vec::new());
+    }
+    // And the entropy device, which is everybody's.
+    let count = usize::from(has_net) + plan.blocks.len() + 1;
+    vmm::mmio_words(count).map_err(|e| e.to_string())
 }
 
 /// Opens the gate; gives false where it was open.
