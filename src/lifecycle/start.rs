@@ -107,8 +107,7 @@ fn devices(plan: &Plan, has_net: bool) -> Result<Vec<String>, String> {
     if matches!(plan.abi, BootAbi::Solo5 | BootAbi::Hermit) {
         return Ok(Vec::new());
     }
-    // And the entropy device, which is everybody's.
-    let count = usize::from(has_net) + plan.blocks.len() + 1;
+    let count = vmm::virtio_devices(has_net.into(), plan.blocks.len());
     vmm::mmio_words(count).map_err(|e| e.to_string())
 }
 

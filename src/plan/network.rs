@@ -19,8 +19,6 @@ pub struct PlannedNet {
     pub ports: Option<Ports>,
 }
 
-const VIRTIO_NET: bool = false;
-
 /// The name of a device that its guest has no name for.
 const NAME: &str = "net0";
 
@@ -33,8 +31,6 @@ pub fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, Fa
     let declared: Vec<_> = image.manifest.of(DeviceKind::Net).collect();
     let device = match (image.abi, &declared[..]) {
         (BootAbi::Hermit, _) | (BootAbi::Solo5, []) => return without(facts),
-        // Until there is virtio-net.
-        (_, []) if !VIRTIO_NET => return without(facts),
         (_, []) => NAME.to_owned(),
         (_, [device]) => device.name.clone(),
         (_, several) => {

@@ -56,7 +56,7 @@ pub struct Files {
 pub struct BlockDevice {
     /// The kernel's own name for it.
     pub name: String,
-    /// A regular file of whole blocks of 512 bytes, open for reading, and for writing unless
+    /// A regular file or a block device, of whole blocks of 512 bytes, open for reading, and for writing unless
     /// it is `read_only`.
     pub image: File,
     pub read_only: bool,
@@ -68,7 +68,9 @@ pub struct NetDevice {
     /// The kernel's own name for it.
     pub name: String,
     /// Takes and gives one Ethernet packet, without its checksum, by each write and read: a
-    /// tap device (IFF_NO_PI), or a datagram or seqpacket socket. It is made non-blocking.
+    /// tap device (IFF_NO_PI), or a datagram or seqpacket socket. It is made non-blocking. Over
+    /// a tap with IFF_VNET_HDR a virtio guest may leave checksums and the cutting of large
+    /// packets to the host.
     pub packets: OwnedFd,
     /// The guest's Ethernet address.
     pub mac: [u8; 6],

@@ -10,6 +10,7 @@ use super::boot::{self, EntryState, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
 use super::devices::mmio_bus::Slot;
 use super::devices::virtio;
+use super::devices::virtio::console::Port;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
@@ -80,12 +81,16 @@ impl Prepared {
     /// declares and does not get, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
+        let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
                 let manifest = &mut self.image.manifest;
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
-            _ => (virtio::attach::devices(nets, blocks)?, Devices::default()),
+            _ => {
+                let devices = virtio::attach::devices(nets, blocks, port.clone())?;
+                (devices, Devices::default())
+            }
         };
         let entry = self.tell(cmdline, &Slot::first(devices.len())?)?;
         let peripherals = match self.image.abi {
@@ -95,7 +100,7 @@ impl Prepared {
                 let hermit = Hermit::new(interface, self.root, cmdline);
                 Peripherals::Calls(Hypercalls::Hermit(hermit))
             }
-            _ => Peripherals::Pc(devices),
+            _ => Peripherals::Pc(devices, port),
         };
         let (kvm, vm) = (self.kvm, self.vm);
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)

@@ -7,10 +7,12 @@ use kvm_ioctls::{IoEventAddress, VmFd};
 use virtio_bindings::virtio_mmio::VIRTIO_MMIO_QUEUE_NOTIFY;
 
 use super::Device;
+use super::block::Block;
+use super::console::{Console, Port};
 use super::mmio::Mmio;
+use super::net::Net;
 use super::rng::Rng;
 use super::serving::Serving;
-use crate::vmm::boot::solo5::manifest::Kind;
 use crate::vmm::config::{BlockDevice, NetDevice};
 use crate::vmm::devices::mmio_bus::{MmioBus, Slot};
 use crate::vmm::error::Error;
@@ -18,25 +20,32 @@ use crate::vmm::memory::GuestMemory;
 use crate::vmm::vm;
 
 /// The devices that a guest gets, in the order in which it finds them. Some kernels take only
-/// the first few: what they were given comes before what everybody has.
+/// the first few: what they were given comes before what everybody has. `port` is the other
+/// end of the console.
 ///
 /// # Errors
 /// For a device that is not as it must be.
 pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
+    port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
-    if let Some(net) = nets.into_iter().next() {
-        let (kind, name) = (Kind::Net, net.name);
-        return Err(Error::NotDeclared { kind, name });
+    for net in nets {
+        devices.push(Box::new(Net::new(net)?));
     }
-    if let Some(block) = blocks.into_iter().next() {
-        let (kind, name) = (Kind::Block, block.name);
-        return Err(Error::NotDeclared { kind, name });
+    for block in blocks {
+        devices.push(Box::new(Block::new(block)?));
     }
+    devices.push(Box::new(Console::new(port)));
     devices.push(Box::new(Rng));
     Ok(devices)
+}
+
+/// How many devices [`devices`] gives a guest with so many of these.
+pub fn count(nets: usize, blocks: usize) -> usize {
+    // And the console and the entropy device.
+    nets + blocks + 2
 }
 
 /// Devices behind their transport.

@@ -9,11 +9,22 @@
 //! | [`worker`] | the threads that serve |
 //! | [`attach`] | a machine's devices, each in its place |
 //! | [`chain`] | a buffer of the driver's, checked before it is used |
+//! | [`pieces`] | guest memory, copied and handed to the kernel |
+//! | [`used`] | telling the driver of used buffers |
+//! | [`net`] | the network device |
+//! | [`block`] | the block device |
+//! | [`console`] | the console device |
 //! | [`rng`] | the entropy device |
 
 pub mod attach;
+pub mod block;
 mod chain;
+pub mod console;
+#[cfg(any(test, fuzzing))]
+mod direct;
 pub mod mmio;
+pub mod net;
+mod pieces;
 pub mod rng;
 pub mod serving;
 #[cfg(test)]
@@ -21,6 +32,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
+#[cfg(any(test, fuzzing))]
+pub mod trial;
+mod used;
 pub mod worker;
 
 use std::ops::{BitOr, BitOrAssign};
