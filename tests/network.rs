@@ -2,12 +2,15 @@
 
 mod harness;
 
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::pod::Pod;
-use harness::program::Program;
+use harness::program::{Program, wait_for};
 use nix::libc::SIGKILL;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -256,4 +259,59 @@ fn what_others_have_set_stays_and_works() {
             "{kind}"
         );
     }
+}
+
+/// A guest with virtio's device, which has the kernel leave checksums to it and gives large
+/// packets, finds its address and its name.
+#[test]
+fn a_web_server_answers_for_its_pod() {
+    if harness::cannot_boot() {
+        return;
+    }
+    for abi in ["linux64", "multiboot1"] {
+        let (program, pod) = (Program::new(), Pod::new());
+        let bundle = Bundle::unikernel("web", "web", abi, &["web"])
+            .annotate("runu.dev/family", "unikraft")
+            .with(|config| join(config, pod.pod.path().to_str().unwrap()));
+        fs::create_dir_all(bundle.rootfs().join("etc")).unwrap();
+        let resolver = "search lab.test\nnameserver 10.9.0.1\n";
+        fs::write(bundle.rootfs().join("etc/resolv.conf"), resolver).unwrap();
+        let container = Container::new(&program, "web", &bundle);
+        container.start();
+        let body = get(&pod, "/hostname", &container);
+        assert_eq!(
+            body.trim_ascii_end(),
+            b"runu-test",
+            "{abi}: {}",
+            container.stdout()
+        );
+        // More than one large packet.
+        assert_eq!(get(&pod, "/pattern/300000", &container).len(), 300_000);
+        assert!(pod.pings("ping -c 1 -W 5 10.9.0.2"));
+        program.ok(&["delete", "--force", "web"]);
+        pod.assert_no_traces();
+    }
+}
+
+/// The body of a page, which the world asks for until it gets one.
+fn get(pod: &Pod, path: &str, container: &Container) -> Vec<u8> {
+    let connect = || {
+        let to = "10.9.0.2:80".parse().unwrap();
+        pod.world
+            .within(|| TcpStream::connect_timeout(&to, Duration::from_secs(1)).ok())
+    };
+    let what = format!("port 80 of {}", container.stdout() + &container.stderr());
+    let mut stream = wait_for(&what, connect);
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let body = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    answer.split_off(body.expect("an answer") + 4)
 }
