@@ -288,6 +288,7 @@ fn a_web_server_answers_for_its_pod() {
         // More than one large packet.
         assert_eq!(get(&pod, "/pattern/300000", &container).len(), 300_000);
         assert!(pod.pings("ping -c 1 -W 5 10.9.0.2"));
+        assert!(pod.echoes("10.9.0.2:7", b"hello"));
         program.ok(&["delete", "--force", "web"]);
         pod.assert_no_traces();
     }

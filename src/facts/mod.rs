@@ -268,9 +268,9 @@ impl Facts {
 
 /// The keys that mean something to this container: not those that name another.
 fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> {
-    let is_obeyed = |key: &str| match key.strip_prefix(annotations::MODE_OF) {
-        Some(name) => Some(name) == container,
-        None => PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
+    let is_obeyed = |key: &str| {
+        !annotations::is_of_another(key, container)
+            && PREFIXES.iter().any(|prefix| key.starts_with(prefix))
     };
     let keys = config.annotations().map(|(key, _)| key);
     keys.filter(|key| is_obeyed(key))
