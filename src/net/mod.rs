@@ -51,7 +51,7 @@ pub enum Error {
     #[error("the pod's interface {name} is no Ethernet, which is all that a guest can be given")]
     NotEthernet { name: String },
     #[error(
-        "another unikernel has this pod's network: give each of them its ports, as annotation runu.dev/ports, or runu.dev/network: none"
+        "another unikernel has this pod's network: give each of them its ports, by annotation runu.dev/ports.<container>, or this one none, by runu.dev/network.<container>: none"
     )]
     Taken,
     #[error(

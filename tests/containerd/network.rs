@@ -22,9 +22,9 @@ fn sh(containerd: &Containerd, client: &Container, script: &str) -> Result<Strin
     }
 }
 
-fn serve(containerd: &Containerd, pod: &Pod) -> Result<Container> {
+fn serve(containerd: &Containerd, pod: &Pod, name: &str) -> Result<Container> {
     let server = ContainerSpec {
-        name: "web",
+        name,
         ..unikernel(WEB, &["web"])
     };
     Ok(containerd.run(pod, &server)?)
@@ -66,7 +66,7 @@ fn an_ordinary_container_of_another_pod_speaks_with_a_unikernel() -> Result {
     })?;
     let client = containerd.run(&there, &sidecar())?;
     let (_, ip) = containerd.pod_status(&here)?;
-    let server = serve(&containerd, &here)?;
+    let server = serve(&containerd, &here, "web")?;
     let named = name(&containerd, &client, &ip)?;
     assert!(!named.is_empty(), "{}", server.log("stdout")?);
     sh(&containerd, &client, &format!("ping -c 1 -W 5 {ip}"))?;
@@ -79,7 +79,7 @@ fn an_ordinary_container_of_another_pod_speaks_with_a_unikernel() -> Result {
     containerd.node().end(pid, "KILL")?;
     assert_eq!(containerd.wait_exit(&server)?.exit_code, 128 + 9);
     assert_eq!(containerd.status(&server)?.state(), ContainerState::Exited);
-    let again = serve(&containerd, &here)?;
+    let again = serve(&containerd, &here, "again")?;
     assert_eq!(name(&containerd, &client, &ip)?, named);
 
     containerd.stop(&again)?;
