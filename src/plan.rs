@@ -3,6 +3,7 @@
 
 mod devices;
 mod network;
+mod transport;
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 use crate::guest::{self, Family, Network, Recipe, Root};
-use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
+use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 pub use devices::PlannedBlock;
 pub use network::PlannedNet;
 
@@ -42,6 +43,9 @@ pub struct Plan {
     /// The guest's place in the pod's network; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<PlannedNet>,
+    /// How the guest finds its virtio devices; `None`: its kernel knows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtio: Option<Transport>,
     /// Bytes.
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
@@ -89,6 +93,7 @@ impl Plan {
             initrd: initrd.map(|i| i.path.clone()),
             blocks: devices::blocks(facts, image)?,
             net: network::plan(facts, image)?,
+            virtio: transport::choose(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,
         })

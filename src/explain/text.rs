@@ -179,13 +179,17 @@ fn network(plan: &Plan) -> String {
 }
 
 fn machine(plan: &Plan) -> String {
+    let virtio = plan
+        .virtio
+        .map(|transport| format!(", virtio by {transport}"));
     format!(
-        "{} by {}, {} of memory, {} vCPU{}, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}{}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),
         plan.vcpus,
         if plan.vcpus == 1 { "" } else { "s" },
+        virtio.unwrap_or_default(),
         plan.cmdline
     )
 }

@@ -19,7 +19,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory, vcpus, network and ports"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory, vcpus, virtio, network and ports"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -36,6 +36,12 @@ pub enum Fault {
     Count { by: Source, value: String },
     #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
     Family { by: Source, value: String },
+    #[error("{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy or pci")]
+    Virtio { by: Source, value: String },
+    #[error(
+        "{by} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
+    )]
+    NoVirtio { by: Source, abi: BootAbi },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]

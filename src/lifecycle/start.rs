@@ -15,7 +15,7 @@ use super::store::write_whole;
 use super::{Error, Unikernel};
 use crate::exit;
 use crate::plan::Plan;
-use crate::vmm::{self, BootAbi};
+use crate::vmm::{self, Transport};
 
 /// Starts a created unikernel, and tells the caller's service manager, where there is one,
 /// that it is ready and that `main_pid` is the process to watch.
@@ -104,7 +104,7 @@ fn tell(unikernel: &Unikernel, container: &Container, speaker: Speaker) -> Resul
 
 /// The words by which a guest finds its virtio devices.
 fn devices(plan: &Plan, has_net: bool) -> Result<Vec<String>, String> {
-    if matches!(plan.abi, BootAbi::Solo5 | BootAbi::Hermit) {
+    if !matches!(plan.virtio, Some(Transport::Mmio | Transport::MmioLegacy)) {
         return Ok(Vec::new());
     }
     let count = vmm::virtio_devices(has_net.into(), plan.blocks.len());
