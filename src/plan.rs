@@ -2,6 +2,7 @@
 //! before anything is started.
 
 mod devices;
+mod network;
 mod root;
 mod transport;
 
@@ -14,6 +15,7 @@ use crate::facts::{Facts, Fault, Said, State};
 use crate::guest::{self, Family, Network, Recipe, Root};
 use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 pub use devices::PlannedBlock;
+pub use network::PlannedNet;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
 /// and the page tables of a guest of about that size.
@@ -42,6 +44,9 @@ pub struct Plan {
     /// Where the guest's root file system is; with 9P it gets the container's tree.
     #[serde(default, skip_serializing_if = "Root::is_none")]
     pub root: Root,
+    /// The guest's place in the pod's network; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<PlannedNet>,
     /// How the guest finds its virtio devices; `None`: its kernel knows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtio: Option<Transport>,
@@ -94,6 +99,7 @@ impl Plan {
             initrd: initrd.map(|i| i.path.clone()),
             blocks,
             root,
+            net: network::plan(facts, image)?,
             virtio: transport::choose(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,

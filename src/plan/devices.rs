@@ -85,10 +85,6 @@ fn declared(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, Fau
             _ => Fault::BlockTwice { device },
         });
     }
-    if let Some(device) = declared(DeviceKind::Net).next() {
-        let device = device.to_owned();
-        return Err(Fault::NoNet { device });
-    }
     Ok(planned)
 }
 
