@@ -15,8 +15,9 @@
 # is one of its services; podman is there, and a user named `user` (1000) with a
 # systemd, a bus and a runtime folder of its own.
 #
-# With --linux the kernel and some of its modules are in /linux, to be guests. A guest with
-# several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with more.
+# With --linux the kernel and some of its modules are in /linux, to be guests, and in /tools
+# programs for them. A guest with several CPUs needs --cpus 1: QEMU's emulation of nested
+# machines hangs with more.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
 # ours. 125: the machine failed, and one line on stderr says how.
@@ -33,6 +34,7 @@ linux=
 files=()
 
 source "$here/machine/userland.sh"
+source "$here/machine/tools.sh"
 
 fail() {
     echo "machine: $*" >&2
@@ -77,21 +79,28 @@ check_tools() {
 }
 
 # What the kernel here needs, and what it can do as a guest.
-modules=(irqbypass kvm kvm-amd pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio virtio-rng)
+modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio
+    virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_blk virtio_console
+    failover net_failover virtio_net)
 
 # Prints the folder with a kernel and its modules; fetches them the first time. One that was
-# fetched before there were modules for guests does not serve.
+# fetched with other modules does not serve.
 kernel() {
     local newest
-    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*/linux-image-*/pvpanic-mmio.ko' \
-        -printf '%h\n' 2>/dev/null | sort -V | tail -1)
+    newest=$(find "$cache" -maxdepth 1 -name "linux-image-*-cloud-amd64-$(sum "${modules[@]}")" \
+        2>/dev/null | sort -V | tail -1)
     [ -n "$newest" ] || newest=$(fetch_kernel)
     echo "$newest"
 }
 
+# A number that stands for these words.
+sum() {
+    echo "$@" | cksum | cut -d' ' -f1
+}
+
 # The package is unpacked, not installed; the folder appears whole or not at all.
 fetch_kernel() {
-    local package module new=$work/kernel
+    local package module folder new=$work/kernel
     need apt-get apt
     need dpkg-deb dpkg
     package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
@@ -115,9 +124,9 @@ fetch_kernel() {
     done
     rm -r "$new/package" "$new"/*.deb
     # Whoever comes second finds the folder there, as good as its own.
-    mv -T "$new" "$cache/$package-guest" 2>/dev/null || [ -d "$cache/$package-guest" ] ||
-        fail "cannot write $cache/$package-guest"
-    echo "$cache/$package-guest"
+    folder=$cache/$package-$(sum "${modules[@]}")
+    mv -T "$new" "$folder" 2>/dev/null || [ -d "$folder" ] || fail "cannot write $folder"
+    echo "$folder"
 }
 
 # put SRC DEST: a file, symlinks followed, with its libraries; or a folder as it is.
@@ -158,7 +167,10 @@ make_root() {
     for file in irqbypass kvm kvm-amd; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
-    [ -z "$linux" ] || put "$kernel" /linux
+    if [ -n "$linux" ]; then
+        put "$kernel" /linux
+        put "$(tools)" /tools
+    fi
     for file in "${files[@]}"; do
         case $file in
         *:/*) put "${file%:*}" "${file##*:}" ;;

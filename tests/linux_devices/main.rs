@@ -1,0 +1,48 @@
+//! The virtio devices under Linux's own drivers: Debian's kernel, fio and iperf3 on a machine
+//! with a disk, a tap, a terminal. In the emulated machine only: it needs every instruction.
+//!
+//! `RUNU_TEST_LONG` asks for a gibibyte where CI moves some mebibytes.
+
+mod block;
+mod console;
+mod guest;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod net;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// So many bytes, or with `RUNU_TEST_LONG` a gibibyte.
+fn much(bytes: usize) -> usize {
+    match std::env::var_os("RUNU_TEST_LONG") {
+        Some(_) => 1 << 30,
+        None => bytes,
+    }
+}
+
+/// Bytes that no fault makes by chance: all different words, from the one that `seed` gives.
+fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len.next_multiple_of(8)];
+    for (word, n) in bytes.as_chunks_mut().0.iter_mut().zip(seed..) {
+        *word = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// As busybox has it: this program is not optimised.
+fn sha256(bytes: &[u8]) -> String {
+    let mut command = Command::new("busybox");
+    let command = command
+        .arg("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
