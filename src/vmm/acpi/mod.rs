@@ -3,10 +3,9 @@
 //!
 //! Neither memory map names the place of these tables: it is no memory for anybody.
 
+mod dsdt;
+
 use acpi_tables::Aml;
-use acpi_tables::aml::{
-    self, EISAName, IO, Interrupt, Memory32Fixed, Name, Path, ResourceTemplate,
-};
 use acpi_tables::facs::FACS;
 use acpi_tables::fadt::{FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
@@ -17,11 +16,9 @@ use acpi_tables::xsdt::XSDT;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::boot::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
-use super::devices::debug_exit::PVPANIC;
-use super::devices::i8042::{self, KEYBOARD_IRQ};
-use super::devices::mmio_bus::Slot;
-use super::devices::power::{PM1_CONTROL, PM1_EVENT, SCI, SLEEP_TYPE_S5};
-use super::devices::virtio::mmio::WINDOW;
+use super::devices::i8042;
+use super::devices::power::{PM1_CONTROL, PM1_EVENT, SCI};
+use super::devices::virtio::attach::Places;
 use super::error::Error;
 use super::memory::GuestMemory;
 
@@ -45,17 +42,18 @@ const HIGH_LEVEL: u16 = 0b11_01;
 const SOURCE_OVERRIDE: u8 = 2;
 const ISA_BUS: u8 = 0;
 
-/// Writes the tables of a machine with `vcpus` processors, and virtio devices in these `slots`.
+/// Writes the tables of a machine with `vcpus` processors, and virtio devices in these
+/// `places`.
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn write(memory: &GuestMemory, vcpus: u8, slots: &[Slot]) -> Result<(), Error> {
+pub fn write(memory: &GuestMemory, vcpus: u8, places: &Places) -> Result<(), Error> {
     let mut writer = Writer {
         memory,
         next: ACPI_TABLES + Rsdp::len() as u64,
     };
     let facs = writer.put(&FACS::new())?;
-    let dsdt = writer.put(&dsdt(slots))?;
+    let dsdt = writer.put(&dsdt::table(places))?;
     let fadt = writer.put(&fadt(facs, dsdt))?;
     let madt = writer.put(&madt(vcpus))?;
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
@@ -135,60 +133,6 @@ fn madt(vcpus: u8) -> Sdt {
     madt
 }
 
-/// What is told in ACPI's own language.
-fn dsdt(slots: &[Slot]) -> Sdt {
-    let mut dsdt = table(*b"DSDT", HEADER, 2);
-    append(&mut dsdt, &s5());
-    let keyboard = [
-        &IO::new(i8042::DATA, i8042::DATA, 1, 1) as &dyn Aml,
-        &IO::new(i8042::COMMAND, i8042::COMMAND, 1, 1),
-        &Interrupt::new(true, true, false, false, KEYBOARD_IRQ),
-    ];
-    let id = EISAName::new("PNP0303");
-    append(&mut dsdt, &device("_SB_.KBD_", &id, 0, &keyboard));
-    let pvpanic = [&IO::new(PVPANIC, PVPANIC, 1, 1) as &dyn Aml];
-    append(&mut dsdt, &device("_SB_.PEVT", &"QEMU0001", 0, &pvpanic));
-    for slot in slots {
-        append(&mut dsdt, &virtio(slot));
-    }
-    dsdt
-}
-
-/// A virtio device by memory-mapped registers.
-fn virtio(slot: &Slot) -> impl Aml {
-    let resources = [
-        // Below 4 GiB, and so in 32 bits.
-        &Memory32Fixed::new(true, slot.gpa as u32, WINDOW as u32) as &dyn Aml,
-        &Interrupt::new(true, true, false, false, slot.irq),
-    ];
-    let path = format!("_SB_.VIO{}", slot.index);
-    device(&path, &"LNRO0005", slot.index, &resources)
-}
-
-/// `\_S5`: the sleep types that power off.
-fn s5() -> impl Aml {
-    let package = aml::Package::new(vec![&SLEEP_TYPE_S5, &SLEEP_TYPE_S5, &aml::ZERO, &aml::ZERO]);
-    let mut bytes = Vec::new();
-    Name::new("_S5_".into(), &package).to_aml_bytes(&mut bytes);
-    Raw(bytes)
-}
-
-/// A device that is present and enabled, with its fixed resources. Those of one `hid` differ by
-/// their number.
-fn device(path: &str, hid: &dyn Aml, number: u8, resources: &[&dyn Aml]) -> impl Aml + use<> {
-    let name = |name: &str, value: &dyn Aml| Name::new(name.into(), value);
-    let status: u8 = 0xf;
-    let device = [
-        &name("_HID", hid) as &dyn Aml,
-        &name("_UID", &number),
-        &name("_STA", &status),
-        &name("_CRS", &ResourceTemplate::new(resources.to_vec())),
-    ];
-    let mut bytes = Vec::new();
-    aml::Device::new(Path::new(path), device.to_vec()).to_aml_bytes(&mut bytes);
-    Raw(bytes)
-}
-
 /// Bytes that are AML already.
 struct Raw(Vec<u8>);
 
@@ -211,6 +155,7 @@ fn append(table: &mut Sdt, item: &dyn Aml) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmm::config::Transport;
     use crate::vmm::memory;
 
     /// A table that was written, whose checksum holds.
@@ -232,9 +177,10 @@ mod tests {
     }
 
     /// The FADT and the MADT, by way of the root pointer.
-    fn written(vcpus: u8, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
+    fn written(vcpus: u8, transport: Transport, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
         let memory = memory::allocate(memory::MIN_MEMORY).unwrap();
-        write(&memory, vcpus, &Slot::first(devices).unwrap()).unwrap();
+        let places = Places::of(transport, devices).unwrap();
+        write(&memory, vcpus, &places).unwrap();
         let mut rsdp = [0; 36];
         memory
             .read_slice(&mut rsdp, GuestAddress(0xe_0000))
@@ -249,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_fixed_hardware_is_where_the_ports_are() {
-        let (memory, fadt, _) = written(1, 2);
+        let (memory, fadt, _) = written(1, Transport::Mmio, 2);
         assert_eq!((u32_at(&fadt, 56), u32_at(&fadt, 64)), (0x600, 0x604));
         assert_eq!((fadt[46], fadt[88], fadt[89]), (9, 4, 2), "SCI and lengths");
         assert_eq!(
@@ -270,9 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn the_pci_bus_has_windows_and_routes() {
+        let (memory, fadt, _) = written(1, Transport::Pci, 2);
+        let dsdt = table_at(&memory, u32_at(&fadt, 40).into());
+        let has = |what: &[u8]| dsdt.windows(what.len()).any(|w| w == what);
+        assert!(has(b"PCI0") && !has(b"VIO0"));
+        // Package (4) {0x1ffff, 0, 0, 10}, and of the second device 11.
+        assert!(has(b"\x12\x0b\x04\x0c\xff\xff\x01\x00\x00\x00\x0a\x0a"));
+        assert!(has(b"\x12\x0b\x04\x0c\xff\xff\x02\x00\x00\x00\x0a\x0b"));
+        // A window of memory: granularity, first, last, translation, length.
+        let window = [0, 0xe000_0000, 0xe0ff_ffff, 0, 0x100_0000u32];
+        assert!(has(window.map(u32::to_le_bytes).as_flattened()));
+        assert!(has([0, 0xc000, 0xdfff, 0, 0x2000u16]
+            .map(u16::to_le_bytes)
+            .as_flattened()));
+    }
+
+    #[test]
     fn every_processor_is_listed_and_the_most_of_them_fit() {
         for vcpus in [1, 4, 254] {
-            let (memory, _, madt) = written(vcpus, 8);
+            let (memory, _, madt) = written(vcpus, Transport::Pci, 31);
             let processors = madt[44..].chunks(8).take(vcpus.into());
             for (id, processor) in (0..).zip(processors) {
                 assert_eq!(processor, [0, 8, id, id, 1, 0, 0, 0]);
