@@ -6,16 +6,8 @@ use crate::harness::bundle::Bundle;
 use crate::harness::guard::Container;
 use crate::harness::program::{Program, wait_for};
 use crate::harness::terminal::Terminal;
+use crate::transports;
 use runu::vmm::Transport;
-
-/// Whatever the transport is.
-const MODULES: [&str; 5] = [
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "virtio_mmio",
-    "virtio_console",
-];
 
 /// On the terminal of its own that hvc0 is. A trap waits for the end of a sleep.
 const SESSION: &str = r#"
@@ -32,14 +24,15 @@ echo "ready"
 while :; do sleep 1; done
 "#;
 
-fn a_terminal_of_its_own(transport: &str) {
+fn over(transport: Transport) {
     let script = "setsid -c sh /session </dev/hvc0 >/dev/hvc0 2>&1";
-    let Some(mut setup) = Setup::new(Transport::Mmio, &MODULES[..], &[], script) else {
+    let Some(mut setup) = Setup::new(transport, &["virtio_console"], &[], script) else {
         return;
     };
     setup.file("session", SESSION.as_bytes());
     let id = format!("linux-console-{transport}");
     let bundle = Bundle::runnable(&id, &["linux"])
+        .annotate("runu.dev/virtio", &transport.to_string())
         .annotate(
             "runu.dev/cmdline",
             "console=ttyS0 quiet loglevel=0 mitigations=off",
@@ -69,7 +62,7 @@ fn a_terminal_of_its_own(transport: &str) {
         .map(|n| char::from(b'a' + (n / 7 % 26) as u8))
         .collect();
     terminal.write(&typed);
-    terminal.read_until(&format!("typed: {}", crate::sha256(typed.as_bytes())));
+    terminal.read_until(&format!("typed: {}", crate::sha256(typed.as_bytes(), 1)));
     terminal.read_until("ready");
     terminal.resize(50, 132);
     terminal.read_until("new: 50 132");
@@ -78,6 +71,8 @@ fn a_terminal_of_its_own(transport: &str) {
 }
 
 #[test]
-fn a_terminal_of_its_own_over_mmio() {
-    a_terminal_of_its_own("mmio");
+fn the_guest_has_a_terminal_of_its_own() {
+    for transport in transports(Transport::Pci) {
+        over(transport);
+    }
 }
