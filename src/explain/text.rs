@@ -64,7 +64,10 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
         line("host", host(found));
     }
     match &decision.outcome {
-        Outcome::Unikernel(plan) => line("boots", machine(plan)),
+        Outcome::Unikernel(plan) => {
+            line("network", network(plan));
+            line("boots", machine(plan));
+        }
         Outcome::Container => line("runs", "in runc, with the caller's command line".to_owned()),
         Outcome::Deny => line("starts", "nothing".to_owned()),
     }
@@ -167,14 +170,26 @@ fn block(block: &Block) -> String {
     }
 }
 
+fn network(plan: &Plan) -> String {
+    match plan.net.as_ref().map(|net| &net.ports) {
+        None => "none".to_owned(),
+        Some(None) => "the pod's".to_owned(),
+        Some(Some(ports)) => format!("the pod's, ports {ports}"),
+    }
+}
+
 fn machine(plan: &Plan) -> String {
+    let virtio = plan
+        .virtio
+        .map(|transport| format!(", virtio by {transport}"));
     format!(
-        "{} by {}, {} of memory, {} vCPU{}, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}{}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),
         plan.vcpus,
         if plan.vcpus == 1 { "" } else { "s" },
+        virtio.unwrap_or_default(),
         plan.cmdline
     )
 }

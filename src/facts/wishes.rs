@@ -10,6 +10,15 @@ use super::quantity;
 use super::said::{Said, Source};
 use super::{Fault, cut};
 use crate::guest::Family;
+use crate::net::Ports;
+use crate::vmm::Transport;
+
+/// What a guest may be given of its pod's network other than all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkChoice {
+    None,
+}
 
 /// What is wished for, and by whom.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +33,14 @@ pub struct Wishes {
     /// The guest's memory in bytes.
     pub memory: Option<Said<u64>>,
     pub vcpus: Option<Said<u64>>,
+    /// How the guest finds its virtio devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtio: Option<Said<Transport>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Said<NetworkChoice>>,
+    /// Which of the pod's ports are the guest's, where it shares the pod's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Said<Ports>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockWish>,
     /// Where the guest is to mount its block device.
@@ -46,6 +63,9 @@ impl Wishes {
         join(&mut self.family, other.family, &mut self.faults);
         join(&mut self.memory, other.memory, &mut self.faults);
         join(&mut self.vcpus, other.vcpus, &mut self.faults);
+        join(&mut self.virtio, other.virtio, &mut self.faults);
+        join(&mut self.network, other.network, &mut self.faults);
+        join(&mut self.ports, other.ports, &mut self.faults);
         join(&mut self.mount_point, other.mount_point, &mut self.faults);
         for block in other.blocks {
             self.join_block(block);
@@ -55,13 +75,15 @@ impl Wishes {
     }
 
     /// Takes in what a source of less standing says: only where nothing was said yet. An
-    /// initrd, block devices and a command line belong to the kernel that is beside them.
+    /// initrd, block devices, the devices' transport and a command line belong to the kernel that
+    /// is beside them.
     pub fn or(&mut self, other: Self) {
         if self.kernel.is_none() {
             self.kernel = other.kernel;
             self.initrd = self.initrd.take().or(other.initrd);
             self.cmdline = self.cmdline.take().or(other.cmdline);
             self.family = self.family.take().or(other.family);
+            self.virtio = self.virtio.take().or(other.virtio);
             if self.blocks.is_empty() {
                 self.blocks = other.blocks;
                 self.mount_point = self.mount_point.take().or(other.mount_point);
@@ -69,6 +91,8 @@ impl Wishes {
         }
         self.memory = self.memory.take().or(other.memory);
         self.vcpus = self.vcpus.take().or(other.vcpus);
+        self.network = self.network.take().or(other.network);
+        self.ports = self.ports.take().or(other.ports);
         self.signs.extend(other.signs);
         self.faults.extend(other.faults);
     }
@@ -140,6 +164,17 @@ impl Wishes {
         None
     }
 
+    /// A transport's name.
+    pub fn transport(&mut self, value: &str, by: Source) -> Option<Said<Transport>> {
+        let mut all = Transport::ALL.into_iter();
+        let found = all.find(|transport| transport.to_string() == value);
+        if found.is_none() {
+            let (by, value) = (by.clone(), cut(value));
+            self.faults.push(Fault::Virtio { by, value });
+        }
+        found.map(|value| Said { value, by })
+    }
+
     /// An amount of memory as Kubernetes writes it.
     pub fn bytes(&mut self, value: &str, by: Source) -> Option<Said<u64>> {
         match quantity::bytes(value) {
@@ -147,6 +182,29 @@ impl Wishes {
             Err(why) => {
                 let value = cut(value);
                 self.faults.push(Fault::Memory { by, value, why });
+                None
+            }
+        }
+    }
+
+    /// `none`.
+    pub fn network_choice(&mut self, value: &str, by: Source) -> Option<Said<NetworkChoice>> {
+        if value == "none" {
+            let value = NetworkChoice::None;
+            return Some(Said { value, by });
+        }
+        let value = cut(value);
+        self.faults.push(Fault::Network { by, value });
+        None
+    }
+
+    /// Ports such as `80/tcp,53/udp`.
+    pub fn port_list(&mut self, value: &str, by: Source) -> Option<Said<Ports>> {
+        match value.parse() {
+            Ok(value) => Some(Said { value, by }),
+            Err(why) => {
+                let value = cut(value);
+                self.faults.push(Fault::Ports { by, value, why });
                 None
             }
         }

@@ -1,7 +1,10 @@
 //! What the caller decides about a machine.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
 
 /// The most virtual processors that a machine can have: an APIC ID has eight bits, the last
 /// one means all of them, and ACPI's processor list and KVM's I/O APIC take no wider ones.
@@ -23,7 +26,8 @@ pub struct MachineConfig {
 
 /// How virtio devices are reached (virtio 1.2, chapter 4). Kernels that call their monitor have
 /// none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// Registers in memory, version 2.
     #[default]
@@ -32,6 +36,20 @@ pub enum Transport {
     MmioLegacy,
     /// Functions on a PCI bus that have both interfaces.
     Pci,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 3] = [Transport::Mmio, Transport::MmioLegacy, Transport::Pci];
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Mmio => "mmio",
+            Transport::MmioLegacy => "mmio-legacy",
+            Transport::Pci => "pci",
+        })
+    }
 }
 
 /// The open files that a machine is made of. They are opened by the caller, while

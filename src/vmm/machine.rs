@@ -19,7 +19,7 @@ use super::devices::mmio_bus::MmioBus;
 use super::devices::power::SCI;
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::devices::virtio::Device;
-use super::devices::virtio::attach::{Attached, attach};
+use super::devices::virtio::attach::{Places, attach};
 use super::devices::virtio::console::Port;
 use super::devices::virtio::serving::Serving;
 use super::devices::virtio::worker::Workers;
@@ -54,8 +54,9 @@ pub struct Machine {
 
 /// What a kernel finds beside memory and processors.
 pub enum Peripherals {
-    /// A PC's devices, and these virtio devices; the other end of the console among them.
-    Pc(Vec<Box<dyn Device>>, Port),
+    /// A PC's devices, and these virtio devices in their places; the other end of the console
+    /// among them.
+    Pc(Places, Vec<Box<dyn Device>>, Port),
     /// None: it calls its monitor.
     Calls(Hypercalls),
 }
@@ -74,9 +75,9 @@ impl Machine {
         peripherals: Peripherals,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
-        let (devices, port, hypercalls) = match peripherals {
-            Peripherals::Pc(devices, port) => (devices, Some(port), None),
-            Peripherals::Calls(hypercalls) => (Vec::new(), None, Some(hypercalls)),
+        let (places, devices, port, hypercalls) = match peripherals {
+            Peripherals::Pc(places, devices, port) => (places, devices, Some(port), None),
+            Peripherals::Calls(hypercalls) => (Places::NONE, Vec::new(), None, Some(hypercalls)),
         };
         // Kernels with hypercalls listen to no device.
         let irq = |line| match hypercalls {
@@ -91,16 +92,12 @@ impl Machine {
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, vm::line(&vm, SCI));
-        let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let Attached {
-            bus: mmio_bus,
-            servings: virtio,
-            descriptors: of_virtio,
-        } = attach(&vm, &memory, devices)?;
-        descriptors.extend(of_virtio);
-        let buses = (bus, mmio_bus);
+        let virtio = attach(&vm, &memory, &places, devices)?;
+        descriptors.extend(virtio.descriptors);
+        let bus = PortBus::new(serial.clone(), board.clone(), virtio.pci);
+        let buses = (bus, virtio.mmio);
         let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
@@ -108,7 +105,7 @@ impl Machine {
             vcpus,
             serial,
             board,
-            virtio,
+            virtio: virtio.servings,
             space,
             ended,
             descriptors,

@@ -4,7 +4,8 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
-//! | [`mmio`] | the transport over registers in memory |
+//! | [`mmio`], [`pci`] | the transports: over registers in memory, over a PCI bus |
+//! | [`doors`] | where drivers notify |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`worker`] | the threads that serve |
 //! | [`attach`] | a machine's devices, each in its place |
@@ -22,8 +23,10 @@ mod chain;
 pub mod console;
 #[cfg(any(test, fuzzing))]
 mod direct;
+mod doors;
 pub mod mmio;
 pub mod net;
+pub mod pci;
 mod pieces;
 pub mod rng;
 pub mod serving;
@@ -31,7 +34,7 @@ pub mod serving;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod transport;
+pub mod transport;
 #[cfg(any(test, fuzzing))]
 pub mod trial;
 mod used;

@@ -280,9 +280,8 @@ mod tests {
         let workers = Workers::start(servings.to_vec()).unwrap();
         // A thread gives itself its name.
         in_time("started", || threads_named("virtio2") >= 1);
-        let started = Instant::now();
         drop(workers);
-        assert!(started.elapsed() < Duration::from_secs(5));
-        assert_eq!(threads_named("virtio2"), 0);
+        // The kernel lists a thread for a moment longer than one waits for it.
+        in_time("gone", || threads_named("virtio2") == 0);
     }
 }
