@@ -5,6 +5,7 @@
 //! `RUNU_TEST_BIN` names another binary to test.
 
 mod artifact;
+mod churn;
 mod ends;
 #[path = "../harness/mod.rs"]
 mod harness;

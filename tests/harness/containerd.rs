@@ -10,6 +10,7 @@ mod census;
 mod cri;
 mod limits;
 mod node;
+mod tally;
 
 use std::fs::{self, File};
 use std::io;
@@ -24,6 +25,7 @@ pub use api::{ContainerState, PodSandboxState};
 pub use census::{Census, TEST_ID};
 pub use cri::{Container, ContainerSpec, Pod, PodSpec};
 pub use node::Node;
+pub use tally::Tally;
 
 use super::images::{self, Image};
 
@@ -43,6 +45,7 @@ pub fn cannot_start() -> bool {
         ("containerd-shim-runc-v2", "containerd"),
         ("runc", "runc"),
         ("ip", "iproute2"),
+        ("tc", "iproute2"),
         ("iptables", "iptables"),
         ("nsenter", "util-linux"),
         ("setpriv", "util-linux"),
@@ -105,8 +108,7 @@ impl Containerd {
     /// Ends containerd with SIGKILL, as a crash would; shims and containers
     /// stay. [`Containerd::restart`] must follow.
     pub fn kill(&mut self) -> io::Result<()> {
-        // The child is nsenter; containerd is the child of that.
-        let pid = Node::entered(&self.daemon)?;
+        let pid = self.pid_of_daemon()?;
         kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?;
         self.daemon.wait()?;
         Ok(())
@@ -191,6 +193,12 @@ impl Containerd {
             return Err(io::Error::other(format!("ctr {args:?}: {error}")));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// containerd's own pid, as the host sees it.
+    fn pid_of_daemon(&self) -> io::Result<u32> {
+        // The child is nsenter; containerd is the child of that.
+        Node::entered(&self.daemon)
     }
 
     /// Its gRPC socket.

@@ -140,6 +140,28 @@ impl Node {
         }
     }
 
+    /// What there is in the network namespace of a process of the node: devices, addresses,
+    /// and what is done with packets.
+    pub fn network_of(&self, pid: i64) -> io::Result<String> {
+        let mut said = String::new();
+        for look in [
+            "ip -o link",
+            "ip -o address",
+            "ip route",
+            "tc qdisc",
+            "tc filter show dev eth0 ingress",
+        ] {
+            let namespace = format!("--net=/proc/{pid}/ns/net");
+            let mut nsenter = self.command("nsenter");
+            let output = nsenter.arg(namespace).args(look.split(' ')).output()?;
+            if !output.status.success() {
+                return Err(io::Error::other(format!("{look}: {output:?}")));
+            }
+            said += &String::from_utf8_lossy(&output.stdout);
+        }
+        Ok(said)
+    }
+
     /// Counts all that a runtime could leave behind.
     pub fn census(&self) -> io::Result<Census> {
         Census::take(self)
