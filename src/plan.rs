@@ -2,6 +2,7 @@
 //! before anything is started.
 
 mod devices;
+mod transport;
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 use crate::guest::{self, Family, Network, Recipe, Root};
-use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY};
+use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 pub use devices::PlannedBlock;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
@@ -37,6 +38,9 @@ pub struct Plan {
     pub initrd: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<PlannedBlock>,
+    /// How the guest finds its virtio devices; `None`: its kernel knows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtio: Option<Transport>,
     /// Bytes.
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
@@ -83,6 +87,7 @@ impl Plan {
             abi,
             initrd: initrd.map(|i| i.path.clone()),
             blocks: devices::blocks(facts, image)?,
+            virtio: transport::choose(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,
         })

@@ -110,26 +110,85 @@ fn an_exit_code_of_its_own() {
     assert_eq!((status, faults.as_str()), (1, ""), "{said}");
 }
 
-#[test]
-fn it_finds_the_entropy_device_by_acpi() {
-    let modules = ["virtio_ring", "virtio", "virtio_mmio", "virtio-rng"];
-    let script = "/busybox cat /sys/class/misc/hw_random/rng_current
-        for n in 1 2; do /busybox od -An -tx1 -N16 /dev/hwrng; done; /busybox poweroff -f";
-    let Some(bundle) = bundle("linux-rng", "", &modules, script) else {
-        return;
-    };
-    let (status, said, faults) = run("linux-rng", &bundle);
-    assert_eq!((status, faults.as_str()), (0, ""), "{said}");
-    let lines: Vec<&str> = said.lines().map(str::trim).collect();
-    let at = lines.iter().position(|line| *line == "virtio_rng.0");
-    let at = at.unwrap_or_else(|| panic!("no device in {said}"));
-    let (first, second) = (lines[at + 1], lines[at + 2]);
-    assert_eq!(
-        (first.len(), second.len()),
-        (47, 47),
-        "16 bytes each: {said}"
-    );
+/// Reads the entropy device, and shows by which interrupts.
+const READ_ENTROPY: &str = r#"
+entropy() {
+    echo "$1: $(/busybox cat /sys/class/misc/hw_random/rng_current)"
+    for n in 1 2; do /busybox od -An -tx1 -N16 /dev/hwrng; done
+    /busybox grep virtio /proc/interrupts | /busybox tr -s ' '
+}
+"#;
+
+/// What a guest reads of its entropy device, after the line that begins with `mark`, and by
+/// which interrupts.
+fn entropy<'a>(said: &'a str, mark: &str) -> Vec<&'a str> {
+    let mut lines = said.lines().map(str::trim);
+    let device = lines.find_map(|line| line.strip_prefix(mark));
+    let device = device.unwrap_or_else(|| panic!("no {mark} in {said}"));
+    assert!(device.contains("virtio_rng"), "no device in {said}");
+    let [first, second] = [(); 2].map(|()| lines.next().unwrap());
+    assert_eq!((first.len(), second.len()), (47, 47), "16 bytes: {said}");
     assert_ne!(first, second);
+    lines.take_while(|line| line.contains("virtio")).collect()
+}
+
+#[test]
+fn it_finds_devices_by_registers_in_memory() {
+    let modules = ["virtio_ring", "virtio", "virtio_mmio", "virtio-rng"];
+    let script = format!("{READ_ENTROPY}\nentropy found; /busybox poweroff -f");
+    for (id, transport, vcpus) in [
+        ("linux-mmio", "mmio", "4"),
+        ("linux-mmio-1", "mmio-legacy", "1"),
+    ] {
+        let Some(bundle) = bundle(id, "", &modules, &script) else {
+            return;
+        };
+        let bundle = bundle
+            .annotate("runu.dev/virtio", transport)
+            .annotate("runu.dev/vcpus", vcpus);
+        let (status, said, faults) = run(id, &bundle);
+        assert_eq!((status, faults.as_str()), (0, ""), "{said}");
+        let interrupts = entropy(&said, "found:");
+        // The second device: the first one is the console, without a driver here.
+        assert_eq!(interrupts.len(), 1, "{said}");
+        assert!(interrupts[0].contains("IO-APIC 6-edge"), "{said}");
+    }
+}
+
+/// By messages, by the pin over the I/O APIC and over the 8259s; and each by the modern and by
+/// the legacy interface.
+#[test]
+fn it_finds_devices_on_the_pci_bus() {
+    let modules = [
+        "virtio_ring",
+        "virtio",
+        "virtio_pci_legacy_dev",
+        "virtio_pci_modern_dev",
+        "virtio_pci",
+        "virtio-rng",
+    ];
+    let script = format!(
+        "{READ_ENTROPY}
+        entropy modern; /busybox rmmod virtio_rng; /busybox rmmod virtio_pci
+        /busybox insmod /virtio_pci.ko force_legacy=1; /busybox insmod /virtio-rng.ko
+        entropy legacy; /busybox poweroff -f"
+    );
+    for (id, cmdline, vcpus, kind) in [
+        ("linux-msix", "", "4", "PCI-MSI"),
+        ("linux-intx", "pci=nomsi", "4", "IO-APIC 11-fasteoi"),
+        ("linux-pic", "pci=nomsi noapic", "1", "XT-PIC"),
+    ] {
+        let Some(bundle) = bundle(id, cmdline, &modules, &script) else {
+            return;
+        };
+        let bundle = bundle.annotate("runu.dev/vcpus", vcpus);
+        let (status, said, faults) = run(id, &bundle);
+        assert_eq!((status, faults.as_str()), (0, ""), "{said}");
+        for mark in ["modern:", "legacy:"] {
+            let interrupts = entropy(&said, mark);
+            assert!(interrupts.iter().any(|line| line.contains(kind)), "{said}");
+        }
+    }
 }
 
 /// The container's arguments and environment, as the family of Linux guests is told them.

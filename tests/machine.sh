@@ -77,21 +77,28 @@ check_tools() {
 }
 
 # What the kernel here needs, and what it can do as a guest.
-modules=(irqbypass kvm kvm-amd pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio virtio-rng)
+modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio
+    virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_blk virtio_console
+    failover net_failover virtio_net)
 
 # Prints the folder with a kernel and its modules; fetches them the first time. One that was
-# fetched before there were modules for guests does not serve.
+# fetched with other modules does not serve.
 kernel() {
     local newest
-    newest=$(find "$cache" -mindepth 2 -maxdepth 2 -path '*/linux-image-*/pvpanic-mmio.ko' \
-        -printf '%h\n' 2>/dev/null | sort -V | tail -1)
+    newest=$(find "$cache" -maxdepth 1 -name "linux-image-*-cloud-amd64-$(sum "${modules[@]}")" \
+        2>/dev/null | sort -V | tail -1)
     [ -n "$newest" ] || newest=$(fetch_kernel)
     echo "$newest"
 }
 
+# A number that stands for these words.
+sum() {
+    echo "$@" | cksum | cut -d' ' -f1
+}
+
 # The package is unpacked, not installed; the folder appears whole or not at all.
 fetch_kernel() {
-    local package module new=$work/kernel
+    local package module folder new=$work/kernel
     need apt-get apt
     need dpkg-deb dpkg
     package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
@@ -115,9 +122,9 @@ fetch_kernel() {
     done
     rm -r "$new/package" "$new"/*.deb
     # Whoever comes second finds the folder there, as good as its own.
-    mv -T "$new" "$cache/$package-guest" 2>/dev/null || [ -d "$cache/$package-guest" ] ||
-        fail "cannot write $cache/$package-guest"
-    echo "$cache/$package-guest"
+    folder=$cache/$package-$(sum "${modules[@]}")
+    mv -T "$new" "$folder" 2>/dev/null || [ -d "$folder" ] || fail "cannot write $folder"
+    echo "$folder"
 }
 
 # put SRC DEST: a file, symlinks followed, with its libraries; or a folder as it is.

@@ -1,7 +1,9 @@
 //! What the fuzzers do with an input: `run` reads it as others' bytes are read, and panics
 //! where something does not hold that must.
 //!
-//! `fuzz_targets/` hands this to libFuzzer, `tests/corpus.rs` calls it with the corpus.
+//! `fuzz_targets/` hands this to libFuzzer, `tests/corpus.rs` calls it with the corpus. What
+//! the fuzzers of virtio devices do is in runu itself, `src/vmm/devices/virtio/trial.rs`: it needs
+//! what nobody else does.
 
 pub mod config;
 pub mod decisions;

@@ -168,13 +168,17 @@ fn block(block: &Block) -> String {
 }
 
 fn machine(plan: &Plan) -> String {
+    let virtio = plan
+        .virtio
+        .map(|transport| format!(", virtio by {transport}"));
     format!(
-        "{} by {}, {} of memory, {} vCPU{}, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}{}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),
         plan.vcpus,
         if plan.vcpus == 1 { "" } else { "s" },
+        virtio.unwrap_or_default(),
         plan.cmdline
     )
 }

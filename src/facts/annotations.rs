@@ -63,6 +63,7 @@ pub fn read<'a>(
             "family" => wishes.family = wishes.family(value, by),
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
+            "virtio" => wishes.virtio = wishes.transport(value, by),
             "block" => wishes.block(None, value, by),
             _ => match name.split_once('.') {
                 Some(("mode", name)) if Some(name) == container => {

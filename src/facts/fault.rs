@@ -18,7 +18,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory and vcpus"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory, vcpus and virtio"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -35,6 +35,12 @@ pub enum Fault {
     Count { by: Source, value: String },
     #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
     Family { by: Source, value: String },
+    #[error("{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy or pci")]
+    Virtio { by: Source, value: String },
+    #[error(
+        "{by} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
+    )]
+    NoVirtio { by: Source, abi: BootAbi },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]

@@ -10,6 +10,7 @@ use super::quantity;
 use super::said::{Said, Source};
 use super::{Fault, cut};
 use crate::guest::Family;
+use crate::vmm::Transport;
 
 /// What is wished for, and by whom.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -24,6 +25,9 @@ pub struct Wishes {
     /// The guest's memory in bytes.
     pub memory: Option<Said<u64>>,
     pub vcpus: Option<Said<u64>>,
+    /// How the guest finds its virtio devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtio: Option<Said<Transport>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockWish>,
     /// Where the guest is to mount its block device.
@@ -46,6 +50,7 @@ impl Wishes {
         join(&mut self.family, other.family, &mut self.faults);
         join(&mut self.memory, other.memory, &mut self.faults);
         join(&mut self.vcpus, other.vcpus, &mut self.faults);
+        join(&mut self.virtio, other.virtio, &mut self.faults);
         join(&mut self.mount_point, other.mount_point, &mut self.faults);
         for block in other.blocks {
             self.join_block(block);
@@ -55,13 +60,15 @@ impl Wishes {
     }
 
     /// Takes in what a source of less standing says: only where nothing was said yet. An
-    /// initrd, block devices and a command line belong to the kernel that is beside them.
+    /// initrd, block devices, the devices' transport and a command line belong to the kernel that
+    /// is beside them.
     pub fn or(&mut self, other: Self) {
         if self.kernel.is_none() {
             self.kernel = other.kernel;
             self.initrd = self.initrd.take().or(other.initrd);
             self.cmdline = self.cmdline.take().or(other.cmdline);
             self.family = self.family.take().or(other.family);
+            self.virtio = self.virtio.take().or(other.virtio);
             if self.blocks.is_empty() {
                 self.blocks = other.blocks;
                 self.mount_point = self.mount_point.take().or(other.mount_point);
@@ -138,6 +145,17 @@ impl Wishes {
         let value = cut(value);
         self.faults.push(Fault::Family { by, value });
         None
+    }
+
+    /// A transport's name.
+    pub fn transport(&mut self, value: &str, by: Source) -> Option<Said<Transport>> {
+        let mut all = Transport::ALL.into_iter();
+        let found = all.find(|transport| transport.to_string() == value);
+        if found.is_none() {
+            let (by, value) = (by.clone(), cut(value));
+            self.faults.push(Fault::Virtio { by, value });
+        }
+        found.map(|value| Said { value, by })
     }
 
     /// An amount of memory as Kubernetes writes it.

@@ -26,7 +26,7 @@ use crate::cli::{Create, Globals};
 use crate::exit;
 use crate::facts;
 use crate::plan::{Plan, PlannedBlock};
-use crate::vmm::{BlockDevice, Files, MachineConfig, Transport};
+use crate::vmm::{BlockDevice, Files, MachineConfig};
 
 /// All that making a unikernel takes.
 pub struct Request<'a> {
@@ -197,7 +197,8 @@ fn machine(plan: &Plan) -> MachineConfig {
         memory: plan.memory,
         vcpus: plan.vcpus,
         cmdline: plan.cmdline.clone(),
-        transport: Transport::default(),
+        // Where it knows none, it does not matter.
+        transport: plan.virtio.unwrap_or_default(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the caller decides about a machine.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
 
 /// The most virtual processors that a machine can have: an APIC ID has eight bits, the last
 /// one means all of them, and ACPI's processor list and KVM's I/O APIC take no wider ones.
@@ -23,7 +26,8 @@ pub struct MachineConfig {
 
 /// How virtio devices are reached (virtio 1.2, chapter 4). Kernels that call their monitor have
 /// none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// Registers in memory, version 2.
     #[default]
@@ -32,6 +36,20 @@ pub enum Transport {
     MmioLegacy,
     /// Functions on a PCI bus that have both interfaces.
     Pci,
+}
+
+impl Transport {
+    pub const ALL: [Transport; 3] = [Transport::Mmio, Transport::MmioLegacy, Transport::Pci];
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Mmio => "mmio",
+            Transport::MmioLegacy => "mmio-legacy",
+            Transport::Pci => "pci",
+        })
+    }
 }
 
 /// The open files that a machine is made of. They are opened by the caller, while
@@ -56,7 +74,7 @@ pub struct Files {
 pub struct BlockDevice {
     /// The kernel's own name for it.
     pub name: String,
-    /// A regular file of whole blocks of 512 bytes, open for reading, and for writing unless
+    /// A regular file or a block device, of whole blocks of 512 bytes, open for reading, and for writing unless
     /// it is `read_only`.
     pub image: File,
     pub read_only: bool,
@@ -68,7 +86,9 @@ pub struct NetDevice {
     /// The kernel's own name for it.
     pub name: String,
     /// Takes and gives one Ethernet packet, without its checksum, by each write and read: a
-    /// tap device (IFF_NO_PI), or a datagram or seqpacket socket. It is made non-blocking.
+    /// tap device (IFF_NO_PI), or a datagram or seqpacket socket. It is made non-blocking. Over
+    /// a tap with IFF_VNET_HDR a virtio guest may leave checksums and the cutting of large
+    /// packets to the host.
     pub packets: OwnedFd,
     /// The guest's Ethernet address.
     pub mac: [u8; 6],

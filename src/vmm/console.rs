@@ -1,7 +1,7 @@
-//! The files at the other end of COM1.
+//! The files at the other end of COM1 and of the virtio console.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,15 @@ impl Console {
             input: duplicate(io::stdin().as_fd()),
             output: duplicate(io::stdout().as_fd()),
         }
+    }
+}
+
+impl Console {
+    /// The first of the two that is a terminal.
+    pub fn terminal(&self) -> Option<File> {
+        let files = [&self.input, &self.output];
+        let mut terminals = files.into_iter().flatten().filter(|f| f.is_terminal());
+        terminals.next().and_then(|file| file.try_clone().ok())
     }
 }
 

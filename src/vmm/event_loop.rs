@@ -5,13 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::SIGTERM;
+use nix::libc::{SIGTERM, SIGWINCH};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::console::Input;
-use super::devices::serial::{INPUT_CAPACITY, SerialPort};
+use super::stdio::Stdio;
 use super::stopper::Stopper;
 use super::vcpu_threads::VcpuThreads;
 
@@ -20,9 +19,8 @@ const HALT_CHECK: Duration = Duration::from_secs(1);
 
 /// What the event loop watches.
 pub struct EventLoop {
-    pub serial: SerialPort,
-    pub input: Input,
-    /// Signalled when the serial port has room for input again.
+    pub stdio: Stdio,
+    /// Signalled when there is room for input again, or it is for another device.
     pub space: EventFd,
     pub signals: SignalFd,
     /// Signalled when a vCPU's thread has ended.
@@ -65,19 +63,19 @@ impl EventLoop {
                 && let Some(info) = self.signals.read_signal()?
             {
                 // Signal numbers are small.
-                let signal = info.ssi_signo as i32;
-                if signal != SIGTERM || !self.stopper.ask() {
-                    return Ok(EndedBy::Signal(signal));
+                match info.ssi_signo as i32 {
+                    SIGWINCH => self.stdio.resize(),
+                    SIGTERM if self.stopper.ask() => {}
+                    signal => return Ok(EndedBy::Signal(signal)),
                 }
             }
             if ready.space {
                 let _ = self.space.read();
             }
             if ready.input {
-                self.input.fill(INPUT_CAPACITY);
+                self.stdio.fill();
             }
-            let serial = &self.serial;
-            self.input.offer(|bytes| serial.receive(bytes));
+            self.stdio.offer();
             if last_check.elapsed() >= HALT_CHECK {
                 vcpus.check_halted();
                 last_check = Instant::now();
@@ -87,7 +85,7 @@ impl EventLoop {
 
     fn wait(&self, timeout: Duration) -> io::Result<Ready> {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let input: Option<BorrowedFd<'_>> = self.input.to_poll();
+        let input: Option<BorrowedFd<'_>> = self.stdio.to_poll();
         let mut fds = vec![
             readable(borrow(&self.ended)),
             readable(self.signals.as_fd()),

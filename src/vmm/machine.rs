@@ -10,7 +10,7 @@ use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::EntryState;
-use super::console::{Console, Input, Output};
+use super::console::{Console, Output};
 use super::cpuid;
 use super::devices::board::Board;
 use super::devices::bus::PortBus;
@@ -19,7 +19,8 @@ use super::devices::mmio_bus::MmioBus;
 use super::devices::power::SCI;
 use super::devices::serial::{COM1_IRQ, SerialPort};
 use super::devices::virtio::Device;
-use super::devices::virtio::attach::{Attached, attach};
+use super::devices::virtio::attach::{Places, attach};
+use super::devices::virtio::console::Port;
 use super::devices::virtio::serving::Serving;
 use super::devices::virtio::worker::Workers;
 use super::error::Error;
@@ -28,6 +29,7 @@ use super::exit::{Crash, GuestExit};
 use super::hypercall::Hypercalls;
 use super::memory::GuestMemory;
 use super::signals;
+use super::stdio::Stdio;
 use super::stopper::Stopper;
 use super::terminal::RawTerminal;
 use super::topology::Place;
@@ -44,16 +46,17 @@ pub struct Machine {
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
-    /// Whether the guest reads from COM1.
-    takes_input: bool,
+    /// The other end of the virtio console; `None` where the guest makes hypercalls.
+    port: Option<Port>,
     /// Kept open: with it go the interrupt lines.
     vm: Arc<VmFd>,
 }
 
 /// What a kernel finds beside memory and processors.
 pub enum Peripherals {
-    /// A PC's devices, and these virtio devices.
-    Pc(Vec<Box<dyn Device>>),
+    /// A PC's devices, and these virtio devices in their places; the other end of the console
+    /// among them.
+    Pc(Places, Vec<Box<dyn Device>>, Port),
     /// None: it calls its monitor.
     Calls(Hypercalls),
 }
@@ -72,15 +75,14 @@ impl Machine {
         peripherals: Peripherals,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
-        let (devices, hypercalls) = match peripherals {
-            Peripherals::Pc(devices) => (devices, None),
-            Peripherals::Calls(hypercalls) => (Vec::new(), Some(hypercalls)),
+        let (places, devices, port, hypercalls) = match peripherals {
+            Peripherals::Pc(places, devices, port) => (places, devices, Some(port), None),
+            Peripherals::Calls(hypercalls) => (Places::NONE, Vec::new(), None, Some(hypercalls)),
         };
-        let takes_input = hypercalls.is_none();
         // Kernels with hypercalls listen to no device.
-        let irq = |line| match takes_input {
-            true => vm::irq(&vm, line),
-            false => vm::event(),
+        let irq = |line| match hypercalls {
+            None => vm::irq(&vm, line),
+            Some(_) => vm::event(),
         };
         let (com1, keyboard) = (irq(COM1_IRQ)?, irq(KEYBOARD_IRQ)?);
         let space = vm::event()?;
@@ -90,16 +92,12 @@ impl Machine {
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
         let board = Board::new(keyboard, vm::line(&vm, SCI));
-        let bus = PortBus::new(serial.clone(), board.clone());
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
-        let Attached {
-            bus: mmio_bus,
-            servings: virtio,
-            descriptors: of_virtio,
-        } = attach(&vm, &memory, devices)?;
-        descriptors.extend(of_virtio);
-        let buses = (bus, mmio_bus);
+        let virtio = attach(&vm, &memory, &places, devices)?;
+        descriptors.extend(virtio.descriptors);
+        let bus = PortBus::new(serial.clone(), board.clone(), virtio.pci);
+        let buses = (bus, virtio.mmio);
         let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
         descriptors.extend(events);
@@ -107,11 +105,11 @@ impl Machine {
             vcpus,
             serial,
             board,
-            virtio,
+            virtio: virtio.servings,
             space,
             ended,
             descriptors,
-            takes_input,
+            port,
             vm,
         })
     }
@@ -122,8 +120,8 @@ impl Machine {
         &self.descriptors
     }
 
-    /// Runs the guest, with COM1 on this process's descriptors 0 and 1, until it ends or
-    /// a signal ends it.
+    /// Runs the guest, with COM1 and the virtio console on this process's descriptors 0 and 1,
+    /// until it ends or a signal ends it.
     ///
     /// The calling thread serves events; each vCPU and each virtio device has one of its own,
     /// gone when this returns. The signals that end a process stay blocked in the calling thread.
@@ -131,7 +129,7 @@ impl Machine {
         self.run_on(Console::stdio())
     }
 
-    /// As [`Machine::run`], with COM1 on other files.
+    /// As [`Machine::run`], with these on other files.
     pub fn run_on(self, console: Console) -> GuestExit {
         self.try_run(console).unwrap_or_else(|e| {
             GuestExit::Crashed(Crash::Monitor {
@@ -143,9 +141,10 @@ impl Machine {
     fn try_run(mut self, console: Console) -> io::Result<GuestExit> {
         let signals = signals::take_over()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (input, mut input_of_calls) = match self.takes_input {
-            true => (console.input, None),
-            false => (None, console.input),
+        let terminal = console.terminal();
+        let (input, mut input_of_calls) = match self.port {
+            Some(_) => (console.input, None),
+            None => (None, console.input),
         };
         let _terminal = input.as_ref().and_then(RawTerminal::enter);
         let output = Output::new(console.output, stop.clone());
@@ -153,18 +152,22 @@ impl Machine {
         for vcpu in &mut self.vcpus {
             vcpu.connect(output.clone(), input_of_calls.take());
         }
+        if let Some(port) = &self.port {
+            port.connect(output, self.space.try_clone()?);
+        }
         let mut events = EventLoop {
-            serial: self.serial,
-            input: Input::new(input),
+            stdio: Stdio::new(input, terminal, self.serial, self.port),
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
             stopper: Stopper::new(self.board, self.vm.clone()),
         };
-        let _workers = Workers::start(self.virtio)?;
+        events.stdio.resize();
+        let workers = Workers::start(self.virtio)?;
         let vcpus = VcpuThreads::start(self.vcpus, self.ended, stop)?;
         let ended = events.run(&vcpus);
-        let by_itself = vcpus.stop();
+        let by_itself = vcpus.stop(|| workers.interrupt());
+        drop(workers);
         Ok(match (ended?, by_itself) {
             (EndedBy::Signal(signal), _) => GuestExit::Signalled(signal),
             (EndedBy::Guest, Some(exit)) => events.stopper.judge(exit),

@@ -21,7 +21,8 @@
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `timer` | the 8254, as KVM has it |
-//! | `console`, `terminal` | the files at COM1's other end |
+//! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
+//! | `packets`, `disk` | what is at the other end of network and block devices |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
@@ -34,6 +35,7 @@ mod config;
 mod console;
 mod cpuid;
 mod devices;
+mod disk;
 mod error;
 mod event_loop;
 mod exit;
@@ -42,8 +44,10 @@ mod hypercall;
 pub mod kvm;
 mod machine;
 mod memory;
+mod packets;
 mod prepared;
 mod signals;
+mod stdio;
 mod stopper;
 mod terminal;
 mod timer;
@@ -60,6 +64,8 @@ pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Transport};
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;
+#[cfg(fuzzing)]
+pub use devices::virtio::trial;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

@@ -8,8 +8,8 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
-use super::devices::mmio_bus::Slot;
-use super::devices::virtio;
+use super::devices::virtio::attach::{self, Places};
+use super::devices::virtio::console::Port;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
@@ -68,7 +68,7 @@ impl Prepared {
             vcpus,
         };
         // To know now whether it can be told.
-        prepared.tell(&config.cmdline, &[])?;
+        prepared.tell(&config.cmdline, &Places::NONE)?;
         Ok(prepared)
     }
 
@@ -80,14 +80,19 @@ impl Prepared {
     /// declares and does not get, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
+        let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
                 let manifest = &mut self.image.manifest;
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
-            _ => (virtio::attach::devices(nets, blocks)?, Devices::default()),
+            _ => {
+                let devices = attach::devices(nets, blocks, port.clone())?;
+                (devices, Devices::default())
+            }
         };
-        let entry = self.tell(cmdline, &Slot::first(devices.len())?)?;
+        let places = Places::of(self.config.transport, devices.len())?;
+        let entry = self.tell(cmdline, &places)?;
         let peripherals = match self.image.abi {
             BootAbi::Solo5 => Peripherals::Calls(Hypercalls::Solo5(Solo5::new(declared))),
             BootAbi::Hermit => {
@@ -95,19 +100,19 @@ impl Prepared {
                 let hermit = Hermit::new(interface, self.root, cmdline);
                 Peripherals::Calls(Hypercalls::Hermit(hermit))
             }
-            _ => Peripherals::Pc(devices),
+            _ => Peripherals::Pc(places, devices, port),
         };
         let (kvm, vm) = (self.kvm, self.vm);
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)
     }
 
-    fn tell(&self, cmdline: &str, slots: &[Slot]) -> Result<EntryState, Error> {
+    fn tell(&self, cmdline: &str, places: &Places) -> Result<EntryState, Error> {
         let told = Told {
             cmdline,
             vcpus: self.config.vcpus,
             tsc_khz: vm::tsc_khz(&self.vcpus),
             folders: &self.root.as_ref().map_or(Vec::new(), Root::folders),
-            slots,
+            places,
         };
         boot::tell(&self.memory, &self.image, &self.loaded, &told)
     }

@@ -31,6 +31,13 @@ const ENDING: [c_int; 13] = [
     libc::SIGXCPU,
 ];
 
+/// The signals that are read from a descriptor: those, and that the terminal's size changed.
+fn read() -> Vec<c_int> {
+    let mut signals = ending();
+    signals.push(libc::SIGWINCH);
+    signals
+}
+
 /// The signal that makes a vCPU leave KVM_RUN: the last real-time signal, for the first
 /// ones are the C library's, and images name those after them as their stop signal.
 pub fn kick() -> c_int {
@@ -59,13 +66,13 @@ extern "C" fn exit(signal: c_int, _: *mut siginfo_t, _: *mut c_void) {
     unsafe { libc::_exit(128 + signal) }
 }
 
-/// From here on, in this thread and those that it starts, the ending signals are no
-/// longer delivered but read from the descriptor returned. SIGPIPE is ignored.
+/// From here on, in this thread and those that it starts, the ending signals and SIGWINCH are
+/// no longer delivered but read from the descriptor returned. SIGPIPE is ignored.
 ///
 /// # Errors
 /// Those of sigaction(2), pthread_sigmask(3) and signalfd(2).
 pub fn take_over() -> io::Result<SignalFd> {
-    let set = create_sigset(&ending())?;
+    let set = create_sigset(&read())?;
     // SAFETY: `create_sigset` has initialised the set.
     let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
     set.thread_block()?;

@@ -4,6 +4,23 @@
 use std::fs::File;
 
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcgetsid, tcsetattr};
+use rustix::termios::tcgetwinsize;
+
+/// In characters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    pub columns: u16,
+    pub rows: u16,
+}
+
+/// The size of a terminal; `None` for what is none.
+pub fn size(terminal: &File) -> Option<Size> {
+    let size = tcgetwinsize(terminal).ok()?;
+    Some(Size {
+        columns: size.ws_col,
+        rows: size.ws_row,
+    })
+}
 
 /// Puts the terminal back as it was when dropped.
 #[derive(Debug)]

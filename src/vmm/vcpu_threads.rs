@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::signal::Killable;
@@ -18,6 +18,9 @@ use super::vcpu::{Step, Vcpu};
 /// has ended the guest is gone in no time.
 const KICK_AGAIN: Duration = Duration::from_micros(20);
 const KICK_AGAIN_MOST: Duration = Duration::from_millis(1);
+
+/// How long a device may keep a vCPU waiting.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The running vCPUs of a machine.
 pub struct VcpuThreads {
@@ -67,7 +70,7 @@ impl VcpuThreads {
             match thread {
                 Ok(thread) => running.threads.push(thread),
                 Err(e) => {
-                    running.stop();
+                    running.stop(|| {});
                     return Err(io::Error::other(format!(
                         "vCPU {id} gets no thread: {e}; let the container have more of them"
                     )));
@@ -93,14 +96,21 @@ impl VcpuThreads {
 
     /// Ends the guest, if it has not ended yet, and waits for the threads. `None`: it had not
     /// ended by itself.
-    pub fn stop(mut self) -> Option<GuestExit> {
+    ///
+    /// `interrupt` is called again and again where that takes more than a second: a vCPU may
+    /// wait for a device whose thread waits for somebody else.
+    pub fn stop(mut self, interrupt: impl Fn()) -> Option<GuestExit> {
         self.shared.stop.store(true, Ordering::Relaxed);
         // A kick that comes just before a vCPU enters the guest is lost, so it is repeated.
+        let begin = Instant::now();
         let mut pause = KICK_AGAIN;
         while !self.threads.iter().all(JoinHandle::is_finished) {
             self.kick();
             std::thread::sleep(pause);
             pause = (2 * pause).min(KICK_AGAIN_MOST);
+            if begin.elapsed() >= PATIENCE {
+                interrupt();
+            }
         }
         let joined: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
         let panicked = joined.iter().any(Result::is_err);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use kvm_bindings::{KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE, kvm_enable_cap};
+use kvm_bindings::{
+    KVM_CAP_PMU_CAPABILITY, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_PMU_CAP_DISABLE,
+    kvm_enable_cap, kvm_irqchip, kvm_msi,
+};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
@@ -10,6 +13,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::boot::layout::KVM_TSS;
 use super::config::MAX_VCPUS;
 use super::devices::power::Line;
+use super::devices::virtio::pci::Message;
 use super::error::Error;
 use super::memory::{self, GuestMemory};
 use super::timer;
@@ -102,6 +106,41 @@ pub fn line(vm: &Arc<VmFd>, number: u32) -> Line {
     Box::new(move |high| {
         let _ = vm.set_irq_line(number, high);
     })
+}
+
+/// Sends message-signalled interrupts. One that KVM does not take is lost: it names no
+/// processor.
+pub fn messages(vm: &Arc<VmFd>) -> Message {
+    let vm = vm.clone();
+    Box::new(move |address, data| {
+        let message = kvm_msi {
+            address_lo: address as u32,
+            address_hi: (address >> 32) as u32,
+            data,
+            ..Default::default()
+        };
+        let _ = vm.signal_msi(message);
+    })
+}
+
+/// Has the 8259s take interrupts of these lines by their level, as PCI's are, like firmware
+/// does: not all kernels that know no I/O APIC do it themselves.
+pub fn trigger_by_level(vm: &VmFd, irqs: impl Iterator<Item = u8>) -> Result<(), Error> {
+    let lines = irqs.fold(0u16, |lines, irq| lines | 1 << irq);
+    let halves = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE].into_iter();
+    for (chip_id, lines) in halves.zip(lines.to_le_bytes()) {
+        let mut chip = kvm_irqchip {
+            chip_id,
+            ..Default::default()
+        };
+        vm.get_irqchip(&mut chip)
+            .map_err(Error::kvm("KVM_GET_IRQCHIP"))?;
+        // SAFETY: KVM has filled this member of the union, as the chip asked for is an 8259.
+        unsafe { chip.chip.pic.elcr |= lines };
+        vm.set_irqchip(&chip)
+            .map_err(Error::kvm("KVM_SET_IRQCHIP"))?;
+    }
+    Ok(())
 }
 
 pub fn event() -> Result<EventFd, Error> {

@@ -60,6 +60,13 @@ pub const IO_APIC: u32 = 0xfec0_0000;
 /// The registers of virtio devices, one window of 4 KiB behind the other.
 pub const VIRTIO: u64 = 0xd000_0000;
 
+/// Where the functions of the PCI bus have their ports and their memory before a guest moves
+/// them, and the last of each.
+pub const PCI_PORTS: u16 = 0xc000;
+pub const PCI_PORTS_LAST: u16 = 0xdfff;
+pub const PCI_MEMORY: u32 = 0xe000_0000;
+pub const PCI_MEMORY_LAST: u32 = 0xe0ff_ffff;
+
 /// No memory lies here: the local APIC (0xfee0_0000), the I/O APIC (0xfec0_0000), and
 /// room for devices.
 pub const HOLE_START: u64 = 3 << 30;

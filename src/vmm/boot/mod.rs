@@ -38,7 +38,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::acpi;
 use super::config::MachineConfig;
-use super::devices::mmio_bus::Slot;
+use super::devices::virtio::attach::Places;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 pub use gzip::{Unpacked, unpack};
@@ -110,7 +110,7 @@ pub struct Told<'a> {
     /// Where a Hermit guest finds the container's files: folders of its root.
     pub folders: &'a [String],
     /// Where virtio devices are.
-    pub slots: &'a [Slot],
+    pub places: &'a Places,
 }
 
 /// Loads kernel and initrd into `memory`, which has `size` bytes and is all zeros. `image` is
@@ -159,7 +159,7 @@ pub fn tell(
     // The others have their own places for all this.
     if image.abi != BootAbi::Solo5 && image.abi != BootAbi::Hermit {
         write_cmdline(memory, cmdline, CMDLINE, image.limits.cmdline + 1)?;
-        acpi::write(memory, told.vcpus, told.slots)?;
+        acpi::write(memory, told.vcpus, told.places)?;
     }
     let boot = BootData {
         memory: loaded.memory,
@@ -191,7 +191,7 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
         vcpus: config.vcpus,
         tsc_khz: None,
         folders: &[],
-        slots: &[],
+        places: &Places::NONE,
     };
     tell(&memory, &image, &loaded, &told).map(|_| ())
 }

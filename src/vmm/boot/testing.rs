@@ -6,6 +6,7 @@ use std::io::Write;
 use super::image::KernelImage;
 use super::solo5::manifest::{Device, Manifest};
 use super::{BootData, EntryState, Placed, Told};
+use crate::vmm::devices::virtio::attach::Places;
 use crate::vmm::error::Error;
 use crate::vmm::memory::{self, GuestMemory};
 
@@ -234,12 +235,13 @@ pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// What a kernel is told with this command line.
 pub fn told(cmdline: &str) -> Told<'_> {
+    static NOWHERE: Places = Places::NONE;
     Told {
         cmdline,
         vcpus: 1,
         tsc_khz: None,
         folders: &[],
-        slots: &[],
+        places: &NOWHERE,
     }
 }
 

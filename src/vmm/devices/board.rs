@@ -9,7 +9,6 @@ use vmm_sys_util::eventfd::EventFd;
 use super::cmos::{self, Cmos};
 use super::debug_exit;
 use super::i8042::{self, I8042};
-use super::pci::{self, Pci};
 use super::power::{self, Line, Power};
 use crate::vmm::exit::GuestExit;
 
@@ -22,7 +21,6 @@ pub struct Board(Arc<Mutex<Devices>>);
 
 pub struct Devices {
     cmos: Cmos,
-    pci: Pci,
     pub i8042: I8042,
     pub power: Power,
 }
@@ -32,7 +30,6 @@ impl Board {
     pub fn new(keyboard: EventFd, sci: Line) -> Board {
         Board(Arc::new(Mutex::new(Devices {
             cmos: Cmos::default(),
-            pci: Pci::default(),
             i8042: I8042::new(keyboard),
             power: Power::new(sci),
         })))
@@ -67,7 +64,6 @@ impl Devices {
     fn register(&self, port: u16) -> u8 {
         match port {
             power::PM1_EVENT..=power::PM1_CONTROL_LAST => self.power.read(port),
-            pci::ADDRESS..=pci::DATA_LAST => self.pci.read(port),
             _ => FLOATING,
         }
     }
@@ -92,7 +88,6 @@ impl Devices {
                 None
             }
             power::PM1_CONTROL => power::write_control(data),
-            pci::ADDRESS..=pci::DATA_LAST => self.pci.write(port, data),
             _ => None,
         }
     }

@@ -2,9 +2,16 @@
 
 use super::board::Board;
 use super::debug_exit;
+use super::pci::config::Space;
+use super::pci::{self, PciBus};
 use super::serial::{COM1, COM1_LAST, SerialPort};
 use crate::vmm::console::Output;
 use crate::vmm::exit::GuestExit;
+
+/// The most bytes of one access; a string instruction's arrive together.
+const WIDEST: usize = 4;
+/// From here on ports are those of functions of the PCI bus, which a guest may move.
+const FIRST_FREE: u16 = 0x1000;
 
 /// The ports of the machine. Ports that are not listed read all ones and ignore writes.
 ///
@@ -14,6 +21,7 @@ use crate::vmm::exit::GuestExit;
 pub struct PortBus {
     serial: SerialPort,
     board: Board,
+    pci: PciBus,
     output: Output,
     /// Bytes sent by one access, kept to spare an allocation for each.
     sent: Vec<u8>,
@@ -21,10 +29,11 @@ pub struct PortBus {
 
 impl PortBus {
     /// The ports, with what the guest sends to `serial` going nowhere yet.
-    pub fn new(serial: SerialPort, board: Board) -> PortBus {
+    pub fn new(serial: SerialPort, board: Board, pci: PciBus) -> PortBus {
         PortBus {
             serial,
             board,
+            pci,
             output: Output::default(),
             sent: Vec::new(),
         }
@@ -42,6 +51,18 @@ impl PortBus {
                 let offset = (port - COM1) as u8;
                 data.fill_with(|| self.serial.read(offset));
             }
+            pci::ADDRESS..=pci::DATA_LAST => {
+                for access in data.chunks_mut(WIDEST) {
+                    self.pci.read(port, access);
+                }
+            }
+            FIRST_FREE.. => {
+                for access in data.chunks_mut(WIDEST) {
+                    if !self.pci.read_at(Space::Ports, port.into(), access) {
+                        access.fill(0xff);
+                    }
+                }
+            }
             _ => self.board.lock().read(port, data),
         }
     }
@@ -51,6 +72,16 @@ impl PortBus {
         match port {
             COM1..=COM1_LAST => {
                 self.send((port - COM1) as u8, data);
+                None
+            }
+            pci::ADDRESS..=pci::DATA_LAST => {
+                let mut accesses = data.chunks(WIDEST);
+                accesses.find_map(|access| self.pci.write(port, access))
+            }
+            FIRST_FREE.. => {
+                for access in data.chunks(WIDEST) {
+                    self.pci.write_at(Space::Ports, port.into(), access);
+                }
                 None
             }
             _ => debug_exit::write(port, data).or_else(|| self.board.lock().write(port, data)),
@@ -80,7 +111,11 @@ mod tests {
 
     fn bus() -> PortBus {
         let event = || EventFd::new(EFD_NONBLOCK).unwrap();
-        PortBus::new(SerialPort::new(event(), event()), board())
+        PortBus::new(
+            SerialPort::new(event(), event()),
+            board(),
+            PciBus::default(),
+        )
     }
 
     #[test]
@@ -138,7 +173,7 @@ mod tests {
     fn no_order_of_accesses_does_harm() {
         let event = || EventFd::new(EFD_NONBLOCK).unwrap();
         let serial = SerialPort::new(event(), event());
-        let mut bus = PortBus::new(serial.clone(), board());
+        let mut bus = PortBus::new(serial.clone(), board(), PciBus::default());
         let mut random = Random::new();
         for _ in 0..100_000 {
             let port = match random.below(4) {

@@ -1,5 +1,8 @@
 //! Memory-mapped I/O: which device answers which guest-physical address.
 
+use super::pci::PciBus;
+use super::pci::config::Space;
+
 use super::virtio::mmio::{Mmio, WINDOW};
 use crate::vmm::boot::layout::VIRTIO;
 use crate::vmm::error::Error;
@@ -8,10 +11,13 @@ use crate::vmm::error::Error;
 /// shared. Firecracker's guests look for the first at 5.
 const IRQS: [u32; 8] = [5, 6, 7, 10, 11, 12, 14, 15];
 
-/// The virtio devices, in the order of their windows. Each vCPU has a clone. What is not there
-/// reads all ones and ignores writes.
+/// The virtio devices in the order of their windows, and the functions of the PCI bus. Each vCPU
+/// has a clone. What is not there reads all ones and ignores writes.
 #[derive(Clone)]
-pub struct MmioBus(Vec<Mmio>);
+pub struct MmioBus {
+    devices: Vec<Mmio>,
+    pci: PciBus,
+}
 
 /// A place for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,28 +65,30 @@ pub fn mmio_words(devices: usize) -> Result<Vec<String>, Error> {
 }
 
 impl MmioBus {
-    pub fn new(devices: Vec<Mmio>) -> MmioBus {
-        MmioBus(devices)
+    pub fn new(devices: Vec<Mmio>, pci: PciBus) -> MmioBus {
+        MmioBus { devices, pci }
     }
 
     /// Answers a read.
     pub fn read(&self, gpa: u64, data: &mut [u8]) {
         match self.find(gpa) {
             Some((device, offset)) => device.read(offset, data),
+            None if self.pci.read_at(Space::Memory, gpa, data) => {}
             None => data.fill(0xff),
         }
     }
 
     /// Carries out a write.
     pub fn write(&self, gpa: u64, data: &[u8]) {
-        if let Some((device, offset)) = self.find(gpa) {
-            device.write(offset, data);
+        match self.find(gpa) {
+            Some((device, offset)) => device.write(offset, data),
+            None => drop(self.pci.write_at(Space::Memory, gpa, data)),
         }
     }
 
     fn find(&self, gpa: u64) -> Option<(&Mmio, u64)> {
         let offset = gpa.checked_sub(VIRTIO)?;
-        let device = self.0.get(usize::try_from(offset / WINDOW).ok()?)?;
+        let device = self.devices.get(usize::try_from(offset / WINDOW).ok()?)?;
         Some((device, offset % WINDOW))
     }
 }

@@ -8,7 +8,7 @@ pub mod debug_exit;
 pub mod i8042;
 mod keyboard;
 pub mod mmio_bus;
-mod pci;
+pub mod pci;
 pub mod power;
 pub mod serial;
 pub mod virtio;

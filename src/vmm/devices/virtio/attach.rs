@@ -1,78 +1,149 @@
 //! A machine's virtio devices, each in its place.
 
+use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use kvm_ioctls::{IoEventAddress, VmFd};
-use virtio_bindings::virtio_mmio::VIRTIO_MMIO_QUEUE_NOTIFY;
+use kvm_ioctls::VmFd;
 
 use super::Device;
+use super::block::Block;
+use super::console::{Console, Port};
 use super::mmio::Mmio;
+use super::net::Net;
+use super::pci::Function;
 use super::rng::Rng;
 use super::serving::Serving;
-use crate::vmm::boot::solo5::manifest::Kind;
-use crate::vmm::config::{BlockDevice, NetDevice};
-use crate::vmm::devices::mmio_bus::{MmioBus, Slot};
+use super::transport::Interface;
+use crate::vmm::config::{BlockDevice, NetDevice, Transport};
+use crate::vmm::devices::mmio_bus::{self, MmioBus};
+use crate::vmm::devices::pci::line::Pin;
+use crate::vmm::devices::pci::{self, PciBus};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 use crate::vmm::vm;
 
 /// The devices that a guest gets, in the order in which it finds them. Some kernels take only
-/// the first few: what they were given comes before what everybody has.
+/// the first few: what they were given comes before what everybody has. `port` is the other
+/// end of the console.
 ///
 /// # Errors
 /// For a device that is not as it must be.
 pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
+    port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
-    if let Some(net) = nets.into_iter().next() {
-        let (kind, name) = (Kind::Net, net.name);
-        return Err(Error::NotDeclared { kind, name });
+    for net in nets {
+        devices.push(Box::new(Net::new(net)?));
     }
-    if let Some(block) = blocks.into_iter().next() {
-        let (kind, name) = (Kind::Block, block.name);
-        return Err(Error::NotDeclared { kind, name });
+    for block in blocks {
+        devices.push(Box::new(Block::new(block)?));
     }
+    devices.push(Box::new(Console::new(port)));
     devices.push(Box::new(Rng));
     Ok(devices)
 }
 
+/// Where a guest finds its devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Places {
+    Mmio(Interface, Vec<mmio_bus::Slot>),
+    Pci(Vec<pci::Slot>),
+}
+
+impl Places {
+    /// Where it finds none.
+    pub const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
+
+    /// The places of so many devices.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDevices`].
+    pub fn of(transport: Transport, count: usize) -> Result<Places, Error> {
+        let mmio = |interface| Ok(Places::Mmio(interface, mmio_bus::Slot::first(count)?));
+        match transport {
+            Transport::Mmio => mmio(Interface::Modern),
+            Transport::MmioLegacy => mmio(Interface::Legacy),
+            Transport::Pci => Ok(Places::Pci(pci::Slot::first(count)?)),
+        }
+    }
+}
+
 /// Devices behind their transport.
 pub struct Attached {
-    pub bus: MmioBus,
+    pub mmio: MmioBus,
+    pub pci: PciBus,
     /// For their threads.
     pub servings: Vec<Arc<Serving>>,
-    /// All file descriptors that they need.
+    /// All file descriptors that they need, beside the machine's own.
     pub descriptors: Vec<RawFd>,
 }
 
-/// Puts `devices` where the guest finds them.
+/// Puts `devices` in their `places`, of which there are as many.
 ///
 /// # Errors
-/// For more devices than there are places, and what KVM refuses.
+/// What KVM refuses.
 pub fn attach(
-    vm: &VmFd,
+    vm: &Arc<VmFd>,
     memory: &GuestMemory,
+    places: &Places,
     devices: Vec<Box<dyn Device>>,
 ) -> Result<Attached, Error> {
-    let count = devices.len();
-    let slots = Slot::first(count)?;
-    let attached = slots.into_iter().zip(devices).map(|(slot, device)| {
+    match places {
+        Places::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
+        Places::Pci(slots) => attach_pci(vm, memory, slots, devices),
+    }
+}
+
+fn attach_mmio(
+    vm: &Arc<VmFd>,
+    memory: &GuestMemory,
+    interface: Interface,
+    slots: &[mmio_bus::Slot],
+    devices: Vec<Box<dyn Device>>,
+) -> Result<Attached, Error> {
+    let attached = slots.iter().zip(devices).map(|(slot, device)| {
         let irq = vm::irq(vm, slot.irq)?;
-        let device = Mmio::new(device, memory.clone(), irq)?;
-        let notify = IoEventAddress::Mmio(slot.gpa + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY));
-        for (queue, bell) in (0u32..).zip(&device.serving().bells().queues) {
-            vm.register_ioevent(bell, &notify, queue)
-                .map_err(Error::kvm("KVM_IOEVENTFD"))?;
-        }
-        Ok(device)
+        let doors = Box::new(vm.clone());
+        Mmio::new((interface, slot.gpa), device, memory.clone(), irq, doors)
     });
     let devices: Vec<Mmio> = attached.collect::<Result<_, Error>>()?;
+    let pci = PciBus::default();
     Ok(Attached {
         servings: devices.iter().map(Mmio::serving).collect(),
         descriptors: devices.iter().flat_map(Mmio::descriptors).collect(),
-        bus: MmioBus::new(devices),
+        mmio: MmioBus::new(devices, pci.clone()),
+        pci,
+    })
+}
+
+fn attach_pci(
+    vm: &Arc<VmFd>,
+    memory: &GuestMemory,
+    slots: &[pci::Slot],
+    devices: Vec<Box<dyn Device>>,
+) -> Result<Attached, Error> {
+    vm::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
+    let mut functions = Vec::new();
+    let mut pins: HashMap<u8, Pin> = HashMap::new();
+    for (slot, device) in slots.iter().zip(devices) {
+        let pin = match pins.get(&slot.irq) {
+            Some(pin) => pin.next(),
+            None => Pin::new(vm::line(vm, slot.irq.into())),
+        };
+        pins.insert(slot.irq, pin.clone());
+        let signals = (pin, vm::messages(vm));
+        let doors = Box::new(vm.clone());
+        functions.push(Function::new(slot, device, memory.clone(), signals, doors)?);
+    }
+    let servings: Vec<_> = functions.iter().map(Function::serving).collect();
+    let pci = PciBus::new(functions);
+    Ok(Attached {
+        mmio: MmioBus::new(Vec::new(), pci.clone()),
+        pci,
+        descriptors: servings.iter().flat_map(|s| s.descriptors()).collect(),
+        servings,
     })
 }

@@ -1,12 +1,15 @@
-//! The transport over memory-mapped registers, version 2 (virtio 1.2, section 4.2.2).
+//! The transport over memory-mapped registers: version 2 (virtio 1.2, section 4.2.2), and
+//! version 1, the legacy interface (section 4.2.4).
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use virtio_bindings::virtio_config::VIRTIO_CONFIG_S_DRIVER_OK as DRIVER_OK;
 use virtio_bindings::virtio_mmio::*;
 use vmm_sys_util::eventfd::EventFd;
 
+use super::doors::{Door, Doors, Doorway};
 use super::serving::Serving;
 use super::transport::{Core, Interface, QueueSetup};
 use super::{Device, Interrupts};
@@ -17,7 +20,6 @@ use crate::vmm::memory::GuestMemory;
 pub const WINDOW: u64 = 0x1000;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
-const VERSION: u32 = 2;
 const VENDOR: u32 = u32::from_le_bytes(*b"runu");
 /// A shared memory region that is not there has this length (section 4.2.2).
 const NO_REGION: u32 = u32::MAX;
@@ -30,11 +32,19 @@ pub struct Mmio {
 }
 
 struct Registers {
+    interface: Interface,
     core: Core,
     /// What the selecting registers have selected.
     device_features_half: u32,
     driver_features_half: u32,
     queue: usize,
+    doorway: Doorway,
+    /// Where the window is.
+    gpa: u64,
+    /// Of legacy queues, in bytes: what their place is counted in, and how their used rings
+    /// are aligned.
+    page_size: u32,
+    alignment: u32,
 }
 
 /// The interrupt with its reasons, which a handler asks for without waiting for anybody.
@@ -44,20 +54,32 @@ struct Interrupt {
 }
 
 impl Mmio {
-    /// A device that uses `memory` and interrupts by `irq`.
+    /// A device with this interface and its window at `gpa`, that uses `memory`, interrupts by
+    /// `irq`, and is notified by `doors`.
     ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(device: Box<dyn Device>, memory: GuestMemory, irq: EventFd) -> Result<Mmio, Error> {
+    pub fn new(
+        (interface, gpa): (Interface, u64),
+        device: Box<dyn Device>,
+        memory: GuestMemory,
+        irq: EventFd,
+        doors: Box<dyn Doors>,
+    ) -> Result<Mmio, Error> {
         let interrupt = Arc::new(Interrupt {
             status: AtomicU32::new(0),
             irq,
         });
         let registers = Registers {
+            interface,
             core: Core::new(device, memory, interrupt.clone())?,
             device_features_half: 0,
             driver_features_half: 0,
             queue: 0,
+            doorway: Doorway::new(doors),
+            gpa,
+            page_size: 0,
+            alignment: 0,
         };
         Ok(Mmio {
             registers: Arc::new(Mutex::new(registers)),
@@ -122,13 +144,19 @@ impl Registers {
         let queue = core.queue(self.queue);
         match offset {
             VIRTIO_MMIO_MAGIC_VALUE => MAGIC,
-            VIRTIO_MMIO_VERSION => VERSION,
+            VIRTIO_MMIO_VERSION => match self.interface {
+                Interface::Legacy => 1,
+                Interface::Modern => 2,
+            },
             VIRTIO_MMIO_DEVICE_ID => core.id(),
             VIRTIO_MMIO_VENDOR_ID => VENDOR,
             VIRTIO_MMIO_DEVICE_FEATURES => {
-                core.device_features(Interface::Modern, self.device_features_half)
+                core.device_features(self.interface, self.device_features_half)
             }
             VIRTIO_MMIO_QUEUE_NUM_MAX => queue.map_or(0, |queue| queue.max.into()),
+            VIRTIO_MMIO_QUEUE_PFN if self.interface == Interface::Legacy => {
+                queue.map_or(0, |queue| self.page_number(queue))
+            }
             VIRTIO_MMIO_QUEUE_READY => queue.is_some_and(|queue| queue.ready).into(),
             VIRTIO_MMIO_STATUS => core.status(),
             VIRTIO_MMIO_CONFIG_GENERATION => core.config_generation(),
@@ -144,18 +172,62 @@ impl Registers {
             VIRTIO_MMIO_DEVICE_FEATURES_SEL => self.device_features_half = value,
             VIRTIO_MMIO_DRIVER_FEATURES_SEL => self.driver_features_half = value,
             VIRTIO_MMIO_DRIVER_FEATURES => {
-                core.accept_features(Interface::Modern, self.driver_features_half, value);
+                core.accept_features(self.interface, self.driver_features_half, value);
             }
             VIRTIO_MMIO_QUEUE_SEL => self.queue = value as usize,
             VIRTIO_MMIO_QUEUE_NOTIFY => core.notify(value as usize),
-            VIRTIO_MMIO_STATUS => core.set_status(Interface::Modern, value),
+            VIRTIO_MMIO_STATUS => {
+                core.set_status(self.interface, value);
+                self.open_doors();
+            }
+            VIRTIO_MMIO_GUEST_PAGE_SIZE => self.page_size = value,
+            VIRTIO_MMIO_QUEUE_ALIGN => self.alignment = value,
             _ => {
-                if let Some(queue) = core.queue_mut(Interface::Modern, self.queue) {
-                    set_up(queue, offset, value);
+                if let Some(queue) = core.queue_mut(self.interface, self.queue) {
+                    match self.interface {
+                        Interface::Legacy => {
+                            let (page_size, align) = (self.page_size, self.alignment);
+                            set_up_legacy(queue, offset, value, page_size.into(), align.into());
+                        }
+                        Interface::Modern => set_up(queue, offset, value),
+                    }
                 }
             }
         }
     }
+
+    /// Has KVM take the driver's notifications, while there is one.
+    fn open_doors(&mut self) {
+        let serving = self.core.serving();
+        let bells = &serving.bells().queues;
+        let gpa = self.gpa + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY);
+        let queues = match self.core.status() & DRIVER_OK {
+            0 => 0,
+            _ => bells.len() as u32,
+        };
+        let doors = (0..queues).map(|queue| Door::Register { gpa, queue });
+        self.doorway.open(doors.collect(), bells);
+    }
+
+    /// Where a legacy queue lies, in the driver's pages.
+    fn page_number(&self, queue: &QueueSetup) -> u32 {
+        let page = queue.descriptors.checked_div(self.page_size.into());
+        // It came from a u32, times what may have changed since.
+        page.filter(|_| queue.ready).map_or(0, |page| page as u32)
+    }
+}
+
+fn set_up_legacy(queue: &mut QueueSetup, offset: u32, value: u32, page_size: u64, align: u64) {
+    match offset {
+        VIRTIO_MMIO_QUEUE_NUM if !queue.ready => set_size(queue, value),
+        VIRTIO_MMIO_QUEUE_PFN => queue.place_legacy(u64::from(value) * page_size, align),
+        _ => {}
+    }
+}
+
+/// What is no size is 0, which is none either.
+fn set_size(queue: &mut QueueSetup, value: u32) {
+    queue.size = u16::try_from(value).unwrap_or(0);
 }
 
 fn set_up(queue: &mut QueueSetup, offset: u32, value: u32) {
@@ -166,8 +238,7 @@ fn set_up(queue: &mut QueueSetup, offset: u32, value: u32) {
         return;
     }
     match offset {
-        // What is no size is 0, which is none either.
-        VIRTIO_MMIO_QUEUE_NUM => queue.size = u16::try_from(value).unwrap_or(0),
+        VIRTIO_MMIO_QUEUE_NUM => set_size(queue, value),
         VIRTIO_MMIO_QUEUE_DESC_LOW => set_low(&mut queue.descriptors, value),
         VIRTIO_MMIO_QUEUE_DESC_HIGH => set_high(&mut queue.descriptors, value),
         VIRTIO_MMIO_QUEUE_AVAIL_LOW => set_low(&mut queue.available, value),

@@ -4,23 +4,40 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
-//! | [`mmio`] | the transport over registers in memory |
+//! | [`mmio`], [`pci`] | the transports: over registers in memory, over a PCI bus |
+//! | [`doors`] | where drivers notify |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`worker`] | the threads that serve |
 //! | [`attach`] | a machine's devices, each in its place |
 //! | [`chain`] | a buffer of the driver's, checked before it is used |
+//! | [`pieces`] | guest memory, copied and handed to the kernel |
+//! | [`used`] | telling the driver of used buffers |
+//! | [`net`] | the network device |
+//! | [`block`] | the block device |
+//! | [`console`] | the console device |
 //! | [`rng`] | the entropy device |
 
 pub mod attach;
+pub mod block;
 mod chain;
+pub mod console;
+#[cfg(any(test, fuzzing))]
+mod direct;
+mod doors;
 pub mod mmio;
+pub mod net;
+pub mod pci;
+mod pieces;
 pub mod rng;
 pub mod serving;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod transport;
+pub mod transport;
+#[cfg(any(test, fuzzing))]
+pub mod trial;
+mod used;
 pub mod worker;
 
 use std::ops::{BitOr, BitOrAssign};

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::poll::PollFlags;
-use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Broken, Device, Interrupts, Used};
+use super::{Broken, Device, Interrupts, Used, used};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 use crate::vmm::vm;
@@ -235,12 +233,17 @@ impl Serving {
         call: impl FnOnce(&mut Work, &GuestMemory) -> Result<Used, Broken>,
     ) -> Used {
         let memory = &self.memory;
-        let seen: Vec<_> = work.queues.iter().map(|q| available(q, memory)).collect();
+        let before = |q: &Queue| (available(q, memory), q.next_used());
+        let before: Vec<_> = work.queues.iter().map(before).collect();
         let result = call(work, memory).and_then(|used| {
             let mut more = Used::NONE;
-            for (index, (queue, seen)) in work.queues.iter_mut().zip(seen).enumerate() {
+            let queues = work.queues.iter_mut().zip(before).enumerate();
+            for (index, (queue, (seen, next_used))) in queues {
                 let this = Used::queue(index);
-                if queue.ready() && used.contains(this) && wants_interrupt(queue, memory)? {
+                if queue.ready()
+                    && used.contains(this)
+                    && used::wants_interrupt(queue, memory, next_used)?
+                {
                     self.interrupts.queue(index);
                 }
                 if queue.ready() && listen(queue, memory)? && available(queue, memory) != seen {
@@ -293,18 +296,4 @@ fn quiet(queue: &mut Queue, memory: &GuestMemory) -> Result<(), Broken> {
 /// Asks the driver for notifications; whether there are buffers already.
 fn listen(queue: &mut Queue, memory: &GuestMemory) -> Result<bool, Broken> {
     queue.enable_notification(memory).map_err(|_| NO_RING)
-}
-
-/// Whether the driver wants to be interrupted for what was used (section 2.7.7).
-fn wants_interrupt(queue: &mut Queue, memory: &GuestMemory) -> Result<bool, Broken> {
-    // By the index that it has put into its ring, where that was agreed on; it always says yes
-    // where it was not.
-    let by_index = queue.needs_notification(memory).map_err(|_| NO_RING)?;
-    if queue.event_idx_enabled() {
-        return Ok(by_index);
-    }
-    let flags: u16 = memory
-        .load(GuestAddress(queue.avail_ring()), Ordering::Relaxed)
-        .map_err(|_| NO_RING)?;
-    Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
 }

@@ -5,8 +5,10 @@ use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::Device;
+use super::doors::NoDoors;
 use super::mmio::Mmio;
 use super::rng::Rng;
+use super::transport::Interface;
 use super::worker::{self, Wait};
 use crate::vmm::memory::{self, GuestMemory, MIN_MEMORY};
 
@@ -60,10 +62,21 @@ impl Driver {
     }
 
     pub fn with(device: Box<dyn Device>) -> Driver {
+        Driver::over(Interface::Modern, device)
+    }
+
+    pub fn over(interface: Interface, device: Box<dyn Device>) -> Driver {
         let memory = memory::allocate(MIN_MEMORY).unwrap();
         let irq = EventFd::new(EFD_NONBLOCK).unwrap();
         Driver {
-            device: Mmio::new(device, memory.clone(), irq.try_clone().unwrap()).unwrap(),
+            device: Mmio::new(
+                (interface, 0xd000_0000),
+                device,
+                memory.clone(),
+                irq.try_clone().unwrap(),
+                Box::new(NoDoors),
+            )
+            .unwrap(),
             memory,
             irq,
             available: 0,

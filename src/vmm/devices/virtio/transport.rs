@@ -27,7 +27,6 @@ const INDIRECT_DESC: u64 = 1 << VIRTIO_RING_F_INDIRECT_DESC;
 const LEGACY_FEATURES: u64 = u32::MAX as u64;
 
 /// Which of its two interfaces a driver uses.
-#[allow(dead_code, reason = "the transports for legacy drivers come next")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
     /// That of before virtio 1.0.
@@ -110,6 +109,11 @@ impl Core {
         }
     }
 
+    /// Half 0 or 1 of the features accepted.
+    pub fn driver_features(&self, which: u32) -> u32 {
+        half(self.driver_features, which)
+    }
+
     /// The status bits; NEEDS_RESET is the device's own.
     pub fn status(&self) -> u32 {
         match self.serving.is_broken() {
@@ -139,6 +143,11 @@ impl Core {
         if new & DRIVER_OK != 0 {
             self.activate();
         }
+    }
+
+    /// How many queues there are.
+    pub fn queues(&self) -> usize {
+        self.queues.len()
     }
 
     /// Queue `index` as it is set up; `None` where there is no such queue.
@@ -214,6 +223,24 @@ impl QueueSetup {
             available: 0,
             used: 0,
         }
+    }
+
+    /// Puts a legacy queue at `gpa`, its parts one behind the other and the used ring at a
+    /// multiple of `align` (virtio 1.2, section 2.7.2); at 0 there is none.
+    pub fn place_legacy(&mut self, gpa: u64, align: u64) {
+        let entries = u64::from(self.size);
+        let parts = || {
+            let available = gpa.checked_add(16 * entries)?;
+            // Two words before the entries and one behind.
+            let end = available.checked_add(2 * entries + 6)?;
+            let used = end.checked_next_multiple_of(align)?;
+            Some((available, used))
+        };
+        // What has no place at all lies where no queue can, and breaks the device.
+        let (available, used) = parts().unwrap_or((u64::MAX, u64::MAX));
+        self.descriptors = gpa;
+        (self.available, self.used) = (available, used);
+        self.ready = gpa != 0;
     }
 
     /// The queue itself; whether it lies in memory is left to be seen.

@@ -1,75 +1,35 @@
 //! A block device: a file of whole blocks, which the guest reads and writes.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
 use super::{Returned, Solo5};
-use crate::vmm::boot::solo5::manifest::BLOCK_SIZE;
-use crate::vmm::config::BlockDevice;
 use crate::vmm::console::Output;
-use crate::vmm::error::Error;
+use crate::vmm::disk::Disk;
 use crate::vmm::hypercall::arguments::{Arguments, Buffer};
 
-/// The file and its size in bytes, which stays what it was at the beginning.
-pub struct Block {
-    pub image: File,
-    pub capacity: u64,
-    read_only: bool,
-}
+/// Reads and writes by the kernel's hypercalls.
+pub struct Block(pub Disk);
 
 impl Block {
-    /// # Errors
-    /// [`Error::BadBlockDevice`] for what is no regular file of one or more whole blocks.
-    pub fn open(device: BlockDevice) -> Result<Block, Error> {
-        let fault = match device.image.metadata() {
-            Err(e) => e.to_string(),
-            Ok(metadata) if !metadata.is_file() => "is not a regular file".to_owned(),
-            Ok(metadata) => match metadata.len() {
-                0 => "is empty: give it one block or more".to_owned(),
-                size if !size.is_multiple_of(BLOCK_SIZE) => {
-                    format!("has {size} bytes: make that a multiple of {BLOCK_SIZE}")
-                }
-                capacity => {
-                    return Ok(Block {
-                        image: device.image,
-                        capacity,
-                        read_only: device.read_only,
-                    });
-                }
-            },
-        };
-        let name = device.name;
-        Err(Error::BadBlockDevice { name, fault })
-    }
-
-    /// Whether the device has these bytes, and they are whole blocks.
-    fn has(&self, offset: u64, len: u64) -> bool {
-        let end = offset.checked_add(len);
-        offset < self.capacity
-            && end.is_some_and(|end| end <= self.capacity)
-            && offset.is_multiple_of(BLOCK_SIZE)
-            && len.is_multiple_of(BLOCK_SIZE)
-    }
-
     fn write(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {
-        if self.read_only || !self.has(offset, data.len) {
+        if self.0.read_only || !self.0.has(offset, data.len) {
             return Ok(Returned::InvalidArgument);
         }
         let written = data.for_each(|at, part| {
             check_stop(output)?;
-            self.image.write_all_at(part, offset + at)
+            self.0.image.write_all_at(part, offset + at)
         })?;
         Ok(written.map_or(Returned::Unspecified, |()| Returned::Ok))
     }
 
     fn read(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {
-        if !self.has(offset, data.len) {
+        if !self.0.has(offset, data.len) {
             return Ok(Returned::InvalidArgument);
         }
         let read = data.fill(|at, part| {
             check_stop(output)?;
-            self.image.read_exact_at(part, offset + at)
+            self.0.image.read_exact_at(part, offset + at)
         })?;
         Ok(read.map_or(Returned::Unspecified, |()| Returned::Ok))
     }

@@ -6,6 +6,7 @@ use super::block::Block;
 use super::net::Net;
 use crate::vmm::boot::solo5::manifest::{Given, Kind, Manifest};
 use crate::vmm::config::{BlockDevice, NetDevice};
+use crate::vmm::disk::Disk;
 use crate::vmm::error::Error;
 
 enum Device {
@@ -32,12 +33,12 @@ impl Devices {
         let mut devices = Vec::new();
         for block in blocks {
             let name = block.name.clone();
-            let block = Block::open(block)?;
-            let capacity = block.capacity;
+            let disk = Disk::open(block)?;
+            let capacity = disk.capacity;
             let given = Given::Block { capacity };
             devices.push((
                 give(manifest, Kind::Block, name, given)?,
-                Device::Block(block),
+                Device::Block(Block(disk)),
             ));
         }
         for net in nets {
@@ -83,7 +84,7 @@ impl Devices {
 
     pub fn descriptors(&self) -> Vec<RawFd> {
         let descriptor = |device: &Device| match device {
-            Device::Block(block) => block.image.as_raw_fd(),
+            Device::Block(block) => block.0.image.as_raw_fd(),
             Device::Net(net) => net.packets.as_raw_fd(),
         };
         self.0.iter().map(descriptor).collect()

@@ -1,44 +1,54 @@
 //! A network device: a descriptor that takes and gives a whole Ethernet packet at a time.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
-
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 
 use super::{Returned, Solo5};
 use crate::vmm::config::NetDevice;
 use crate::vmm::error::Error;
 use crate::vmm::hypercall::arguments::Arguments;
+use crate::vmm::packets::{MAX_PACKET, Packets};
 
-/// More bytes than any packet has: what a u16 can say, with the Ethernet header and a tag.
-const MAX_PACKET: u64 = 65_535 + 18;
+/// No packet has more bytes.
+const MOST: u64 = MAX_PACKET as u64;
 
 pub struct Net {
-    pub packets: File,
+    pub packets: Packets,
     /// Nothing will come any more.
     pub is_closed: bool,
 }
 
+/// The header of virtio's that some taps have before each packet: nothing is left to do.
+const HEADER: [u8; 10] = [0; 10];
+
 impl Net {
     /// # Errors
-    /// [`Error::BadNetDevice`] where fcntl(2) refuses the descriptor.
+    /// [`Error::BadNetDevice`] where the descriptor cannot be made to give whole packets
+    /// without blocking.
     pub fn open(device: NetDevice) -> Result<Net, Error> {
-        let packets = File::from(device.packets);
-        let flags = fcntl(&packets, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
-        flags
-            .and_then(|flags| fcntl(&packets, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)))
-            .map_err(|errno| Error::BadNetDevice {
-                name: device.name,
-                fault: errno.into(),
-            })?;
+        let name = device.name.clone();
+        let packets = Packets::open(device)?;
+        if packets.has_headers() {
+            packets
+                .set_header_size(HEADER.len())
+                .and_then(|()| packets.set_offloads(0))
+                .map_err(|fault| Error::BadNetDevice { name, fault })?;
+        }
         let is_closed = false;
         Ok(Net { packets, is_closed })
+    }
+
+    fn header(&self) -> &'static [u8] {
+        match self.packets.has_headers() {
+            true => &HEADER,
+            false => &[],
+        }
     }
 
     /// A packet that cannot be sent is lost, as packets are; only the kernel's own mistake is
     /// told.
     fn send(&mut self, packet: &[u8]) -> Returned {
-        match self.packets.write(packet) {
+        let parts = [self.header(), packet].map(IoSlice::new);
+        match self.packets.file().write_vectored(&parts) {
             Err(e) if e.kind() == ErrorKind::InvalidInput => Returned::InvalidArgument,
             _ => Returned::Ok,
         }
@@ -46,9 +56,13 @@ impl Net {
 
     /// Puts the next packet into `packet`, cut where it is longer; says how long it is.
     fn receive(&mut self, packet: &mut [u8]) -> Result<usize, Returned> {
-        match self.packets.read(packet) {
+        let mut header = HEADER;
+        let (header, _) = header.split_at_mut(self.header().len());
+        let skipped = header.len();
+        let mut parts = [header, packet].map(IoSliceMut::new);
+        match self.packets.file().read_vectored(&mut parts) {
             Ok(0) => self.is_closed = true,
-            Ok(len) => return Ok(len),
+            Ok(len) => return Ok(len.saturating_sub(skipped)),
             Err(e) if is_transient(&e) => {}
             Err(_) => {
                 self.is_closed = true;
@@ -71,7 +85,7 @@ impl Solo5 {
             Some(net) => {
                 let data = args.buffer(args.word(8)?, args.word(16)?)?;
                 match data.len {
-                    ..=MAX_PACKET => net.send(&data.to_vec()?),
+                    ..=MOST => net.send(&data.to_vec()?),
                     _ => Returned::InvalidArgument,
                 }
             }
@@ -85,7 +99,7 @@ impl Solo5 {
             return args.put_int(24, Returned::InvalidArgument as i32);
         };
         let data = args.buffer(args.word(8)?, args.word(16)?)?;
-        let mut packet = vec![0; data.len.min(MAX_PACKET) as usize];
+        let mut packet = vec![0; data.len.min(MOST) as usize];
         let returned = match net.receive(&mut packet) {
             Err(returned) => returned,
             Ok(len) => {

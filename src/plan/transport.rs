@@ -1,0 +1,29 @@
+//! How a guest finds its virtio devices.
+
+use crate::facts::{Facts, Fault, Said};
+use crate::guest::Family;
+use crate::vmm::{BootAbi, Transport};
+
+/// The transport that is wished for, or else the one that guests of this kind look for; none for
+/// kernels that call their monitor.
+///
+/// Kernels by Multiboot were built for a PC with a PCI bus. Unikraft's for Firecracker take
+/// registers in memory, and find them on their command line; Linux, Nanos and OSv take both, and
+/// are interrupted by messages over PCI.
+pub fn choose(facts: &Facts, abi: BootAbi) -> Result<Option<Transport>, Fault> {
+    let wish = facts.wishes.virtio.clone();
+    if matches!(abi, BootAbi::Solo5 | BootAbi::Hermit) {
+        return match wish {
+            Some(Said { by, .. }) => Err(Fault::NoVirtio { by, abi }),
+            None => Ok(None),
+        };
+    }
+    if let Some(Said { value, .. }) = wish {
+        return Ok(Some(value));
+    }
+    Ok(Some(match (abi, facts.family()) {
+        (BootAbi::Multiboot1 | BootAbi::BzImage, _) => Transport::Pci,
+        (_, Some(Family::Linux | Family::Hermit | Family::Nanos | Family::Osv)) => Transport::Pci,
+        _ => Transport::Mmio,
+    }))
+}

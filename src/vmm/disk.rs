@@ -1,0 +1,64 @@
+//! A file that is a guest's disk.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::FileTypeExt;
+
+use super::boot::solo5::manifest::BLOCK_SIZE;
+use super::config::BlockDevice;
+use super::error::Error;
+
+/// A regular file or a block device of the host's, and its size in bytes, which stays what it
+/// was at the beginning.
+#[derive(Debug)]
+pub struct Disk {
+    pub image: File,
+    pub capacity: u64,
+    pub read_only: bool,
+}
+
+impl Disk {
+    /// # Errors
+    /// [`Error::BadBlockDevice`] for what is neither of the two, and what does not have one or
+    /// more whole blocks.
+    pub fn open(device: BlockDevice) -> Result<Disk, Error> {
+        match capacity(&device.image) {
+            Ok(capacity) => Ok(Disk {
+                image: device.image,
+                capacity,
+                read_only: device.read_only,
+            }),
+            Err(fault) => Err(Error::BadBlockDevice {
+                name: device.name,
+                fault,
+            }),
+        }
+    }
+
+    /// Whether the disk has these bytes, and they are whole blocks.
+    pub fn has(&self, offset: u64, len: u64) -> bool {
+        let end = offset.checked_add(len);
+        offset < self.capacity
+            && end.is_some_and(|end| end <= self.capacity)
+            && offset.is_multiple_of(BLOCK_SIZE)
+            && len.is_multiple_of(BLOCK_SIZE)
+    }
+}
+
+/// Bytes; or what is wrong with the file.
+fn capacity(mut image: &File) -> Result<u64, String> {
+    let metadata = image.metadata().map_err(|e| e.to_string())?;
+    let kind = metadata.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err("is neither a regular file nor a block device".to_owned());
+    }
+    // The metadata of a block device say nothing of its size. Nobody reads by the position.
+    match image.seek(SeekFrom::End(0)) {
+        Err(e) => Err(e.to_string()),
+        Ok(0) => Err("is empty: give it one block or more".to_owned()),
+        Ok(size) if !size.is_multiple_of(BLOCK_SIZE) => Err(format!(
+            "has {size} bytes: make that a multiple of {BLOCK_SIZE}"
+        )),
+        Ok(size) => Ok(size),
+    }
+}
