@@ -2,9 +2,9 @@
 //!
 //! `RUNU_CHURN=N` makes it N of each kind (10 by default).
 
-use crate::harness::containerd::{self, Containerd, Pod, PodSpec};
+use crate::harness::containerd::{self, Container, Containerd, Pod, PodSpec};
 use crate::harness::{self, images};
-use crate::{Result, SLEEP, sidecar, unikernel};
+use crate::{Result, WEB, sidecar, stopped, unikernel};
 
 #[test]
 fn pods_come_and_go() -> Result {
@@ -12,7 +12,7 @@ fn pods_come_and_go() -> Result {
         return Ok(());
     }
     let containerd = Containerd::start(&harness::runu())?;
-    containerd.import(&images::unikernel(SLEEP)?)?;
+    containerd.import(&images::unikernel(WEB)?)?;
     // What is made once and kept is there after the first.
     come_and_go(&containerd)?;
     let (census, tally) = (containerd.census()?, containerd.tally()?);
@@ -31,16 +31,19 @@ fn a_unikernel_comes_and_goes_in_its_pod() -> Result {
         return Ok(());
     }
     let containerd = Containerd::start(&harness::runu())?;
-    containerd.import(&images::unikernel(SLEEP)?)?;
+    containerd.import(&images::unikernel(WEB)?)?;
     let pod = new_pod(&containerd)?;
     let sidecar = containerd.run(&pod, &sidecar())?;
     sidecar.wait_log("stdout", "hello from the sidecar")?;
     let pid = containerd.pid(&sidecar)?;
     let network = || containerd.node().network_of(pid);
+    // With its first qdisc an interface gets a length for its queue from the kernel, for good.
     start_and_stop(&containerd, &pod)?;
     let (census, tally, before) = (containerd.census()?, containerd.tally()?, network()?);
     for _ in 0..times()? {
-        start_and_stop(&containerd, &pod)?;
+        let guest = start(&containerd, &pod)?;
+        assert_ne!(network()?, before);
+        stop(&containerd, &guest)?;
         assert_eq!(network()?, before);
         containerd.assert_nothing_left_since(&census);
     }
@@ -71,9 +74,19 @@ fn come_and_go(containerd: &Containerd) -> Result {
 }
 
 fn start_and_stop(containerd: &Containerd, pod: &Pod) -> Result {
-    let guest = containerd.run(pod, &unikernel(SLEEP, &[]))?;
-    guest.wait_log("stdout", "tick 1\n")?;
-    containerd.stop(&guest)?;
-    containerd.remove(&guest)?;
-    Ok(())
+    let guest = start(containerd, pod)?;
+    stop(containerd, &guest)
+}
+
+fn stop(containerd: &Containerd, guest: &Container) -> Result {
+    stopped(containerd, guest, 0)?;
+    Ok(containerd.remove(guest)?)
+}
+
+/// Runs a unikernel that has the pod's network.
+fn start(containerd: &Containerd, pod: &Pod) -> Result<Container> {
+    let guest = containerd.run(pod, &unikernel(WEB, &[]))?;
+    let said = guest.wait_log("stdout", "ready\n")?;
+    assert!(said.contains("address: 10.88.77."), "{said}");
+    Ok(guest)
 }
