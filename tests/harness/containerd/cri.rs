@@ -105,7 +105,10 @@ impl Containerd {
     /// Creates a container in `pod`. The runtime's own `create` is called only
     /// when it is started: that is how containerd's CRI does it.
     pub fn create(&self, pod: &Pod, spec: &ContainerSpec) -> Result<Container, Status> {
-        let log_path = format!("{}.log", spec.name);
+        // A container that is made again begins a new log.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let log_path = format!("{}-{count}.log", spec.name);
         let config = api::ContainerConfig {
             metadata: Some(api::ContainerMetadata {
                 name: spec.name.to_owned(),
