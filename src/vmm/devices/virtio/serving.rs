@@ -8,7 +8,7 @@ use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Broken, Device, Interrupts, Used, used};
+use super::{Broken, Device, Errand, Interrupts, Used, used};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 use crate::vmm::vm;
@@ -206,6 +206,11 @@ impl Serving {
             });
             self.notify_again(more);
         }
+    }
+
+    /// What the device wants to be done while it is not locked.
+    pub fn errand(&self) -> Option<Errand> {
+        self.lock().device.errand()
     }
 
     /// Serves queue `index`, if there is such a queue at work.
