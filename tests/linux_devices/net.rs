@@ -171,7 +171,7 @@ fn over(transport: Transport) {
             let counts = answer(&said, &format!("{way}{number}"));
             let counts: Vec<usize> = counts.split(' ').map(|n| n.parse().unwrap()).collect();
             let (moved, packets) = (counts[2] - counts[0], counts[3] - counts[1]);
-            // How many there are is iperf3's: it leaves what is under way at the end. With jumbo packets there is little left to put together.
+            // With jumbo packets there is little left to put together.
             let is_large = moved / packets > usize::from(mtu) + 14;
             assert!(
                 is_large == has_headers || mtu > 1500,

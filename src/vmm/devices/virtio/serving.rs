@@ -148,14 +148,19 @@ impl Serving {
     }
 
     /// Takes all queues from the device; nothing of it touches memory any more.
-    pub fn reset(&self) {
+    pub fn rest(&self) {
         let mut work = self.lock();
         work.queues.clear();
         work.device.reset();
-        self.broken.store(false, Ordering::Relaxed);
-        self.interrupts.clear();
         drop(work);
         self.call_for_attention();
+    }
+
+    /// As [`Serving::rest`]; it is as it was before any driver.
+    pub fn reset(&self) {
+        self.rest();
+        self.broken.store(false, Ordering::Relaxed);
+        self.interrupts.clear();
     }
 
     /// Asks the driver for a reset. Until then nothing is served.
