@@ -21,7 +21,7 @@ if [ "${1-}" = --systemd ]; then
     shift
 elif [ "${1-}" = --linux ]; then
     machine=(--linux --cpus 1 --memory 3G)
-    tests=(linux)
+    tests=(linux linux_files)
     shift
 fi
 runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...}
@@ -42,7 +42,7 @@ done
 
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
-export RUNU_TEST_LINUX=/linux
+export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic
 failed=0
 for test in /tests/*; do
     echo "$test, in the emulated machine:"
