@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::devices::{Device, DeviceRule};
 use super::keys;
 
 /// The parts of config.json that are looked at (runtime-spec, config.md).
@@ -79,6 +80,7 @@ pub struct Process {
 pub struct Linux {
     pub resources: Option<Resources>,
     pub namespaces: Option<Vec<Namespace>>,
+    pub devices: Option<Vec<Option<Device>>>,
 }
 
 /// One of `linux.namespaces`.
@@ -93,6 +95,7 @@ pub struct Namespace {
 pub struct Resources {
     pub memory: Option<Memory>,
     pub cpu: Option<Cpu>,
+    pub devices: Option<Vec<Option<DeviceRule>>>,
 }
 
 /// `linux.resources.memory`.
@@ -139,8 +142,10 @@ impl Config {
                 resources: Some(Resources {
                     memory: Some(memory),
                     cpu: None,
+                    devices: None,
                 }),
                 namespaces: None,
+                devices: None,
             }),
             ..Self::default()
         }

@@ -68,6 +68,7 @@ pub fn read<'a>(
             "vcpus" => wishes.vcpus = wishes.count(value, by),
             "network" => network.1 = wishes.network_choice(value, by),
             "ports" => ports.1 = wishes.port_list(value, by),
+            "rootfs" => wishes.rootfs = wishes.rootfs(value, by),
             "virtio" => wishes.virtio = wishes.transport(value, by),
             "block" => wishes.block(None, value, by),
             _ => match name.split_once('.') {

@@ -7,7 +7,7 @@
 //! (`unknown_bootoption`, `set_init_arg`), Documentation/admin-guide/nfs/nfsroot.rst (`ip=`).
 
 use super::words::{at_most, line};
-use super::{Error, Family, Network, Told};
+use super::{Error, Family, Network, Root, TAG, Told};
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
 const MOST_BYTES: usize = 2047;
@@ -30,6 +30,7 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some(network) = told.network {
         words.extend(address(network)?);
     }
+    words.extend(root(told));
     let variables = told.variables()?;
     let own = ["HOME", "TERM"];
     let added = variables.iter().filter(|(name, _)| !own.contains(name));
@@ -42,7 +43,9 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some((program, rest)) = args.split_first()
         && program.starts_with('/')
     {
-        let parameter = if told.initrd { "rdinit" } else { "init" };
+        // An initrd that is not the root hands over to the root's own.
+        let is_in_initrd = told.initrd && !matches!(told.root, Root::Share | Root::Block);
+        let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
     }
@@ -77,6 +80,26 @@ fn address(network: &Network) -> Result<Option<String>, Error> {
     let parts = parts.map(Option::unwrap_or_default).join(":");
     let word = format!("ip={}", parts.trim_end_matches(':'));
     quoted("hostname", &word).map(Some)
+}
+
+/// What to mount as the root (Documentation/filesystems/9p.rst, admin-guide/kernel-parameters.txt).
+/// Programs may map files that they share, which takes a cache for what is mapped; nothing else
+/// is cached, so that what the host changes is seen. Of a tree whose parts are mounted in their
+/// own ways, the host says what may not be written.
+fn root(told: &Told) -> Vec<String> {
+    match (told.root, told.read_only) {
+        (Root::Share, _) => [
+            &format!("root={TAG}"),
+            "rootfstype=9p",
+            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
+            "rw",
+        ]
+        .map(str::to_owned)
+        .into(),
+        (Root::Block, true) => ["root=/dev/vda", "ro"].map(str::to_owned).into(),
+        (Root::Block, false) => ["root=/dev/vda", "rw"].map(str::to_owned).into(),
+        (Root::Initrd | Root::None, _) => Vec::new(),
+    }
 }
 
 fn argument(arg: &str) -> Result<String, Error> {

@@ -22,7 +22,7 @@ if [ "${1-}" = --systemd ]; then
 elif [ "${1-}" = --linux ]; then
     machine=(--linux --cpus 1 --memory 3G --timeout 1200)
     [ -z "${RUNU_TEST_LONG-}" ] || machine+=(--timeout 36000)
-    tests=(linux linux_devices)
+    tests=(linux linux_files linux_devices)
     shift
 fi
 runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...}
@@ -43,7 +43,7 @@ done
 
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
-export RUNU_TEST_LINUX=/linux RUNU_TEST_TOOLS=/tools
+export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic RUNU_TEST_TOOLS=/tools
 [ ! -f /linux/tun.ko ] || insmod /linux/tun.ko || exit 1
 failed=0
 for test in /tests/*; do
