@@ -1,10 +1,11 @@
 //! runu under containerd, as the default runtime of a private one, spoken to
 //! over CRI as a kubelet does.
 //!
-//! `RUNU_SOAK=N` runs the scenario N times in a row (2 by default);
-//! `RUNU_TEST_BIN` names another binary to test.
+//! `RUNU_SOAK=N` runs the scenario N times in a row (2 by default), `RUNU_CHURN=N` starts and
+//! stops so many pods (10); `RUNU_TEST_BIN` names another binary to test.
 
 mod artifact;
+mod churn;
 mod ends;
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -12,6 +13,8 @@ mod limits;
 mod mixed;
 mod network;
 mod ordinary;
+mod pods;
+mod probes;
 mod unikernel;
 
 use harness::containerd::{Container, ContainerSpec, ContainerState, Containerd};

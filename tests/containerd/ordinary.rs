@@ -136,7 +136,7 @@ fn the_census_sees_what_a_running_pod_has() -> Result {
         return Ok(());
     }
     let containerd = Containerd::start(&harness::runu())?;
-    let before = containerd.census()?;
+    let (before, tally) = (containerd.census()?, containerd.tally()?);
     let pod = containerd.run_pod(&PodSpec {
         name: "counted",
         ..Default::default()
@@ -154,6 +154,10 @@ fn the_census_sees_what_a_running_pod_has() -> Result {
         "cgroup ",
         "state ",
     ] {
+        assert!(more.iter().any(|line| line.starts_with(kind)), "{more:#?}");
+    }
+    let more = containerd.tally()?.more_than(&tally);
+    for kind in ["files in /run", "bytes of the pods' memory"] {
         assert!(more.iter().any(|line| line.starts_with(kind)), "{more:#?}");
     }
     containerd.remove_pod(&pod)?;

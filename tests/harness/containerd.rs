@@ -7,9 +7,13 @@
 
 mod api;
 mod census;
+mod config;
+mod container;
 mod cri;
 mod limits;
 mod node;
+mod pods;
+mod tally;
 
 use std::fs::{self, File};
 use std::io;
@@ -22,16 +26,16 @@ use nix::unistd::Pid;
 
 pub use api::{ContainerState, PodSandboxState};
 pub use census::{Census, TEST_ID};
-pub use cri::{Container, ContainerSpec, Pod, PodSpec};
+pub use container::{Container, ContainerSpec, Mount};
+pub use cri::{Pod, PodSpec};
 pub use node::Node;
+pub use pods::{Server, ordinary};
+pub use tally::Tally;
 
 use super::images::{self, Image};
 
 /// Debian's busybox-static: the pause and the ordinary image are made from it.
 pub const BUSYBOX: &str = "/bin/busybox";
-/// Where Debian's containernetworking-plugins puts them.
-const CNI_BIN: &str = "/usr/lib/cni";
-
 /// Whether what a private containerd needs is missing, said aloud with the cure.
 pub fn cannot_start() -> bool {
     if !nix::unistd::geteuid().is_root() {
@@ -43,6 +47,7 @@ pub fn cannot_start() -> bool {
         ("containerd-shim-runc-v2", "containerd"),
         ("runc", "runc"),
         ("ip", "iproute2"),
+        ("tc", "iproute2"),
         ("iptables", "iptables"),
         ("nsenter", "util-linux"),
         ("setpriv", "util-linux"),
@@ -65,6 +70,9 @@ pub fn is_missing(programs: &[(&str, &str)]) -> bool {
     })
 }
 
+/// Ethernet's own.
+const MTU: u16 = 1500;
+
 /// A running containerd. Dropping it ends it and all that it started; if the
 /// test has failed, its log is printed first.
 pub struct Containerd {
@@ -81,13 +89,13 @@ impl Containerd {
     /// default runtime, and the pause and busybox images in it. Returns when
     /// CRI says that runtime and network are ready.
     pub fn start(runtime_binary: &Path) -> io::Result<Containerd> {
+        Containerd::with_mtu(runtime_binary, MTU)
+    }
+
+    /// As [`Containerd::start`]; packets on the pods' network may have `mtu` bytes.
+    pub fn with_mtu(runtime_binary: &Path, mtu: u16) -> io::Result<Containerd> {
         let node = Node::new()?;
-        fs::create_dir(node.dir().join("cni"))?;
-        fs::write(node.dir().join("cni/10-runu.conf"), cni_config(&node))?;
-        fs::write(
-            node.dir().join("config.toml"),
-            config(&node, runtime_binary),
-        )?;
+        config::write(&node, runtime_binary, mtu)?;
         let containerd = Containerd {
             daemon: spawn(&node, None)?,
             node,
@@ -105,8 +113,7 @@ impl Containerd {
     /// Ends containerd with SIGKILL, as a crash would; shims and containers
     /// stay. [`Containerd::restart`] must follow.
     pub fn kill(&mut self) -> io::Result<()> {
-        // The child is nsenter; containerd is the child of that.
-        let pid = Node::entered(&self.daemon)?;
+        let pid = self.pid_of_daemon()?;
         kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?;
         self.daemon.wait()?;
         Ok(())
@@ -193,6 +200,12 @@ impl Containerd {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// containerd's own pid, as the host sees it.
+    fn pid_of_daemon(&self) -> io::Result<u32> {
+        // The child is nsenter; containerd is the child of that.
+        Node::entered(&self.daemon)
+    }
+
     /// Its gRPC socket.
     pub fn socket(&self) -> PathBuf {
         self.node.dir().join("containerd.sock")
@@ -238,76 +251,6 @@ fn spawn(node: &Node, runu_config: Option<&Path>) -> io::Result<Child> {
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-}
-
-/// containerd's configuration, version 2 (containerd-config.toml(5), and
-/// docs/cri/config.md of containerd 1.6).
-fn config(node: &Node, runtime_binary: &Path) -> String {
-    let dir = node.dir().display();
-    let runtime = |name: &str, binary: &Path| {
-        format!(
-            r#"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
-runtime_type = "io.containerd.runc.v2"
-# `*` does not cross a slash.
-pod_annotations = ["runu.dev/*"]
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
-BinaryName = "{}"
-"#,
-            binary.display()
-        )
-    };
-    format!(
-        r#"version = 2
-root = "{dir}/root"
-state = "{dir}/state"
-# Not needed, and each with something of its own: /opt/containerd, devices, a network.
-disabled_plugins = [
-  "io.containerd.internal.v1.opt",
-  "io.containerd.internal.v1.tracing",
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.tracing.processor.v1.otlp",
-]
-[grpc]
-address = "{socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{pause}"
-stream_server_address = "127.0.0.1"
-stream_server_port = "0"
-disable_apparmor = true
-# A root without CAP_SYS_RESOURCE cannot lower it.
-restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{CNI_BIN}"
-conf_dir = "{dir}/cni"
-[plugins."io.containerd.grpc.v1.cri".containerd]
-default_runtime_name = "runu"
-{runu}{runc}"#,
-        socket = node.dir().join("containerd.sock").display(),
-        pause = images::PAUSE,
-        runu = runtime("runu", runtime_binary),
-        runc = runtime("runc", &which::which("runc").unwrap_or("runc".into())),
-    )
-}
-
-/// CNI's bridge plugin with addresses from a file (cni.dev, "bridge" and "host-local").
-fn cni_config(node: &Node) -> String {
-    serde_json::json!({
-        "cniVersion": "0.4.0",
-        "name": "runu",
-        "type": "bridge",
-        "bridge": node::BRIDGE,
-        "isGateway": true,
-        "ipam": {
-            "type": "host-local",
-            "subnet": node::SUBNET,
-            "dataDir": node.dir().join("leases"),
-        },
-    })
-    .to_string()
 }
 
 /// Asks until there is an answer, for `limit` at most.

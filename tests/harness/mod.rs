@@ -9,11 +9,14 @@ pub mod bzimage;
 pub mod containerd;
 pub mod elf;
 pub mod guard;
+pub mod http;
 pub mod images;
 pub mod layout;
 pub mod linux;
+pub mod netns;
 pub mod pod;
 pub mod program;
+pub mod resolver;
 pub mod terminal;
 
 use std::io::Write;

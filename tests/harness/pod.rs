@@ -1,13 +1,12 @@
 //! Network namespaces that a test makes: a pod's, and the world's at the other end of its wire.
 
-use std::fs::File;
 use std::net::UdpSocket;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 
 /// A network namespace that ends with this, or with the test.
@@ -60,12 +59,7 @@ impl Namespace {
 
     /// Does `work` in it.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(self.path()).unwrap();
-        let entered = || {
-            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            work()
-        };
-        std::thread::scope(|scope| scope.spawn(entered).join().unwrap())
+        super::netns::within(&self.path(), work)
     }
 
     /// A UDP socket in it, which waits half a second for an answer.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 
 use super::Server;
 use super::fids::{Fid, Open};
-use super::folder::{Folder, Place, file_type, statx_at};
+use super::folder::{Place, file_type, statx_at};
 use super::wire::{Reply, Request};
 
 /// `P9_GETATTR_BASIC` and `P9_GETATTR_BTIME`: all but a generation and a data version.
@@ -142,14 +141,10 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn of(fid: &'a Fid) -> Target<'a> {
-        let is_hidden = |folder: &Arc<Folder>| folder.is_hidden;
-        let place = fid.node.place().and_then(|place| {
-            // Nor is a folder changed that shows nothing.
-            match is_hidden(&place.folder) || fid.node.folder.as_ref().is_some_and(is_hidden) {
-                true => Err(Errno::ACCESS),
-                false => Ok(place),
-            }
-        });
+        let place = match fid.node.is_kernels {
+            true => Err(Errno::ACCESS),
+            false => fid.node.place(),
+        };
         Target {
             file: match &fid.open {
                 Some(Open::File(file)) => Some(file),

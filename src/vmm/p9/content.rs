@@ -76,6 +76,7 @@ impl Server {
         let node = Node {
             place: Some(place),
             folder: None,
+            is_kernels: false,
         };
         *fid = Fid {
             node,

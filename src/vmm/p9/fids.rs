@@ -26,6 +26,8 @@ pub struct Node {
     pub place: Option<Place>,
     /// What is in it, if it is a folder.
     pub folder: Option<Arc<Folder>>,
+    /// It is only looked at: it belongs to one of the kernel's own file systems.
+    pub is_kernels: bool,
 }
 
 /// What it was opened as.

@@ -35,6 +35,8 @@ pub struct Found {
     pub stat: Statx,
     /// What is in it, if it is a folder.
     pub folder: Option<Arc<Folder>>,
+    /// It belongs to one of the kernel's own file systems.
+    pub is_kernels: bool,
 }
 
 const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
@@ -78,15 +80,19 @@ impl Folder {
         let within = self.visible().map_err(|_| Errno::NOENT)?;
         let fd = open_at(within, name, LOOK, Mode::empty())?;
         let stat = statx_at(fd.as_fd(), c"")?;
-        let folder = match file_type(&stat) {
-            FileType::Directory => {
-                let id = (device(&stat), stat.stx_ino);
-                let is_hidden = id.0 != self.id.0 && is_kernels(fd.as_fd())?;
-                Some(Arc::new(Folder { fd, id, is_hidden }))
-            }
-            _ => None,
-        };
-        Ok(Found { stat, folder })
+        let id = (device(&stat), stat.stx_ino);
+        // What is of the same file system as this folder is not, or the folder were hidden.
+        let is_kernels = id.0 != self.id.0 && is_kernels(fd.as_fd())?;
+        let is_folder = file_type(&stat) == FileType::Directory;
+        let folder = is_folder.then(|| {
+            let is_hidden = is_kernels;
+            Arc::new(Folder { fd, id, is_hidden })
+        });
+        Ok(Found {
+            stat,
+            folder,
+            is_kernels,
+        })
     }
 
     /// Opens the folder itself, to read its entries.

@@ -63,6 +63,7 @@ impl Server {
         let root = Node {
             place: Some(place),
             folder: Some(self.root.clone()),
+            is_kernels: self.root.is_hidden,
         };
         self.fids.insert(fid, root)?;
         reply.qid(self.qid(&stat));
@@ -116,6 +117,7 @@ impl Server {
         let node = Node {
             place: Some(Place { folder, name }),
             folder: found.folder,
+            is_kernels: found.is_kernels,
         };
         Ok((node, self.qid(&found.stat)))
     }

@@ -87,10 +87,15 @@ messages! {
         cgroup_parent: String = "1" [string],
         security_context: Option<LinuxSandboxSecurityContext> = "2" [message, optional],
     }
+    DnsConfig {
+        servers: Vec<String> = "1" [string, repeated],
+        searches: Vec<String> = "2" [string, repeated],
+    }
     PodSandboxConfig {
         metadata: Option<PodSandboxMetadata> = "1" [message, optional],
         hostname: String = "2" [string],
         log_directory: String = "3" [string],
+        dns: Option<DnsConfig> = "4" [message, optional],
         annotations: HashMap<String, String> = "7" [map = "string, string"],
         linux: Option<LinuxPodSandboxConfig> = "8" [message, optional],
     }
@@ -129,11 +134,17 @@ messages! {
         resources: Option<LinuxContainerResources> = "1" [message, optional],
         security_context: Option<LinuxContainerSecurityContext> = "2" [message, optional],
     }
+    Mount {
+        container_path: String = "1" [string],
+        host_path: String = "2" [string],
+        readonly: bool = "3" [bool],
+    }
     ContainerConfig {
         metadata: Option<ContainerMetadata> = "1" [message, optional],
         image: Option<ImageSpec> = "2" [message, optional],
         command: Vec<String> = "3" [string, repeated],
         args: Vec<String> = "4" [string, repeated],
+        mounts: Vec<Mount> = "7" [message, repeated],
         annotations: HashMap<String, String> = "10" [map = "string, string"],
         log_path: String = "11" [string],
         tty: bool = "14" [bool],

@@ -1,7 +1,6 @@
 //! What a kubelet asks of CRI: pods, containers, their logs.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use prost::Message;
 use tonic::Status;
 
+use super::container::{Container, ContainerSpec};
 use super::{Containerd, api, poll};
-use crate::harness::images;
 use api::{ContainerState, ContainerStatus, ExecSyncResponse, PodSandboxState};
 
 /// Seconds that `stop` gives a container before SIGKILL.
@@ -26,6 +25,9 @@ pub struct PodSpec<'a> {
     /// One pid namespace for all of its containers; otherwise one for each,
     /// which is the kubelet's default.
     pub share_pids: bool,
+    /// What its containers find in their resolv.conf.
+    pub nameservers: &'a [&'a str],
+    pub searches: &'a [&'a str],
 }
 
 /// A pod that was started.
@@ -33,71 +35,6 @@ pub struct Pod {
     pub id: String,
     config: api::PodSandboxConfig,
     namespaces: api::NamespaceOption,
-}
-
-/// A container to create.
-#[derive(Clone)]
-pub struct ContainerSpec<'a> {
-    pub name: &'a str,
-    pub image: String,
-    /// In place of the image's entrypoint; empty to keep it.
-    pub command: &'a [&'a str],
-    /// In place of the image's `Cmd`; empty to keep it.
-    pub args: &'a [&'a str],
-    /// Bytes; 0 for none.
-    pub memory_limit: i64,
-    /// The higher, the sooner the kernel ends it for want of memory.
-    pub oom_score_adj: i64,
-    /// Whether its stdio is a terminal.
-    pub tty: bool,
-}
-
-impl Default for ContainerSpec<'_> {
-    fn default() -> Self {
-        ContainerSpec {
-            name: "sidecar",
-            image: images::BUSYBOX.to_owned(),
-            command: &[],
-            args: &[],
-            memory_limit: 0,
-            oom_score_adj: 0,
-            tty: false,
-        }
-    }
-}
-
-/// A container that was created.
-pub struct Container {
-    pub id: String,
-    log: PathBuf,
-}
-
-impl Container {
-    /// What the container has said so far on `stream` (`stdout`, `stderr`),
-    /// from its CRI log file: lines of `TIME STREAM F|P TEXT`, P where the
-    /// line goes on.
-    pub fn log(&self, stream: &str) -> io::Result<String> {
-        let mut said = String::new();
-        for line in fs::read_to_string(&self.log)?.lines() {
-            let mut fields = line.splitn(4, ' ').skip(1);
-            if let (Some(of), Some(tag), Some(text)) = (fields.next(), fields.next(), fields.next())
-                && of == stream
-            {
-                said.push_str(text);
-                said.push_str(if tag == "P" { "" } else { "\n" });
-            }
-        }
-        Ok(said)
-    }
-
-    /// Waits until the container has said `text`; the whole of it is the error otherwise.
-    pub fn wait_log(&self, stream: &str, text: &str) -> Result<String, String> {
-        let read = || self.log(stream).unwrap_or_default();
-        poll(Duration::from_secs(20), || {
-            Some(read()).filter(|said| said.contains(text))
-        })
-        .ok_or_else(|| format!("{} has no {text:?}:\n{}", self.log.display(), read()))
-    }
 }
 
 impl Containerd {
@@ -122,6 +59,10 @@ impl Containerd {
             }),
             hostname: spec.name.to_owned(),
             log_directory: logs.display().to_string(),
+            dns: Some(api::DnsConfig {
+                servers: strings(spec.nameservers),
+                searches: strings(spec.searches),
+            }),
             annotations: owned(spec.annotations),
             linux: Some(api::LinuxPodSandboxConfig {
                 cgroup_parent: self.node.cgroup().to_owned(),
@@ -164,8 +105,10 @@ impl Containerd {
     /// Creates a container in `pod`. The runtime's own `create` is called only
     /// when it is started: that is how containerd's CRI does it.
     pub fn create(&self, pod: &Pod, spec: &ContainerSpec) -> Result<Container, Status> {
-        let log_path = format!("{}.log", spec.name);
-        let strings = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect();
+        // A container that is made again begins a new log.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let log_path = format!("{}-{count}.log", spec.name);
         let config = api::ContainerConfig {
             metadata: Some(api::ContainerMetadata {
                 name: spec.name.to_owned(),
@@ -176,6 +119,7 @@ impl Containerd {
             }),
             command: strings(spec.command),
             args: strings(spec.args),
+            mounts: spec.mounts.iter().map(Into::into).collect(),
             annotations: Default::default(),
             log_path: log_path.clone(),
             tty: spec.tty,
@@ -322,6 +266,10 @@ pub(super) fn container_request(container: &Container) -> api::ContainerRequest 
     api::ContainerRequest {
         container_id: container.id.clone(),
     }
+}
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&s| s.to_owned()).collect()
 }
 
 fn owned(pairs: &[(&str, &str)]) -> std::collections::HashMap<String, String> {

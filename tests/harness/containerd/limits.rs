@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use tonic::Status;
 
-use super::cri::{Container, container_request};
+use super::container::Container;
+use super::cri::container_request;
 use super::{Containerd, api};
 
 impl Containerd {

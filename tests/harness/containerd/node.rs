@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::census::Census;
+use crate::harness::netns;
 
 /// The node's bridge; pods get their addresses from [`SUBNET`].
 pub const BRIDGE: &str = "runu0";
@@ -138,6 +139,38 @@ impl Node {
             true => Ok(()),
             false => Err(io::Error::other(format!("{pid} lives on after {signal}"))),
         }
+    }
+
+    /// Does `work` in the node's own network namespace, as the kubelet does.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        netns::within(Path::new(&format!("/proc/{}/ns/net", self.init)), work)
+    }
+
+    /// Does `work` in the network namespace of a process of the node.
+    pub fn within_that_of<T: Send>(&self, pid: i64, work: impl FnOnce() -> T + Send) -> T {
+        netns::within(&self.path(&format!("/proc/{pid}/ns/net")), work)
+    }
+
+    /// What there is in the network namespace of a process of the node: devices, addresses,
+    /// and what is done with packets.
+    pub fn network_of(&self, pid: i64) -> io::Result<String> {
+        let mut said = String::new();
+        for look in [
+            "ip -o link",
+            "ip -o address",
+            "ip route",
+            "tc qdisc",
+            "tc filter show dev eth0 ingress",
+        ] {
+            let namespace = format!("--net=/proc/{pid}/ns/net");
+            let mut nsenter = self.command("nsenter");
+            let output = nsenter.arg(namespace).args(look.split(' ')).output()?;
+            if !output.status.success() {
+                return Err(io::Error::other(format!("{look}: {output:?}")));
+            }
+            said += &String::from_utf8_lossy(&output.stdout);
+        }
+        Ok(said)
     }
 
     /// Counts all that a runtime could leave behind.

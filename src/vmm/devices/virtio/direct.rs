@@ -126,9 +126,14 @@ impl<D: Device> Driver<D> {
         self.put(ring.gpa + AVAILABLE + 2, &ring.available.to_le_bytes());
     }
 
-    /// Notifies the device.
+    /// Notifies the device, and does its errands.
     pub fn serve(&mut self, queue: usize) -> Result<Used, Broken> {
-        self.device.serve(queue, &mut self.queues, &self.memory)
+        let mut used = self.device.serve(queue, &mut self.queues, &self.memory)?;
+        while let Some(errand) = self.device.errand() {
+            errand();
+            used |= self.ready()?;
+        }
+        Ok(used)
     }
 
     /// Lets the device find its source ready.

@@ -182,6 +182,9 @@ impl Registers {
             }
             VIRTIO_MMIO_GUEST_PAGE_SIZE => self.page_size = value,
             VIRTIO_MMIO_QUEUE_ALIGN => self.alignment = value,
+            _ if offset == self.interface.use_of_queue() && value == 0 => {
+                core.take_back(self.queue);
+            }
             _ => {
                 if let Some(queue) = core.queue_mut(self.interface, self.queue) {
                     match self.interface {
@@ -214,6 +217,16 @@ impl Registers {
         let page = queue.descriptors.checked_div(self.page_size.into());
         // It came from a u32, times what may have changed since.
         page.filter(|_| queue.ready).map_or(0, |page| page as u32)
+    }
+}
+
+impl Interface {
+    /// The register by which a driver has a queue used, or no more.
+    fn use_of_queue(self) -> u32 {
+        match self {
+            Interface::Legacy => VIRTIO_MMIO_QUEUE_PFN,
+            Interface::Modern => VIRTIO_MMIO_QUEUE_READY,
+        }
     }
 }
 

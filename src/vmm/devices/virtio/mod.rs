@@ -101,12 +101,22 @@ pub trait Device: Send {
         Ok(Used::NONE)
     }
 
+    /// Work that may wait for somebody else for as long as that one likes. It is asked for after
+    /// each call of the others, also while the device is reset, and done while nothing is locked:
+    /// no driver waits for it. Behind it the source counts as ready.
+    fn errand(&mut self) -> Option<Errand> {
+        None
+    }
+
     /// The file descriptors that it needs: all others of the process may be closed before it
     /// is put to work.
     fn descriptors(&self) -> Vec<RawFd> {
         Vec::new()
     }
 }
+
+/// Work that is done while the device is not locked.
+pub type Errand = Box<dyn FnOnce() + Send>;
 
 /// What a device waits for.
 #[derive(Debug, Clone, Copy)]

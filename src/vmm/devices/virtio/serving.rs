@@ -8,7 +8,7 @@ use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::{Broken, Device, Interrupts, Used, used};
+use super::{Broken, Device, Errand, Interrupts, Used, used};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 use crate::vmm::vm;
@@ -148,14 +148,19 @@ impl Serving {
     }
 
     /// Takes all queues from the device; nothing of it touches memory any more.
-    pub fn reset(&self) {
+    pub fn rest(&self) {
         let mut work = self.lock();
         work.queues.clear();
         work.device.reset();
-        self.broken.store(false, Ordering::Relaxed);
-        self.interrupts.clear();
         drop(work);
         self.call_for_attention();
+    }
+
+    /// As [`Serving::rest`]; it is as it was before any driver.
+    pub fn reset(&self) {
+        self.rest();
+        self.broken.store(false, Ordering::Relaxed);
+        self.interrupts.clear();
     }
 
     /// Asks the driver for a reset. Until then nothing is served.
@@ -201,6 +206,11 @@ impl Serving {
             });
             self.notify_again(more);
         }
+    }
+
+    /// What the device wants to be done while it is not locked.
+    pub fn errand(&self) -> Option<Errand> {
+        self.lock().device.errand()
     }
 
     /// Serves queue `index`, if there is such a queue at work.

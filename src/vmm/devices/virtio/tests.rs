@@ -141,7 +141,6 @@ fn a_driver_must_agree_before_it_sets_up() {
 #[test]
 fn the_set_up_is_frozen_while_the_device_runs() {
     let mut driver = Driver::ready();
-    driver.write(QUEUE_READY, 0);
     driver.set_up([0xffff_f000, 0xffff_f000, 0xffff_f000]);
     assert_eq!(driver.read(QUEUE_READY), 1);
     driver.describe(0, BUFFER, 8, WRITE, 0);
@@ -151,6 +150,22 @@ fn the_set_up_is_frozen_while_the_device_runs() {
     assert_eq!((driver.read(STATUS), driver.read(QUEUE_READY)), (0, 0));
     driver.offer(0);
     assert_eq!(driver.used().0, 1, "not served after a reset");
+}
+
+#[test]
+fn a_queue_that_is_taken_back_is_left_alone() {
+    let mut driver = Driver::ready();
+    driver.describe(0, BUFFER, 8, WRITE, 0);
+    driver.write(QUEUE_READY, 0);
+    assert_eq!(driver.read(QUEUE_READY), 0);
+    driver.offer(0);
+    assert_eq!(driver.used().0, 0);
+    driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
+    assert_eq!(driver.read(QUEUE_READY), 0, "not without a reset");
+    driver.write(STATUS, 0);
+    driver.come_up(0);
+    driver.offer(0);
+    assert_eq!(driver.used().0, 2, "what was offered before, too");
 }
 
 #[test]

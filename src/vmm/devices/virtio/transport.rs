@@ -165,6 +165,18 @@ impl Core {
         self.queues.get_mut(index).filter(|_| may_set_up)
     }
 
+    /// The driver takes back queue `index`: a device at work rests from now on, until its next
+    /// reset (virtio 1.2, sections 4.2.2.2 and 4.2.4.1). Nothing of it is in use any more when
+    /// this returns.
+    pub fn take_back(&mut self, index: usize) {
+        if let Some(queue) = self.queues.get_mut(index)
+            && queue.ready
+        {
+            queue.ready = false;
+            self.serving.rest();
+        }
+    }
+
     /// The driver has offered buffers in queue `index`.
     pub fn notify(&self, index: usize) {
         self.serving.notify(index);

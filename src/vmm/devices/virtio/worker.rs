@@ -127,6 +127,10 @@ pub fn turn(serving: &Serving, wait: Wait) {
     if is_ready(1 + bells.queues.len()) {
         serving.ready();
     }
+    while let Some(errand) = serving.errand() {
+        errand();
+        serving.ready();
+    }
 }
 
 fn poll(fds: &mut [pollfd], wait: Wait) -> nix::Result<()> {

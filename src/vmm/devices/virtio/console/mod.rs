@@ -14,7 +14,8 @@ use nix::poll::PollFlags;
 use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 use virtio_queue::Queue;
 
-use super::{Broken, Device, Source, Used, chain, pieces, used};
+use super::chain::{self, Piece};
+use super::{Broken, Device, Errand, Source, Used, pieces, used};
 use crate::vmm::memory::GuestMemory;
 use crate::vmm::terminal::Size;
 pub use port::{INPUT_CAPACITY, Port};
@@ -34,6 +35,10 @@ const PORTION: usize = 4096;
 
 pub struct Console {
     port: Port,
+    /// The guest's buffer that is being written out, and what is left of it.
+    saying: Option<(u16, Vec<Piece>)>,
+    /// What is written out next.
+    portion: Vec<u8>,
     /// Columns and rows, 16 bits each; a number of ports and a register that are not offered.
     config: [u8; 12],
 }
@@ -43,6 +48,8 @@ impl Console {
     pub fn new(port: Port) -> Console {
         Console {
             port,
+            saying: None,
+            portion: Vec::new(),
             config: [0; 12],
         }
     }
@@ -66,27 +73,44 @@ impl Console {
         Ok(used)
     }
 
-    /// Writes out what the guest says.
-    fn transmit(&self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
+    /// Takes the next portion of what the guest says, once the one before is written out. The
+    /// reader may be slow: a driver that resets the device meanwhile does not wait for it.
+    fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
         let mut used = Used::NONE;
-        while let Some(buffer) = chain::next(queue, memory, MOST)? {
-            if !buffer.writable.is_empty() {
-                return Err(Broken("output for the device to write"));
+        while self.portion.is_empty()
+            && let Some((head, rest)) = self.next_output(queue, memory)?
+        {
+            self.port.take_over();
+            let mut portion = vec![0; PORTION];
+            let len = pieces::read(&rest, memory, &mut portion)?;
+            portion.truncate(len);
+            if len > 0 {
+                let (_, rest) = pieces::split_at(&rest, len as u64);
+                self.saying = Some((head, rest));
+            } else {
+                used::add(queue, memory, head, 0)?;
+                used |= Used::queue(TRANSMIT);
             }
-            let mut portion = [0; PORTION];
-            let mut rest = buffer.readable;
-            loop {
-                let len = pieces::read(&rest, memory, &mut portion)?;
-                if len == 0 {
-                    break;
-                }
-                self.port.write(&portion[..len]);
-                rest = pieces::split_at(&rest, len as u64).1;
-            }
-            used::add(queue, memory, buffer.head, 0)?;
-            used |= Used::queue(TRANSMIT);
+            self.portion = portion;
         }
         Ok(used)
+    }
+
+    /// The rest of the buffer that is being written out, or else the next one.
+    fn next_output(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Option<(u16, Vec<Piece>)>, Broken> {
+        if let Some(saying) = self.saying.take() {
+            return Ok(Some(saying));
+        }
+        match chain::next(queue, memory, MOST)? {
+            Some(buffer) if !buffer.writable.is_empty() => {
+                Err(Broken("output for the device to write"))
+            }
+            buffer => Ok(buffer.map(|buffer| (buffer.head, buffer.readable))),
+        }
     }
 
     /// Takes over a new size, if there is one.
@@ -122,7 +146,9 @@ impl Device for Console {
         self.port.tell_size();
     }
 
+    /// What was taken is still written.
     fn reset(&mut self) {
+        self.saying = None;
         self.port.leave();
     }
 
@@ -150,9 +176,18 @@ impl Device for Console {
         let _ = self.port.news().read();
         let used = self.resize();
         match queues {
-            [receive, _] => Ok(used | self.receive(receive, memory)?),
+            [receive, transmit] => {
+                let used = used | self.receive(receive, memory)?;
+                Ok(used | self.transmit(transmit, memory)?)
+            }
             _ => Ok(used),
         }
+    }
+
+    fn errand(&mut self) -> Option<Errand> {
+        let portion = std::mem::take(&mut self.portion);
+        let port = self.port.clone();
+        (!portion.is_empty()).then(|| -> Errand { Box::new(move || port.write(&portion)) })
     }
 
     fn descriptors(&self) -> Vec<RawFd> {

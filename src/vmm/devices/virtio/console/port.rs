@@ -127,8 +127,12 @@ impl Port {
 
     /// Writes all of `bytes`. Blocks while the reader is slow, until the guest is to stop.
     pub(super) fn write(&self, bytes: &[u8]) {
-        self.drive(true);
         self.output().write(bytes);
+    }
+
+    /// The guest uses the device: input is for it.
+    pub(super) fn take_over(&self) {
+        self.drive(true);
     }
 
     /// The guest uses the device no longer.

@@ -1,18 +1,27 @@
 //! The console device, with a pipe at the other end of its output.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::EFD_NONBLOCK;
+use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::super::direct::{BUFFERS, Driver, WRITE, bad_chains};
+use super::super::testing::{
+    self, DRIVER_OK, FEATURES_OK, FOUND, QUEUE_ADDRESSES, QUEUE_NOTIFY, QUEUE_NUM, QUEUE_READY,
+    QUEUE_SEL, STATUS,
+};
+use super::super::worker::Workers;
 use super::super::{Device, Used};
 use super::{Console, INPUT_CAPACITY, Port, RECEIVE, SIZE, TRANSMIT};
 use crate::vmm::console::Output;
+use crate::vmm::signals;
 use crate::vmm::terminal::Size;
 
 struct Fixture {
@@ -141,4 +150,66 @@ fn a_bad_chain_breaks_the_device() {
             assert_eq!(driver.used(queue).len(), 1, "{queue}: {what}, reset");
         }
     }
+}
+
+/// Resets the device and comes up to DRIVER_OK with the queue for output, whose only buffer says `words`.
+fn say(driver: &mut testing::Driver, words: &str) {
+    driver.write(STATUS, 0);
+    let zeros = [0; 0x3000];
+    let at = GuestAddress(testing::DESCRIPTORS);
+    driver.memory.write_slice(&zeros, at).unwrap();
+    driver.available = 0;
+    driver.agree();
+    let rings = [testing::DESCRIPTORS, testing::AVAILABLE, testing::USED];
+    driver.write(QUEUE_SEL, TRANSMIT as u32);
+    driver.write(QUEUE_NUM, testing::SIZE.into());
+    for (register, gpa) in QUEUE_ADDRESSES.into_iter().zip(rings) {
+        driver.write(register, gpa as u32);
+    }
+    driver.write(QUEUE_READY, 1);
+    driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
+    let at = GuestAddress(testing::BUFFER);
+    driver.memory.write_slice(words.as_bytes(), at).unwrap();
+    driver.describe(0, testing::BUFFER, words.len() as u32, 0, 0);
+    driver.offer(0);
+    driver.write(QUEUE_NOTIFY, TRANSMIT as u32);
+}
+
+/// What was said before a reset is written out, however late.
+#[test]
+fn neither_a_reset_nor_the_end_waits_for_a_slow_reader() {
+    const PAGE: usize = 4096;
+    const SOON: Duration = Duration::from_secs(5);
+    // A kick must not end this process.
+    let _signals = signals::take_over().unwrap();
+    let (mut reader, writer) = io::pipe().unwrap();
+    let mut writer = File::from(OwnedFd::from(writer));
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PAGE as i32)).unwrap();
+    writer.write_all(&[b'.'; PAGE]).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let port = Port::new().unwrap();
+    let output = Output::new(Some(writer), stop.clone());
+    port.connect(output, EventFd::new(EFD_NONBLOCK).unwrap());
+    let mut driver = testing::Driver::with(Box::new(Console::new(port)));
+    driver.is_served_elsewhere = true;
+    let workers = Workers::start(vec![driver.device.serving()]).unwrap();
+    let pause = || std::thread::sleep(Duration::from_millis(50));
+
+    say(&mut driver, "first");
+    pause();
+    assert_eq!(driver.used().0, 0, "the reader is slow");
+    let begin = Instant::now();
+    say(&mut driver, "second");
+    assert!(begin.elapsed() < SOON);
+    let mut said = [0; PAGE + 11];
+    reader.read_exact(&mut said).unwrap();
+    assert_eq!(&said[PAGE..], b"firstsecond");
+
+    let long = "x".repeat(2 * PAGE);
+    say(&mut driver, &long);
+    pause();
+    stop.store(true, Ordering::Relaxed);
+    let begin = Instant::now();
+    drop(workers);
+    assert!(begin.elapsed() < SOON);
 }

@@ -84,6 +84,7 @@ impl Registers {
     fn write_legacy_u32(&mut self, offset: usize, value: u32) {
         match offset {
             DRIVER_FEATURES => self.core.accept_features(Interface::Legacy, 0, value),
+            QUEUE_ADDRESS if value == 0 => self.core.take_back(self.queue),
             QUEUE_ADDRESS => {
                 if let Some(queue) = self.core.queue_mut(Interface::Legacy, self.queue) {
                     queue.size = queue.max;
