@@ -28,6 +28,7 @@
 //! | [`features`] | what the runtime says of itself: the delegate's and its own |
 //! | [`runc`] | the delegate: found, guarded against, executed |
 //! | [`lifecycle`] | a unikernel from `create` to `delete`, and the store |
+//! | [`net`] | a guest's place in a pod's network namespace |
 //! | [`vmm`] | the KVM monitor; it knows nothing of containers |
 //! | [`exit`] | an error's way to stderr and the caller's log |
 
@@ -44,6 +45,7 @@ pub mod govern;
 pub mod guest;
 pub mod image;
 pub mod lifecycle;
+pub mod net;
 pub mod plan;
 pub mod policy;
 pub mod runc;

@@ -2,6 +2,7 @@
 //! before anything is started.
 
 mod devices;
+mod network;
 mod transport;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::facts::{Facts, Fault, Said, State};
 use crate::guest::{self, Family, Network, Recipe, Root};
 use crate::vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 pub use devices::PlannedBlock;
+pub use network::PlannedNet;
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
 /// and the page tables of a guest of about that size.
@@ -38,6 +40,9 @@ pub struct Plan {
     pub initrd: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<PlannedBlock>,
+    /// The guest's place in the pod's network; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<PlannedNet>,
     /// How the guest finds its virtio devices; `None`: its kernel knows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtio: Option<Transport>,
@@ -87,6 +92,7 @@ impl Plan {
             abi,
             initrd: initrd.map(|i| i.path.clone()),
             blocks: devices::blocks(facts, image)?,
+            net: network::plan(facts, image)?,
             virtio: transport::choose(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,

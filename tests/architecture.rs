@@ -11,12 +11,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vmm", &[]),
     ("bundle", &[]),
     ("guest", &[]),
+    ("net", &[]),
     ("cli", &[]),
     ("config", &[]),
     ("exit", &["cli"]),
     ("image", &["bundle"]),
-    ("facts", &["bundle", "guest", "image", "vmm"]),
-    ("plan", &["facts", "guest", "vmm"]),
+    ("facts", &["bundle", "guest", "image", "net", "vmm"]),
+    ("plan", &["facts", "guest", "net", "vmm"]),
     ("policy", &["facts", "image", "plan"]),
     ("runc", &["config"]),
     (
@@ -63,7 +64,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "lifecycle",
-        &["bundle", "cli", "exit", "facts", "plan", "vmm"],
+        &[
+            "bundle", "cli", "exit", "facts", "guest", "net", "plan", "vmm",
+        ],
     ),
 ];
 
@@ -165,6 +168,8 @@ fn the_docs_name_what_the_code_has() {
         "family",
         "memory",
         "vcpus",
+        "network",
+        "ports",
     ] {
         assert!(
             dispatch.contains(&format!("| `runu.dev/{key}` |")),

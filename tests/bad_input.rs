@@ -233,7 +233,7 @@ fn what_the_container_cannot_have() {
         }),
         // Its mounts would be made on the host and stay there.
         (&["mount", "linux.namespaces"], |config| {
-            config["linux"]["namespaces"] = json!([{ "type": "pid" }]);
+            config["linux"]["namespaces"] = json!([{ "type": "pid" }, { "type": "network" }]);
         }),
         (&["config.json has no process"], |config| {
             config["process"] = Value::Null

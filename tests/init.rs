@@ -164,6 +164,8 @@ fn it_is_what_runc_makes_of_it() {
         }),
         ("the host's namespaces", &[], &|config| {
             config["linux"]["namespaces"] = json!([{ "type": "mount" }]);
+            // No guest shares the host's network.
+            config["annotations"]["runu.dev/network"] = "none".into();
             config.as_object_mut().unwrap().remove("hostname");
         }),
         ("a cgroup namespace", &[], &|config| {

@@ -169,7 +169,6 @@ fn a_kernel_without_what_it_needs_is_an_error_of_create() {
     fs::write(initrd.rootfs().join("unikraft/bin/initrd"), "initrd").unwrap();
     for (bundle, told) in [
         (of("disk"), "annotation runu.dev/block"),
-        (of("wire"), "network device wire"),
         (initrd, "takes no initrd"),
         (
             of("hello").annotate("runu.dev/memory", "2Mi"),

@@ -78,6 +78,14 @@ pub struct Process {
 #[derive(Debug, Deserialize)]
 pub struct Linux {
     pub resources: Option<Resources>,
+    pub namespaces: Option<Vec<Namespace>>,
+}
+
+/// One of `linux.namespaces`.
+#[derive(Debug, Deserialize)]
+pub struct Namespace {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
 }
 
 /// `linux.resources`.
@@ -132,6 +140,7 @@ impl Config {
                     memory: Some(memory),
                     cpu: None,
                 }),
+                namespaces: None,
             }),
             ..Self::default()
         }
@@ -180,6 +189,14 @@ impl Config {
     /// `process.terminal`.
     pub fn wants_terminal(&self) -> bool {
         self.process.as_ref().and_then(|p| p.terminal) == Some(true)
+    }
+
+    /// Whether there are namespaces, but none of the network.
+    pub fn has_host_network(&self) -> bool {
+        let linux = self.linux.as_ref();
+        let namespaces = linux.and_then(|linux| linux.namespaces.as_deref());
+        let is_network = |namespace: &Namespace| namespace.kind.as_deref() == Some("network");
+        namespaces.is_some_and(|all| !all.iter().any(is_network))
     }
 
     fn resources(&self) -> Option<&Resources> {

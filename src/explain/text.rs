@@ -64,7 +64,10 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
         line("host", host(found));
     }
     match &decision.outcome {
-        Outcome::Unikernel(plan) => line("boots", machine(plan)),
+        Outcome::Unikernel(plan) => {
+            line("network", network(plan));
+            line("boots", machine(plan));
+        }
         Outcome::Container => line("runs", "in runc, with the caller's command line".to_owned()),
         Outcome::Deny => line("starts", "nothing".to_owned()),
     }
@@ -164,6 +167,14 @@ fn block(block: &Block) -> String {
     match block.fault {
         None => format!("{path}, by {by}: {}", display(block.size)),
         Some(_) => format!("{path}, by {by}: unusable"),
+    }
+}
+
+fn network(plan: &Plan) -> String {
+    match plan.net.as_ref().map(|net| &net.ports) {
+        None => "none".to_owned(),
+        Some(None) => "the pod's".to_owned(),
+        Some(Some(ports)) => format!("the pod's, ports {ports}"),
     }
 }
 

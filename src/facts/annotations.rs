@@ -13,8 +13,8 @@ use super::{Fault, cut};
 /// What all of runu's own annotations begin with.
 pub const PREFIX: &str = "runu.dev/";
 
-/// What the choice for one container of a pod begins with.
-pub const MODE_OF: &str = "runu.dev/mode.";
+/// What may be said to one container of a pod: with a dot and its name behind.
+const OF_ONE: [&str; 3] = ["mode", "network", "ports"];
 
 /// What `runu.dev/mode` may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,8 @@ impl ModeChoice {
 
 /// Reads runu's own annotations for the container that the pod calls `container`
 /// (`None` where no pod is known): its mode (`runu.dev/mode.<container>`, or else
-/// `runu.dev/mode`) and its wishes; `source` makes of a key who said it.
+/// `runu.dev/mode`) and its wishes, some of which may be its own too; `source` makes of a key
+/// who said it.
 pub fn read<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
     container: Option<&str>,
@@ -50,6 +51,8 @@ pub fn read<'a>(
 ) -> (Option<ModeChoice>, Wishes) {
     let mut wishes = Wishes::default();
     let (mut own_mode, mut pod_mode) = (None, None);
+    // The container's own, and the pod's.
+    let (mut network, mut ports) = ((None, None), (None, None));
     for (key, value) in all {
         let Some(name) = key.strip_prefix(PREFIX) else {
             continue;
@@ -63,20 +66,39 @@ pub fn read<'a>(
             "family" => wishes.family = wishes.family(value, by),
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
+            "network" => network.1 = wishes.network_choice(value, by),
+            "ports" => ports.1 = wishes.port_list(value, by),
             "virtio" => wishes.virtio = wishes.transport(value, by),
             "block" => wishes.block(None, value, by),
             _ => match name.split_once('.') {
                 Some(("mode", name)) if Some(name) == container => {
                     own_mode = mode(&mut wishes, key, value, by);
                 }
+                Some(("network", name)) if Some(name) == container => {
+                    network.0 = wishes.network_choice(value, by);
+                }
+                Some(("ports", name)) if Some(name) == container => {
+                    ports.0 = wishes.port_list(value, by);
+                }
                 // The choice of another container of this pod.
-                Some(("mode", _)) => {}
+                Some((name, _)) if OF_ONE.contains(&name) => {}
                 Some(("block", device)) => wishes.block(Some(device), value, by),
                 _ => wishes.unknown(by),
             },
         }
     }
+    wishes.network = network.0.or(network.1);
+    wishes.ports = ports.0.or(ports.1);
     (own_mode.or(pod_mode), wishes)
+}
+
+/// Whether a key is the choice for one container of a pod, and not for the one that the pod
+/// calls `container`.
+pub fn is_of_another(key: &str, container: Option<&str>) -> bool {
+    let name = key
+        .strip_prefix(PREFIX)
+        .and_then(|name| name.split_once('.'));
+    name.is_some_and(|(kind, name)| OF_ONE.contains(&kind) && Some(name) != container)
 }
 
 fn mode(wishes: &mut Wishes, key: &str, value: &str, by: Source) -> Option<ModeChoice> {
@@ -118,6 +140,28 @@ mod tests {
         assert_eq!(mode(Some("proxy")).value, Mode::Container);
         assert_eq!(mode(Some("app")).value, Mode::Unikernel);
         assert!(mode(None).is_pod_wide() && !mode(Some("proxy")).is_pod_wide());
+    }
+
+    #[test]
+    fn so_do_its_network_and_its_ports() {
+        let pod = [
+            ("runu.dev/network.proxy", "none"),
+            ("runu.dev/ports", "80/tcp"),
+            ("runu.dev/ports.dns", "53/udp"),
+        ];
+        let ports = |name| read(&pod, Some(name)).1.ports.unwrap().value.to_string();
+        assert_eq!(
+            (ports("app"), ports("dns")),
+            ("80/tcp".into(), "53/udp".into())
+        );
+        let network = |name| read(&pod, Some(name)).1.network.is_some();
+        assert!(network("proxy") && !network("app"));
+        // Whoever is not meant is not troubled by it.
+        let (_, wishes) = read(&[("runu.dev/ports.dns", "x")], Some("app"));
+        assert_eq!(wishes, Wishes::default());
+        assert!(is_of_another("runu.dev/ports.dns", Some("app")));
+        assert!(!is_of_another("runu.dev/ports.dns", Some("dns")));
+        assert!(!is_of_another("runu.dev/block.dns", Some("app")));
     }
 
     #[test]

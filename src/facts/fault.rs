@@ -10,6 +10,7 @@ use super::said::Source;
 use crate::bundle::FileError;
 use crate::guest::{self, Family};
 use crate::image::ImageError;
+use crate::net::PortsError;
 use crate::vmm::{self, BootAbi};
 
 /// A thing, its fault, and where it helps the cure.
@@ -18,7 +19,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory, vcpus and virtio"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory, vcpus, virtio, network and ports"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -93,10 +94,24 @@ pub enum Fault {
         abi: BootAbi,
         declared: String,
     },
+    #[error("{by}: {value:?} is no network: write none, or leave it out")]
+    Network { by: Source, value: String },
+    #[error("{by}: {value:?} {why}")]
+    Ports {
+        by: Source,
+        value: String,
+        why: PortsError,
+    },
+    #[error("{by} gives ports to a guest that has no network: remove it")]
+    PortsWithoutNetwork { by: Source },
+    #[error("the kernel needs network device {device}, and {why}")]
+    NoNet { device: String, why: String },
+    #[error("the kernel needs {count} network devices, a pod has one: use a kernel with one")]
+    SeveralNets { count: usize },
     #[error(
-        "the kernel needs network device {device}, and this runu cannot give a guest a network yet"
+        "the container has the host's own network, which a guest cannot share: run the pod without hostNetwork, or give the guest none by annotation runu.dev/network: none"
     )]
-    NoNet { device: String },
+    HostNetwork,
     #[error(
         "{by} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
         display(*asked), display(*limit), display(*left)

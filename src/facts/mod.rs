@@ -28,7 +28,7 @@ pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use said::{Said, Source, SourceKind};
 pub use shown::{cut, cut_line, visible};
-pub use wishes::Wishes;
+pub use wishes::{NetworkChoice, Wishes};
 
 use crate::bundle::{self, Bundle, Rootfs};
 use crate::guest::{Family, Mark};
@@ -65,6 +65,9 @@ pub struct Facts {
     pub memory_limit: Option<u64>,
     /// The quota of `linux.resources.cpu`, in CPUs, rounded up.
     pub cpu_limit: Option<u64>,
+    /// Whether the container is to have the host's own network namespace.
+    #[serde(skip)]
+    pub host_network: bool,
     /// How many CPUs this process may run on; 1 where no kernel was found to run on them.
     #[serde(skip)]
     pub host_cpus: u64,
@@ -197,6 +200,7 @@ impl Facts {
             hostname: config.hostname().map(str::to_owned),
             memory_limit: config.memory_limit(),
             cpu_limit: config.cpu_limit(),
+            host_network: config.has_host_network(),
             host_cpus: 1,
             host: wanted.host.then(Host::read),
             obeyed: obeyed_keys(config, name),
@@ -264,9 +268,9 @@ impl Facts {
 
 /// The keys that mean something to this container: not those that name another.
 fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> {
-    let is_obeyed = |key: &str| match key.strip_prefix(annotations::MODE_OF) {
-        Some(name) => Some(name) == container,
-        None => PREFIXES.iter().any(|prefix| key.starts_with(prefix)),
+    let is_obeyed = |key: &str| {
+        !annotations::is_of_another(key, container)
+            && PREFIXES.iter().any(|prefix| key.starts_with(prefix))
     };
     let keys = config.annotations().map(|(key, _)| key);
     keys.filter(|key| is_obeyed(key))

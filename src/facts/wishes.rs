@@ -10,7 +10,15 @@ use super::quantity;
 use super::said::{Said, Source};
 use super::{Fault, cut};
 use crate::guest::Family;
+use crate::net::Ports;
 use crate::vmm::Transport;
+
+/// What a guest may be given of its pod's network other than all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkChoice {
+    None,
+}
 
 /// What is wished for, and by whom.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +36,11 @@ pub struct Wishes {
     /// How the guest finds its virtio devices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtio: Option<Said<Transport>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Said<NetworkChoice>>,
+    /// Which of the pod's ports are the guest's, where it shares the pod's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Said<Ports>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockWish>,
     /// Where the guest is to mount its block device.
@@ -51,6 +64,8 @@ impl Wishes {
         join(&mut self.memory, other.memory, &mut self.faults);
         join(&mut self.vcpus, other.vcpus, &mut self.faults);
         join(&mut self.virtio, other.virtio, &mut self.faults);
+        join(&mut self.network, other.network, &mut self.faults);
+        join(&mut self.ports, other.ports, &mut self.faults);
         join(&mut self.mount_point, other.mount_point, &mut self.faults);
         for block in other.blocks {
             self.join_block(block);
@@ -76,6 +91,8 @@ impl Wishes {
         }
         self.memory = self.memory.take().or(other.memory);
         self.vcpus = self.vcpus.take().or(other.vcpus);
+        self.network = self.network.take().or(other.network);
+        self.ports = self.ports.take().or(other.ports);
         self.signs.extend(other.signs);
         self.faults.extend(other.faults);
     }
@@ -165,6 +182,29 @@ impl Wishes {
             Err(why) => {
                 let value = cut(value);
                 self.faults.push(Fault::Memory { by, value, why });
+                None
+            }
+        }
+    }
+
+    /// `none`.
+    pub fn network_choice(&mut self, value: &str, by: Source) -> Option<Said<NetworkChoice>> {
+        if value == "none" {
+            let value = NetworkChoice::None;
+            return Some(Said { value, by });
+        }
+        let value = cut(value);
+        self.faults.push(Fault::Network { by, value });
+        None
+    }
+
+    /// Ports such as `80/tcp,53/udp`.
+    pub fn port_list(&mut self, value: &str, by: Source) -> Option<Said<Ports>> {
+        match value.parse() {
+            Ok(value) => Some(Said { value, by }),
+            Err(why) => {
+                let value = cut(value);
+                self.faults.push(Fault::Ports { by, value, why });
                 None
             }
         }

@@ -1,6 +1,8 @@
 //! What a guest cannot be told.
 
-use super::Family;
+use std::net::Ipv4Addr;
+
+use super::{Address, Family};
 
 /// A fault of the container's arguments or environment, with the limit of the guest that it
 /// passes.
@@ -25,6 +27,25 @@ pub enum Error {
         family: Family,
         most: usize,
         has: usize,
+    },
+    #[error(
+        "the pod has no IPv4 address, and a {family} guest can be told no other: give the pod one, \
+         write the whole line into runu.dev/cmdline, or say runu.dev/network: none"
+    )]
+    Ipv6Only { family: Family },
+    #[error(
+        "the pod's default route has no gateway, which a {family} guest cannot be told: write the \
+         whole line into runu.dev/cmdline, or say runu.dev/network: none"
+    )]
+    NoGateway { family: Family },
+    #[error(
+        "the pod's gateway {gateway} is outside of its network {address}, which a {family} guest \
+         cannot be told: write the whole line into runu.dev/cmdline, or say runu.dev/network: none"
+    )]
+    FarGateway {
+        family: Family,
+        gateway: Ipv4Addr,
+        address: Address<Ipv4Addr>,
     },
     /// `what` is an argument, a variable and so on, `text` the beginning of it.
     #[error("{what} {text:?} {why}: change it, or write the whole line into runu.dev/cmdline")]

@@ -3,7 +3,7 @@
 //! The kernel takes its own options before `--`, and the first other word there for the
 //! program's name.
 //!
-//! Source: hermit-os/kernel, src/env (its parser is the crate shlex).
+//! Source: hermit-os/kernel, src/env (its parser is the crate shlex), src/executor/device.rs.
 
 use super::words::line;
 use super::{Error, Family, Told};
@@ -28,11 +28,32 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     for (name, value) in told.variables()? {
         words.push(quoted(&format!("env={name}={value}")));
     }
+    words.extend(network(told)?);
     if !args.is_empty() {
         words.push("--".to_owned());
         words.extend(args.iter().map(|arg| quoted(arg)));
     }
     line(Family::Hermit, &words, MOST_BYTES)
+}
+
+/// Variables of the kernel's own. Whoever sets one of them knows better.
+fn network(told: &Told) -> Result<Vec<String>, Error> {
+    let ipv4 = told.network.map(|network| network.ipv4(Family::Hermit));
+    let Some(ipv4) = ipv4.transpose()?.flatten() else {
+        return Ok(Vec::new());
+    };
+    let set = told.variables()?;
+    let variables = [
+        ("HERMIT_IP", Some(ipv4.address.ip)),
+        ("HERMIT_MASK", Some(ipv4.mask())),
+        ("HERMIT_GATEWAY", ipv4.gateway),
+        ("HERMIT_DNS1", ipv4.nameservers.first().copied()),
+        ("HERMIT_DNS2", ipv4.nameservers.get(1).copied()),
+    ];
+    let is_set = |name: &str| set.iter().any(|(other, _)| *other == name);
+    let variables = variables.into_iter().filter(|(name, _)| !is_set(name));
+    let words = variables.filter_map(|(name, ip)| Some(format!("env={name}={}", ip?)));
+    Ok(words.collect())
 }
 
 /// In single quotes if it must be: in them all is plain but the quote itself.

@@ -4,10 +4,10 @@
 //! arguments.
 //!
 //! Source: Linux 6.1, lib/cmdline.c (`next_arg`), kernel/params.c, init/main.c
-//! (`unknown_bootoption`, `set_init_arg`).
+//! (`unknown_bootoption`, `set_init_arg`), Documentation/admin-guide/nfs/nfsroot.rst (`ip=`).
 
 use super::words::{at_most, line};
-use super::{Error, Family, Told};
+use super::{Error, Family, Network, Told};
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
 const MOST_BYTES: usize = 2047;
@@ -27,10 +27,14 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some(name) = told.hostname {
         words.push(quoted("hostname", &format!("hostname={name}"))?);
     }
+    if let Some(network) = told.network {
+        words.extend(address(network)?);
+    }
     let variables = told.variables()?;
     let own = ["HOME", "TERM"];
     let added = variables.iter().filter(|(name, _)| !own.contains(name));
-    at_most(MOST_VARIABLES, added.count(), Family::Linux, "variables")?;
+    let most = MOST_VARIABLES - usize::from(told.network.is_some());
+    at_most(most, added.count(), Family::Linux, "variables")?;
     for (name, value) in variables {
         words.push(variable(name, value)?);
     }
@@ -50,6 +54,29 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         words.push(argument(arg)?);
     }
     line(Family::Linux, &words, MOST_BYTES)
+}
+
+/// `ip=`, of which a kernel without CONFIG_IP_PNP makes a variable of init's: one of the 32.
+fn address(network: &Network) -> Result<Option<String>, Error> {
+    let Some(ipv4) = network.ipv4(Family::Linux)? else {
+        return Ok(None);
+    };
+    let ipv4 = ipv4.near(Family::Linux)?;
+    let nameserver = |n| ipv4.nameservers.get(n).map(ToString::to_string);
+    let parts = [
+        Some(ipv4.address.ip.to_string()),
+        None,
+        ipv4.gateway.map(|ip| ip.to_string()),
+        Some(ipv4.mask().to_string()),
+        network.hostname.clone(),
+        Some("eth0".to_owned()),
+        Some("off".to_owned()),
+        nameserver(0),
+        nameserver(1),
+    ];
+    let parts = parts.map(Option::unwrap_or_default).join(":");
+    let word = format!("ip={}", parts.trim_end_matches(':'));
+    quoted("hostname", &word).map(Some)
 }
 
 fn argument(arg: &str) -> Result<String, Error> {

@@ -52,6 +52,14 @@ impl Mark {
         }
     }
 
+    /// Whether its release is that one or a later one; one that says none is older.
+    pub(super) fn is_since(&self, release: (u32, u32, u32)) -> bool {
+        let own = self.release.as_deref().unwrap_or_default();
+        let mut numbers = own.split('.').map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next()) >= release
+    }
+
     /// Looks for a mark in a kernel file. `None` where there is none, or no ELF headers that
     /// make sense: a kernel can do without a family.
     pub fn of(file: &File) -> Option<Self> {

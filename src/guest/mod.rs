@@ -84,7 +84,7 @@ pub fn command_line(family: Family, mark: Option<&Mark>, told: &Told) -> Result<
         Family::Linux => linux::command_line(told),
         Family::Nanos => nanos::command_line(told),
         Family::Osv => osv::command_line(told),
-        Family::Rumprun => rumprun::command_line(told),
+        Family::Rumprun => rumprun::command_line(mark, told),
         Family::Solo5 => solo5::command_line(mark, told),
         Family::Unikraft => unikraft::command_line(mark, told),
         Family::Other => Ok(joined(told.args)),

@@ -1,7 +1,7 @@
 //! Nanos: `arguments.N=ARGUMENT environment.NAME=VALUE cwd=FOLDER`, merged into the manifest of
 //! its root image, where the program stands. Blanks split it, and nothing quotes.
 //!
-//! Source: nanos, src/kernel/init.c (`cmdline_apply`), src/unix/exec.c.
+//! Source: nanos, src/kernel/init.c (`cmdline_apply`), src/unix/exec.c, src/net/net.c.
 
 use super::words::line;
 use super::{Error, Family, Told};
@@ -27,7 +27,36 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         check(cwd).map_err(|why| Error::unfit("working directory", cwd, why))?;
         words.push(format!("cwd={cwd}"));
     }
+    words.extend(network(told)?);
     line(Family::Nanos, &words, MOST_BYTES)
+}
+
+/// The first device is `en1`. Of IPv6 it takes an address, and asks the network for the rest.
+fn network(told: &Told) -> Result<Vec<String>, Error> {
+    let Some(network) = told.network else {
+        return Ok(Vec::new());
+    };
+    let ipv6 = network.ipv6.first();
+    let ipv4 = match network.ipv4(Family::Nanos) {
+        Err(Error::Ipv6Only { .. }) => None,
+        ipv4 => ipv4?,
+    };
+    let mtu = (ipv4.is_some() || ipv6.is_some()).then(|| network.mtu.to_string());
+    let words = [
+        (
+            "ipaddr",
+            ipv4.as_ref().map(|ipv4| ipv4.address.ip.to_string()),
+        ),
+        ("netmask", ipv4.as_ref().map(|ipv4| ipv4.mask().to_string())),
+        (
+            "gateway",
+            ipv4.and_then(|ipv4| ipv4.gateway).map(|ip| ip.to_string()),
+        ),
+        ("ip6addr", ipv6.map(|address| address.ip.to_string())),
+        ("mtu", mtu),
+    ];
+    let word = |(name, value)| Some(format!("en1.{name}={}", Option::<String>::clone(&value)?));
+    Ok(words.into_iter().filter_map(word).collect())
 }
 
 fn check(value: &str) -> Result<(), &'static str> {

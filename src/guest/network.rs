@@ -1,6 +1,9 @@
 //! What a guest is told of its network: the pod's, taken over whole.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{Error, Family};
 
 /// The network of a guest's one interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +34,13 @@ pub struct Address<T> {
     pub prefix: u8,
 }
 
+impl<T: fmt::Display> fmt::Display for Address<T> {
+    /// As `10.0.0.2/24`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.prefix)
+    }
+}
+
 /// Where packets for some addresses go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
@@ -38,3 +48,80 @@ pub struct Route {
     /// `None`: they are on the link.
     pub gateway: Option<IpAddr>,
 }
+
+/// The part of a network that a guest of most families can be told: one IPv4 address and what
+/// belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ipv4 {
+    pub address: Address<Ipv4Addr>,
+    pub gateway: Option<Ipv4Addr>,
+    pub nameservers: Vec<Ipv4Addr>,
+}
+
+impl Network {
+    /// What of it is IPv4; `None` where there is no address at all.
+    ///
+    /// # Errors
+    /// For a pod with IPv6 alone; and where packets for the world have no gateway, and are not
+    /// for neighbours.
+    pub(super) fn ipv4(&self, family: Family) -> Result<Option<Ipv4>, Error> {
+        let is_bare_default = |route: &Route| route.to.prefix == 0 && route.gateway.is_none();
+        if self.routes.iter().any(is_bare_default) {
+            return Err(Error::NoGateway { family });
+        }
+        let Some(&address) = self.ipv4.first() else {
+            return match self.ipv6.is_empty() {
+                true => Ok(None),
+                false => Err(Error::Ipv6Only { family }),
+            };
+        };
+        let nameservers = self.nameservers.iter().filter_map(|ip| match ip {
+            IpAddr::V4(ip) => Some(*ip),
+            IpAddr::V6(_) => None,
+        });
+        Ok(Some(Ipv4 {
+            address,
+            gateway: self.gateway4,
+            nameservers: nameservers.collect(),
+        }))
+    }
+}
+
+impl Ipv4 {
+    pub fn mask(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(bits(self.address.prefix))
+    }
+
+    /// For a guest that takes a gateway of its own network only.
+    ///
+    /// # Errors
+    /// Where it is outside of that.
+    pub fn near(self, family: Family) -> Result<Self, Error> {
+        let mask = bits(self.address.prefix);
+        let (own, gateway) = (
+            self.address.ip.to_bits(),
+            self.gateway.map(Ipv4Addr::to_bits),
+        );
+        match self
+            .gateway
+            .filter(|_| gateway.is_some_and(|g| (g ^ own) & mask != 0))
+        {
+            None => Ok(self),
+            Some(gateway) => Err(Error::FarGateway {
+                family,
+                gateway,
+                address: self.address,
+            }),
+        }
+    }
+}
+
+/// So many ones.
+fn bits(prefix: u8) -> u32 {
+    u32::MAX
+        .checked_shl(32 - u32::from(prefix.min(32)))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

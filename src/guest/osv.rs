@@ -17,6 +17,7 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     for (name, value) in told.variables()? {
         words.push(option(&format!("--env={name}={value}")));
     }
+    words.extend(network(told)?);
     if let Some(cwd) = told.folder() {
         words.push(option(&format!("--cwd={cwd}")));
     }
@@ -27,6 +28,23 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         words.push(argument(arg)?);
     }
     line(Family::Osv, &words, MOST_BYTES)
+}
+
+/// One address of one device; without one OSv waits for DHCP.
+fn network(told: &Told) -> Result<Vec<String>, Error> {
+    let ipv4 = told.network.map(|network| network.ipv4(Family::Osv));
+    let Some(ipv4) = ipv4.transpose()?.flatten() else {
+        return Ok(Vec::new());
+    };
+    let ipv4 = ipv4.near(Family::Osv)?;
+    let mut words = vec![format!("--ip=eth0,{},{}", ipv4.address.ip, ipv4.mask())];
+    words.extend(ipv4.gateway.map(|ip| format!("--defaultgw={ip}")));
+    words.extend(
+        ipv4.nameservers
+            .first()
+            .map(|ip| format!("--nameserver={ip}")),
+    );
+    Ok(words)
 }
 
 fn option(word: &str) -> String {

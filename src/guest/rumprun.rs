@@ -6,12 +6,12 @@
 //!
 //! Source: rumprun, lib/librumprun_base/config.c and parseargs.c, and jsmn.
 
-use super::{Error, Family, Told};
+use super::{Error, Family, Mark, Told};
 
 /// The room that every boot ABI has, less the zero byte.
 const MOST_BYTES: usize = 4095;
 
-pub fn command_line(told: &Told) -> Result<String, Error> {
+pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
     let words: Vec<_> = told
         .args
         .iter()
@@ -27,12 +27,51 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         check(name).map_err(|why| Error::unfit("hostname", name, why))?;
         members.push(format!("\"hostname\":\"{name}\""));
     }
+    members.extend(network(mark, told)?);
     let line = format!("{{{}}}", members.join(","));
     let (family, most, has) = (Family::Rumprun, MOST_BYTES, line.len());
     match has > most {
         true => Err(Error::TooLong { family, most, has }),
         false => Ok(line),
     }
+}
+
+/// One address, of IPv4 where there is one.
+fn network(mark: Option<&Mark>, told: &Told) -> Result<Option<String>, Error> {
+    let Some(network) = told.network else {
+        return Ok(None);
+    };
+    let ipv4 = match network.ipv4(Family::Rumprun) {
+        Err(Error::Ipv6Only { .. }) => None,
+        ipv4 => ipv4?,
+    };
+    let (kind, ip, prefix, gateway) = match (ipv4, network.ipv6.first()) {
+        (Some(ipv4), _) => {
+            let ipv4 = ipv4.near(Family::Rumprun)?;
+            let gateway = ipv4.gateway.map(|ip| ip.to_string());
+            (
+                "inet",
+                ipv4.address.ip.to_string(),
+                ipv4.address.prefix,
+                gateway,
+            )
+        }
+        (None, Some(ipv6)) => {
+            let gateway = network.gateway6.map(|ip| ip.to_string());
+            ("inet6", ipv6.ip.to_string(), ipv6.prefix, gateway)
+        }
+        (None, None) => return Ok(None),
+    };
+    // Solo5's interface has to be made, virtio's is there.
+    let is_solo5 = mark.is_some_and(|mark| mark.family == Family::Solo5);
+    let name = match is_solo5 {
+        true => "\"if\":\"ukvmif0\",\"cloner\":\"true\"",
+        false => "\"if\":\"vioif0\"",
+    };
+    let gateway = gateway.map_or(String::new(), |ip| format!(",\"gw\":\"{ip}\""));
+    Ok(Some(format!(
+        "\"net\":{{{name},\"type\":\"{kind}\",\"method\":\"static\",\"addr\":\"{ip}\",\"mask\":\"{prefix}\"{gateway}}}"
+    )))
 }
 
 /// A text that means itself.

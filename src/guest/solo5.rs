@@ -1,7 +1,8 @@
 //! MirageOS and others on Solo5: the arguments, the first one too, and nothing else; after
-//! a name where Solo5's target is virtio, which drops the first word.
+//! a name where Solo5's target is virtio, which drops the first word. The network's come first.
 //!
-//! Source: Solo5 0.12, include/hvt_abi.h, bindings/virtio; MirageOS, the package parse-argv.
+//! Source: Solo5 0.12, include/hvt_abi.h, bindings/virtio; MirageOS, the packages parse-argv and
+//! mirage-runtime-network.
 
 use super::words::{double_quoted, line};
 use super::{Error, Family, Mark, Told};
@@ -18,7 +19,37 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
     let name = mark
         .filter(|mark| mark.drops_a_word)
         .map(|_| Ok("solo5".to_owned()));
+    let network = network(told)?.into_iter().map(Ok);
     let args = told.args.iter().map(quoted);
-    let words: Vec<_> = name.into_iter().chain(args).collect::<Result<_, _>>()?;
+    let words: Vec<_> = name
+        .into_iter()
+        .chain(network)
+        .chain(args)
+        .collect::<Result<_, _>>()?;
     line(Family::Solo5, &words, MOST_BYTES)
+}
+
+/// MirageOS's own options: one address of each version. Who writes one of them among the
+/// arguments knows better.
+fn network(told: &Told) -> Result<Vec<String>, Error> {
+    let Some(network) = told.network else {
+        return Ok(Vec::new());
+    };
+    match network.ipv4(Family::Solo5) {
+        Ok(_) | Err(Error::Ipv6Only { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let is_said = |option: &str| {
+        let is = |arg: &String| arg.split('=').next() == Some(option);
+        told.args.iter().any(is)
+    };
+    let options = [
+        ("--ipv4", network.ipv4.first().map(ToString::to_string)),
+        ("--ipv4-gateway", network.gateway4.map(|ip| ip.to_string())),
+        ("--ipv6", network.ipv6.first().map(ToString::to_string)),
+        ("--ipv6-gateway", network.gateway6.map(|ip| ip.to_string())),
+    ];
+    let options = options.into_iter().filter(|(option, _)| !is_said(option));
+    let words = options.filter_map(|(option, value)| Some(format!("{option}={}", value?)));
+    Ok(words.collect())
 }

@@ -1,7 +1,7 @@
 //! Unikraft: `NAME [LIB.PARAM=VALUE]... -- [ARGUMENT]...`, or the arguments alone.
 //!
-//! Source: Unikraft 0.13 to 0.17, lib/ukargparse/argparse.c, lib/uklibparam/parser.c and
-//! lib/ukboot.
+//! Source: Unikraft 0.13 to 0.17, lib/ukargparse/argparse.c, lib/uklibparam/parser.c,
+//! lib/uknetdev/netdev.c and lib/ukboot.
 
 use super::words::{at_most, double_quoted, line};
 use super::{Error, Family, Mark, Told};
@@ -22,10 +22,12 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
     };
     words.push(argument(name)?);
     let reads_parameters = mark.is_some_and(|mark| mark.reads_parameters);
-    let mut parameters = match reads_parameters {
-        true => told.devices.to_vec(),
-        false => Vec::new(),
-    };
+    let mut parameters = Vec::new();
+    // One that shows nothing of itself is a new one: those before 0.15 show their sections.
+    if mark.is_none_or(|mark| mark.reads_parameters) {
+        parameters.extend_from_slice(told.devices);
+        parameters.extend(network(mark, told)?);
+    }
     if mark.is_some_and(|mark| mark.reads_environment) {
         parameters.extend(environment(told)?);
     }
@@ -55,6 +57,40 @@ fn environment(told: &Told) -> Result<Vec<String>, Error> {
         false => Ok(quoted(&format!("env.vars={name}={value}"))),
     };
     told.variables()?.into_iter().map(variable).collect()
+}
+
+/// The address and what belongs to it, of one device. A kernel built without these parameters
+/// takes no notice of them.
+fn network(mark: Option<&Mark>, told: &Told) -> Result<Vec<String>, Error> {
+    let Some(network) = told.network else {
+        return Ok(Vec::new());
+    };
+    let Some(ipv4) = network.ipv4(Family::Unikraft)? else {
+        return Ok(Vec::new());
+    };
+    let gateway = ipv4.gateway.map(|ip| ip.to_string());
+    if mark.is_some_and(|mark| !mark.is_since((0, 16, 1))) {
+        let mut words = vec![
+            format!("netdev.ipv4_addr={}", ipv4.address.ip),
+            format!("netdev.ipv4_subnet_mask={}", ipv4.mask()),
+        ];
+        words.extend(gateway.map(|ip| format!("netdev.ipv4_gw_addr={ip}")));
+        return Ok(words);
+    }
+    let nameserver = |n| ipv4.nameservers.get(n).map(ToString::to_string);
+    let parts = [
+        Some(ipv4.address.to_string()),
+        gateway,
+        nameserver(0),
+        nameserver(1),
+        network.hostname.clone(),
+        network.domain.clone(),
+    ];
+    let parts = parts.map(Option::unwrap_or_default).join(":");
+    Ok(vec![quoted(&format!(
+        "netdev.ip={}",
+        parts.trim_end_matches(':')
+    ))])
 }
 
 fn argument(arg: &str) -> Result<String, Error> {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::cgroup::Cgroup;
 use super::faults::{self, Faults};
+use super::handover::Listener;
 use super::lock::Lock;
 use super::monitor::Monitor;
 use super::process::Process;
@@ -20,7 +21,7 @@ use super::relay::Relay;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, loopback, snapshot};
+use super::{Error, Unikernel, network, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -83,7 +84,7 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     let files = files(request, kvm)?;
     let made = build(request, entry, files, snapshot.start_hooks, lock).and_then(|pid| {
         if snapshot.wants_loopback {
-            loopback::take_up(pid).map_err(failed)?;
+            network::take_loopback_up(pid).map_err(failed)?;
         }
         record.process = Process::of(pid);
         entry.save(&record)?;
@@ -156,7 +157,15 @@ fn build(
     let (pipe, faults) = Faults::pipe().map_err(|e| failed(e.to_string()))?;
     let faults = Arc::new(faults);
     let machine = machine(&request.plan);
-    let monitor = Monitor::new(machine, files, hooks, faults.clone(), lock.clone());
+    let listener = Listener::bind(&entry.folder).map_err(|e| failed(e.to_string()))?;
+    let monitor = Monitor::new(
+        machine,
+        files,
+        hooks,
+        listener,
+        faults.clone(),
+        lock.clone(),
+    );
     let own_socket = |relay: &Relay| {
         let listening = relay.listen(&entry.folder);
         listening.map_err(|e| failed(format!("console socket: {e}")))

@@ -4,7 +4,7 @@ use super::cgroup::{self, Cgroup};
 use super::lock::Lock;
 use super::state::Status;
 use super::store::{Entry, Store};
-use super::{Error, Unikernel, snapshot};
+use super::{Error, Unikernel, network::Leftovers, snapshot};
 use crate::exit;
 
 /// Deletes a stopped or created container, or what a killed `create` has left;
@@ -33,7 +33,11 @@ pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
             status,
         });
     }
+    let leftovers = Leftovers::find(&unikernel.entry, unikernel.process());
     end(&unikernel)?;
+    if let Some(leftovers) = leftovers.filter(|_| unikernel.record.plan.net.is_some()) {
+        leftovers.remove();
+    }
     let cgroup = Cgroup::from(&unikernel.record);
     cgroup.remove().map_err(|why| failed(id, why))?;
     run_poststop_hooks(&unikernel);
@@ -59,6 +63,9 @@ fn lock(entry: &Entry, force: bool) -> Result<Lock, Error> {
 fn without_record(entry: &Entry) -> Result<(), Error> {
     if let Some(cgroup) = snapshot::cgroup(entry) {
         cgroup.remove().map_err(|why| failed(&entry.id, why))?;
+    }
+    if let Some(leftovers) = Leftovers::find(entry, None) {
+        leftovers.remove();
     }
     entry.remove()
 }

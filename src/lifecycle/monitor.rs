@@ -17,11 +17,12 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 
 use super::faults::Faults;
+use super::handover::{Listener, Message};
 use super::lock::Lock;
 use super::seal;
 use super::start_hooks::StartHooks;
 use crate::exit;
-use crate::vmm::{Files, GuestExit, MachineConfig, Prepared};
+use crate::vmm::{Files, GuestExit, Machine, MachineConfig, NetDevice, Prepared};
 
 /// The workload, before and after the machine is made.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ struct Inner {
     files: RefCell<Option<Files>>,
     machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
+    /// Where `start` tells what the guest shall know.
+    listener: RefCell<Option<Listener>>,
     /// Where `create` reads why the machine could not be made.
     faults: Arc<Faults>,
     /// The container's, shared with `create`.
@@ -40,11 +43,13 @@ struct Inner {
 
 impl Monitor {
     /// A monitor that will make its machine of `config` and `files`, tells `faults`
-    /// why it could not, lets `lock` go when it waits for `start`, and then runs `hooks`.
+    /// why it could not, lets `lock` go when it waits for `start`, hears by `listener` what the
+    /// guest shall know, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,
         files: Files,
         hooks: StartHooks,
+        listener: Listener,
         faults: Arc<Faults>,
         lock: Lock,
     ) -> Self {
@@ -53,6 +58,7 @@ impl Monitor {
             files: RefCell::new(Some(files)),
             machine: RefCell::new(None),
             hooks,
+            listener: RefCell::new(Some(listener)),
             faults,
             lock,
         }))
@@ -77,6 +83,29 @@ impl Monitor {
         self.0.machine.replace(Some(machine));
         Ok(())
     }
+
+    /// Waits for what `start` has to tell, makes of it a machine that can run, and answers.
+    fn finish(&self) -> Result<Machine, String> {
+        let prepared = self.0.machine.take().ok_or("the machine was not made")?;
+        let listener = self.0.listener.take().ok_or("nobody listened")?;
+        let (message, packets, asker) = listener.receive().map_err(|e| format!("start: {e}"))?;
+        let nets = net_device(&message, packets).into_iter().collect();
+        let finished = prepared.finish(&message.cmdline, nets);
+        let finished = finished.map_err(|e| e.to_string());
+        asker.answer(&finished.as_ref().map(drop).map_err(Clone::clone));
+        finished
+    }
+}
+
+/// The guest's network device.
+fn net_device(message: &Message, packets: Option<OwnedFd>) -> Option<NetDevice> {
+    let net = message.net.as_ref()?;
+    Some(NetDevice {
+        name: net.device.clone(),
+        packets: packets?,
+        mac: net.mac,
+        mtu: net.mtu,
+    })
 }
 
 /// The container's root, into which this process has pivoted.
@@ -97,15 +126,8 @@ impl Executor for Monitor {
     }
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
-        let machine = self
-            .0
-            .machine
-            .take()
-            .ok_or_else(|| ExecutorError::Other("the machine was not made".to_owned()))?;
+        let machine = self.finish().map_err(ExecutorError::Other)?;
         self.0.hooks.run().map_err(ExecutorError::Other)?;
-        let machine = machine
-            .finish(&self.0.config.cmdline, Vec::new())
-            .map_err(|e| ExecutorError::Other(e.to_string()))?;
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
         if matches!(end, GuestExit::Crashed(_)) {

@@ -16,7 +16,7 @@ use super::create::Request;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, write_whole};
-use super::{Error, hook, loopback};
+use super::{Error, hook, network};
 
 const FILE: &str = "config.json";
 
@@ -51,15 +51,20 @@ pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     write_whole(&path, config.to_string().as_bytes()).map_err(|e| Error::store(&path, e))?;
     Ok(Snapshot {
         cgroups_path: cgroup.into(),
-        wants_loopback: loopback::is_wanted(&config),
+        wants_loopback: network::wants_loopback(&config),
         start_hooks,
     })
 }
 
+/// What the container was built from, where that can still be read.
+pub fn read(entry: &Entry) -> Option<Value> {
+    let text = fs::read(entry.bundle_folder().join(FILE)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 /// The cgroup of a container whose record cannot be read, or is not there.
 pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
-    let text = fs::read(entry.bundle_folder().join(FILE)).ok()?;
-    let config: Value = serde_json::from_slice(&text).ok()?;
+    let config = read(entry)?;
     let path = config["linux"]["cgroupsPath"].as_str()?;
     Some(Cgroup {
         id: entry.id.clone(),

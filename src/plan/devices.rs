@@ -54,10 +54,6 @@ pub fn blocks(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, F
             _ => Fault::BlockTwice { device },
         });
     }
-    if let Some(device) = declared(DeviceKind::Net).next() {
-        let device = device.to_owned();
-        return Err(Fault::NoNet { device });
-    }
     Ok(planned)
 }
 

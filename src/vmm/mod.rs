@@ -64,6 +64,7 @@ pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Transport};
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;
+pub use devices::virtio::attach::count as virtio_devices;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
 pub use error::{Error, KernelError};

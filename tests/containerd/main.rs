@@ -10,6 +10,7 @@ mod ends;
 mod harness;
 mod limits;
 mod mixed;
+mod network;
 mod ordinary;
 mod unikernel;
 
@@ -31,6 +32,8 @@ const SLEEP: Guest = ("sleep", "linux64");
 const SPIN: Guest = ("spin", "linux64");
 const EXIT: Guest = ("exit", "pvh");
 const HELLO: Guest = ("hello", "multiboot1");
+/// A web server.
+const WEB: Guest = ("web", "linux64");
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 

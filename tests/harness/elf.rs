@@ -25,6 +25,7 @@ pub fn kernel(kind: &str) -> Vec<u8> {
         "solo5-disk" => solo5(1, &[("disk", BLOCK)]),
         "solo5-disks" => solo5(1, &[("system", BLOCK), ("data", BLOCK)]),
         "solo5-net" => solo5(1, &[("service", NET)]),
+        "solo5-nets" => solo5(1, &[("front", NET), ("back", NET)]),
         "multiboot1" => multiboot1(),
         "unikraft" => {
             let info = [

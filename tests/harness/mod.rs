@@ -12,6 +12,7 @@ pub mod guard;
 pub mod images;
 pub mod layout;
 pub mod linux;
+pub mod pod;
 pub mod program;
 pub mod terminal;
 

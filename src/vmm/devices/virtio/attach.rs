@@ -46,6 +46,12 @@ pub fn devices(
     Ok(devices)
 }
 
+/// How many devices [`devices`] gives a guest with so many of these.
+pub fn count(nets: usize, blocks: usize) -> usize {
+    // And the console and the entropy device.
+    nets + blocks + 2
+}
+
 /// Where a guest finds its devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Places {
