@@ -20,6 +20,13 @@ const MOST_VARIABLES: usize = 31;
 /// fault: a reset by the keyboard's controller is an end in good order.
 const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
 
+/// The container's tree by 9P, with the tag [`TAG`](super::TAG).
+const SHARE: [&str; 3] = [
+    "root=fs0",
+    "rootfstype=9p",
+    "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
+];
+
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
 pub fn command_line(told: &Told) -> Result<String, Error> {

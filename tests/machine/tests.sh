@@ -12,15 +12,15 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-machine=()
+machine=(--timeout 600)
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
     bundles init terminal doctor vcpus stopping)
 if [ "${1-}" = --systemd ]; then
-    machine=(--systemd)
+    machine+=(--systemd)
     tests=(systemd rootless)
     shift
 elif [ "${1-}" = --linux ]; then
-    machine=(--linux --cpus 1 --memory 3G)
+    machine=(--linux --cpus 1 --memory 3G --timeout 1200)
     tests=(linux linux_files)
     shift
 fi
@@ -51,7 +51,7 @@ for test in /tests/*; do
 done
 exit $failed
 EOF
-tests/machine.sh "${machine[@]}" --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
+tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records

@@ -50,7 +50,7 @@ fn all_attributes_are_the_hosts() {
         host.mtime_nsec(),
     ];
     assert_eq!(times, expected);
-    let mut client = Client::of(std::path::Path::new("/"), tempfile::tempdir().unwrap());
+    let mut client = Client::of("/", tempfile::tempdir().unwrap());
     client.walk(1, "dev/null").unwrap();
     let reply = client.call(kind::GETATTR, fields().u32(1).u64(0)).unwrap();
     let device = 8 + 13 + 12 + 8;

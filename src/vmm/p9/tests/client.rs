@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -74,20 +74,20 @@ impl Client {
     /// One that has attached to the root of a new folder.
     pub fn new() -> Client {
         let folder = tempfile::tempdir().unwrap();
-        Client::of(folder.path().to_owned().as_path(), folder)
+        Client::of(folder.path().to_owned(), folder)
     }
 
     /// One that has attached to another folder.
-    pub fn of(root: &Path, folder: TempDir) -> Client {
+    pub fn of(root: impl Into<PathBuf>, folder: TempDir) -> Client {
         let mut client = Client::silent(root, folder);
         client.begin(MAX_FRAME);
         client
     }
 
     /// One that has not said anything yet.
-    pub fn silent(root: &Path, folder: TempDir) -> Client {
+    pub fn silent(root: impl Into<PathBuf>, folder: TempDir) -> Client {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root: OwnedFd = nix::fcntl::open(root, flags, Mode::empty()).unwrap();
+        let root: OwnedFd = nix::fcntl::open(&root.into(), flags, Mode::empty()).unwrap();
         Client {
             server: Server::new(root).unwrap(),
             folder,

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc::{O_RDONLY, O_RDWR, O_WRONLY};
@@ -19,7 +18,7 @@ fn beside_a_secret() -> Client {
     std::fs::create_dir_all(root.join("a/b")).unwrap();
     std::fs::write(root.join("a/file"), "inside").unwrap();
     std::fs::write(folder.path().join("secret"), "outside").unwrap();
-    Client::of(&root, folder)
+    Client::of(root, folder)
 }
 
 #[test]
@@ -135,7 +134,7 @@ fn what_is_no_file_is_not_opened() {
         client.remove(1).unwrap();
         assert!(!client.host(name).exists());
     }
-    let mut host = Client::of(Path::new("/"), tempfile::tempdir().unwrap());
+    let mut host = Client::of("/", tempfile::tempdir().unwrap());
     for name in ["null", "zero", "tty"] {
         let path = format!("dev/{name}");
         let opened = host.open(1, &path, O_RDONLY);
@@ -155,7 +154,7 @@ fn what_is_no_file_is_not_opened() {
 /// procfs is where the monitor's memory could be written.
 #[test]
 fn the_kernels_own_file_systems_look_empty() {
-    let mut client = Client::of(Path::new("/"), tempfile::tempdir().unwrap());
+    let mut client = Client::of("/", tempfile::tempdir().unwrap());
     for folder in ["proc", "sys"] {
         let fid = client.open(1, folder, O_RDONLY).unwrap();
         let entries = client.entries(fid, 0, 4096).unwrap();
