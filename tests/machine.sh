@@ -15,9 +15,10 @@
 # is one of its services; podman is there, and a user named `user` (1000) with a
 # systemd, a bus and a runtime folder of its own.
 #
-# With --linux the kernel and some of its modules are in /linux, to be guests, and in
-# /linux-generic those of Debian's generic kernel, which has 9p. A guest with
-# several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with more.
+# With --linux the kernel and some of its modules are in /linux, to be guests, in
+# /linux-generic those of Debian's generic kernel, which has 9p, and in /tools programs for
+# them. A guest with several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with
+# more.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
 # ours. 125: the machine failed, and one line on stderr says how.
@@ -34,6 +35,7 @@ linux=
 files=()
 
 source "$here/machine/userland.sh"
+source "$here/machine/tools.sh"
 
 fail() {
     echo "machine: $*" >&2
@@ -174,6 +176,7 @@ make_root() {
     if [ -n "$linux" ]; then
         put "$kernel" /linux
         put "$(kernel amd64 "${generic_modules[@]}")" /linux-generic
+        put "$(tools)" /tools
     fi
     for file in "${files[@]}"; do
         case $file in

@@ -75,6 +75,10 @@ impl Initramfs {
         archive
     }
 
+    pub fn folder(&mut self, name: &str) {
+        self.entry(name, 0o040_755, &[]);
+    }
+
     pub fn file(&mut self, name: &str, content: &[u8]) {
         self.entry(name, 0o100_755, content);
     }

@@ -21,7 +21,8 @@ if [ "${1-}" = --systemd ]; then
     shift
 elif [ "${1-}" = --linux ]; then
     machine=(--linux --cpus 1 --memory 3G --timeout 1200)
-    tests=(linux linux_files)
+    [ -z "${RUNU_TEST_LONG-}" ] || machine+=(--timeout 36000)
+    tests=(linux linux_files linux_devices)
     shift
 fi
 runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...}
@@ -42,7 +43,8 @@ done
 
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
-export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic
+export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic RUNU_TEST_TOOLS=/tools
+[ ! -f /linux/tun.ko ] || insmod /linux/tun.ko || exit 1
 failed=0
 for test in /tests/*; do
     echo "$test, in the emulated machine:"
@@ -51,6 +53,7 @@ for test in /tests/*; do
 done
 exit $failed
 EOF
+[ -z "${RUNU_TEST_LONG-}" ] || sed -i '1i export RUNU_TEST_LONG=1' "$work/script"
 tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
