@@ -121,6 +121,7 @@ impl Setup {
             initrd: Some(File::open(initrd).unwrap()),
             root: None,
             blocks: self.blocks,
+            shares: Vec::new(),
         };
         let nets = self.nets;
         let machine = std::thread::spawn(move || {

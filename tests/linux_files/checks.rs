@@ -193,7 +193,7 @@ fn modes_and_times() {
     let path = folder.path("file");
     File::options()
         .write(true)
-        .create(true)
+        .create_new(true)
         .mode(0o627)
         .open(&path)
         .unwrap();
