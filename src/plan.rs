@@ -41,12 +41,12 @@ pub struct Plan {
     pub initrd: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<PlannedBlock>,
-    /// The guest's place in the pod's network; `None`: it has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub net: Option<PlannedNet>,
     /// Where the guest's root file system is; with 9P it gets the container's tree.
     #[serde(default, skip_serializing_if = "Root::is_none")]
     pub root: Root,
+    /// The guest's place in the pod's network; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<PlannedNet>,
     /// How the guest finds its virtio devices; `None`: its kernel knows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtio: Option<Transport>,

@@ -79,8 +79,8 @@ pub struct Process {
 #[derive(Debug, Deserialize)]
 pub struct Linux {
     pub resources: Option<Resources>,
-    pub namespaces: Option<Vec<Namespace>>,
     pub devices: Option<Vec<Option<Device>>>,
+    pub namespaces: Option<Vec<Namespace>>,
 }
 
 /// One of `linux.namespaces`.
@@ -144,8 +144,8 @@ impl Config {
                     cpu: None,
                     devices: None,
                 }),
-                namespaces: None,
                 devices: None,
+                namespaces: None,
             }),
             ..Self::default()
         }

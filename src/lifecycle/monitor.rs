@@ -43,10 +43,9 @@ struct Inner {
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config`, `files` and, if it is to
-    /// `share` that by some tag, the container's tree, tells `faults` why it could not, lets
-    /// `lock` go when it waits for `start`, hears by `listener` what the guest shall know, and
-    /// then runs `hooks`.
+    /// A monitor that will make its machine of `config`, `files` and, if it is to `share` that by
+    /// some tag, the container's tree, tells `faults` why it could not, lets `lock` go when it
+    /// waits for `start`, hears by `listener` what the guest shall know, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,
         files: Files,

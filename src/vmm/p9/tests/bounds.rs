@@ -10,8 +10,7 @@ use crate::vmm::p9::{MAX_FRAME, Unanswerable, kind};
 #[test]
 fn a_version_is_agreed_on() {
     let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().to_owned();
-    let mut client = Client::silent(&root, folder);
+    let mut client = Client::silent(folder.path().to_owned(), folder);
     let early = client.attach("");
     assert_eq!(early, Err(code(Errno::EPROTO)), "before a version");
     let mut version = |most: u32, version: &str| {
