@@ -241,3 +241,45 @@ fn a_folder_moved_away_leads_nowhere_else() {
         assert!(client.call(kind::WALK, walk).is_err(), "{name}");
     }
 }
+
+/// In a mount namespace of its own thread's, which only root can make.
+#[test]
+fn a_kernels_file_mounted_on_another_is_only_looked_at() {
+    let run = |program: &str, args: &[&std::ffi::OsStr]| {
+        let status = std::process::Command::new(program).args(args).status();
+        assert!(status.unwrap().success(), "{program} {args:?}");
+    };
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!("SKIPPED: it takes root to mount");
+    }
+    let mounted = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let mut client = Client::new();
+        client.make("file", "content");
+        std::fs::create_dir(client.host("folder")).unwrap();
+        run("mount", &["--make-rprivate".as_ref(), "/".as_ref()]);
+        for (from, to) in [("/proc/version", "file"), ("/proc/sys", "folder")] {
+            let to = client.host(to);
+            run("mount", &["--bind".as_ref(), from.as_ref(), to.as_os_str()]);
+        }
+        for flags in [O_RDONLY, O_RDWR] {
+            let opened = client.open(1, "file", flags);
+            assert_eq!(opened, Err(code(Errno::EACCES)));
+        }
+        client.walk(1, "file").unwrap();
+        assert!(client.attributes(1).is_ok());
+        for which in [0x1, 0x8, 0x30] {
+            let set = fields().u32(1).u32(which).u32(0o600).u32(0).u32(0).u64(0);
+            let set = client.call(kind::SETATTR, set.u64(0).u64(0).u64(0).u64(0));
+            assert_eq!(set, Err(code(Errno::EACCES)), "{which:#x}");
+        }
+        assert_eq!(client.walk(2, "folder/kernel"), Err(code(Errno::ENOENT)));
+        client.open(2, "folder", O_RDONLY).unwrap();
+        assert_eq!(client.entries(2, 0, 4096).unwrap().len(), 2);
+        // Gone with the namespace; the folder is to be removed.
+        for to in ["file", "folder"] {
+            run("umount", &["--lazy".as_ref(), client.host(to).as_os_str()]);
+        }
+    };
+    std::thread::spawn(mounted).join().unwrap();
+}
