@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 machine=()
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal doctor vcpus stopping)
+    bundles init terminal doctor vcpus stopping network sharing web)
 if [ "${1-}" = --systemd ]; then
     machine=(--systemd)
     tests=(systemd rootless)
@@ -43,6 +43,7 @@ done
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
 export RUNU_TEST_LINUX=/linux
+export RUNU_TRANSFER=16777216
 failed=0
 for test in /tests/*; do
     echo "$test, in the emulated machine:"
@@ -52,6 +53,6 @@ done
 exit $failed
 EOF
 tests/machine.sh "${machine[@]}" --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
-    "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
+    "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" "$(command -v nsenter):/usr/bin/nsenter" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records
