@@ -19,6 +19,7 @@ test: tools-test check build guests ## everything; see docs/testing.md
 	tests/machine/tests.sh $(RELEASE)
 	tests/machine/tests.sh --systemd $(RELEASE)
 	tests/machine/tests.sh --linux $(RELEASE)
+	tests/machine/tests.sh --network $(RELEASE)
 
 soak: tools-test build guests ## the containerd scenario twenty times, 200 starts and stops of a pod
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 RUNU_CHURN=200 cargo test --test containerd -- --nocapture
@@ -45,7 +46,7 @@ guests:
 check:
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --all-targets --test systemd --test rootless --test linux -- -D warnings
+	cargo clippy --locked --all-targets --test systemd --test rootless --test linux --test linux_files --test linux_devices -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	@$(MAKE) --no-print-directory -C fixtures/guests check

@@ -3,6 +3,7 @@
 
 mod devices;
 mod network;
+mod root;
 mod transport;
 
 use std::path::PathBuf;
@@ -40,6 +41,9 @@ pub struct Plan {
     pub initrd: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<PlannedBlock>,
+    /// Where the guest's root file system is; with 9P it gets the container's tree.
+    #[serde(default, skip_serializing_if = "Root::is_none")]
+    pub root: Root,
     /// The guest's place in the pod's network; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<PlannedNet>,
@@ -84,19 +88,27 @@ impl Plan {
                 memory,
                 why: why.to_string(),
             })?;
-        let (cmdline, recipe) = command_line(facts)?;
+        let root = root::root(facts, abi)?;
+        let blocks = devices::blocks(facts, image, root)?;
+        let (cmdline, recipe) = command_line(facts, root, &blocks)?;
         Ok(Self {
             cmdline,
             recipe,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
-            blocks: devices::blocks(facts, image)?,
+            blocks,
+            root,
             net: network::plan(facts, image)?,
             virtio: transport::choose(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,
         })
+    }
+
+    /// The tag by which the guest finds the container's tree, if it gets it.
+    pub fn share(&self) -> Option<&'static str> {
+        (self.root == Root::Share).then_some(guest::TAG)
     }
 
     /// The command line for a guest on this `network` that finds some of its virtio devices by
@@ -137,11 +149,14 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
 
 /// The guest's command line: the one that was written for it, as it is, or else what its
 /// family makes of what the container is told.
-fn command_line(facts: &Facts) -> Result<(String, Option<Recipe>), Fault> {
+fn command_line(
+    facts: &Facts,
+    root: Root,
+    blocks: &[PlannedBlock],
+) -> Result<(String, Option<Recipe>), Fault> {
     if let Some(said) = &facts.wishes.cmdline {
         return Ok((said.value.clone(), None));
     }
-    let initrd = facts.initrd.is_some();
     let recipe = Recipe {
         family: facts.family().unwrap_or(Family::Other),
         mark: facts.mark().cloned(),
@@ -149,8 +164,9 @@ fn command_line(facts: &Facts) -> Result<(String, Option<Recipe>), Fault> {
         env: facts.env.clone(),
         hostname: facts.hostname.clone(),
         cwd: facts.cwd.clone(),
-        initrd,
-        root: if initrd { Root::Initrd } else { Root::None },
+        initrd: facts.initrd.is_some(),
+        root,
+        read_only: root == Root::Block && blocks.first().is_some_and(|first| first.read_only),
     };
     let line = recipe.line(None, &[]).map_err(Fault::CommandLine)?;
     Ok((line, Some(recipe)))

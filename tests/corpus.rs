@@ -41,6 +41,11 @@ fn kernels() {
 }
 
 #[test]
+fn p9_frames() {
+    feed("p9", fuzz::p9::run);
+}
+
+#[test]
 fn policy_files() {
     feed("policy", fuzz::policy::run);
 }

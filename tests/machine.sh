@@ -16,8 +16,10 @@
 # is one of its services; podman is there, and a user named `user` (1000) with a
 # systemd, a bus and a runtime folder of its own.
 #
-# With --linux the kernel and some of its modules are in /linux, to be guests. A guest with
-# several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with more.
+# With --linux the kernel and some of its modules are in /linux, to be guests, in
+# /linux-generic those of Debian's generic kernel, which has 9p, and in /tools programs for
+# them. A guest with several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with
+# more.
 #
 # The script's output arrives on stdout, without carriage returns; its exit code is
 # ours. 125: the machine failed, and one line on stderr says how.
@@ -34,6 +36,7 @@ linux=
 files=()
 
 source "$here/machine/userland.sh"
+source "$here/machine/tools.sh"
 
 fail() {
     echo "machine: $*" >&2
@@ -85,14 +88,18 @@ modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_rin
 # What the kernel here needs for pods' networks, in the order in which it takes them.
 network_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf)
 modules+=("${network_modules[@]:1}")
+# What the generic one needs as a guest.
+generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
+    virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
 
-# Prints the folder with a kernel and its modules; fetches them the first time. One that was
-# fetched with other modules does not serve.
+# kernel FLAVOUR MODULE...: prints the folder with a kernel of Debian's and its modules; fetches
+# them the first time. One that was fetched with other modules does not serve.
 kernel() {
-    local newest
-    newest=$(find "$cache" -maxdepth 1 -name "linux-image-*-cloud-amd64-$(sum "${modules[@]}")" \
+    local flavour=$1 newest
+    shift
+    newest=$(find "$cache" -maxdepth 1 -name "linux-image-*-$flavour-$(sum "$@")" \
         2>/dev/null | sort -V | tail -1)
-    [ -n "$newest" ] || newest=$(fetch_kernel)
+    [ -n "$newest" ] || newest=$(fetch_kernel "$flavour" "$@")
     echo "$newest"
 }
 
@@ -103,13 +110,14 @@ sum() {
 
 # The package is unpacked, not installed; the folder appears whole or not at all.
 fetch_kernel() {
-    local package module folder new=$work/kernel
+    local package module folder flavour=$1 new=$work/kernel
+    shift
     need apt-get apt
     need dpkg-deb dpkg
-    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+    package=$(apt-cache depends "linux-image-$flavour" 2>/dev/null |
         sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
     [ -n "$package" ] ||
-        fail "apt knows no linux-image-cloud-amd64: apt-get update, with Debian among the sources"
+        fail "apt knows no linux-image-$flavour: apt-get update, with Debian among the sources"
     echo "machine: fetching $package" >&2
     mkdir -p "$new/package" "$cache"
     (cd "$new" && apt-get -qq -o APT::Sandbox::User=root download "$package" >&2) ||
@@ -117,17 +125,17 @@ fetch_kernel() {
     dpkg-deb -x "$new"/*.deb "$new/package"
 
     mv "$new"/package/boot/vmlinuz-* "$new/vmlinuz"
-    for module in "${modules[@]}"; do
+    for module in "$@"; do
         find "$new/package" -name "$module.ko*" -exec mv -t "$new" {} +
     done
     find "$new" -maxdepth 1 -name '*.ko.xz' -exec unxz {} +
     find "$new" -maxdepth 1 -name '*.ko.zst' -exec unzstd -q --rm {} +
-    for module in "${modules[@]}"; do
+    for module in "$@"; do
         [ -f "$new/$module.ko" ] || fail "$package holds no module $module"
     done
     rm -r "$new/package" "$new"/*.deb
     # Whoever comes second finds the folder there, as good as its own.
-    folder=$cache/$package-$(sum "${modules[@]}")
+    folder=$cache/$package-$(sum "$@")
     mv -T "$new" "$folder" 2>/dev/null || [ -d "$folder" ] || fail "cannot write $folder"
     echo "$folder"
 }
@@ -171,7 +179,11 @@ make_root() {
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
     put "$(command -v ip)" /usr/sbin/ip
-    [ -z "$linux" ] || put "$kernel" /linux
+    if [ -n "$linux" ]; then
+        put "$kernel" /linux
+        put "$(kernel amd64 "${generic_modules[@]}")" /linux-generic
+        put "$(tools)" /tools
+    fi
     for file in "${files[@]}"; do
         case $file in
         *:/*) put "${file%:*}" "${file##*:}" ;;
@@ -226,7 +238,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 root=$work/root
-kernel=$(kernel)
+kernel=$(kernel cloud-amd64 "${modules[@]}")
 make_root
 archive "$root" "$work/initrd"
 if [ -n "$systemd" ]; then

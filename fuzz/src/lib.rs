@@ -9,5 +9,6 @@ pub mod config;
 pub mod decisions;
 pub mod image_layout;
 pub mod kernel;
+pub mod p9;
 pub mod policy;
 pub mod urunc_json;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::devices::{Device, DeviceRule};
 use super::keys;
 
 /// The parts of config.json that are looked at (runtime-spec, config.md).
@@ -78,6 +79,7 @@ pub struct Process {
 #[derive(Debug, Deserialize)]
 pub struct Linux {
     pub resources: Option<Resources>,
+    pub devices: Option<Vec<Option<Device>>>,
     pub namespaces: Option<Vec<Namespace>>,
 }
 
@@ -93,6 +95,7 @@ pub struct Namespace {
 pub struct Resources {
     pub memory: Option<Memory>,
     pub cpu: Option<Cpu>,
+    pub devices: Option<Vec<Option<DeviceRule>>>,
 }
 
 /// `linux.resources.memory`.
@@ -139,7 +142,9 @@ impl Config {
                 resources: Some(Resources {
                     memory: Some(memory),
                     cpu: None,
+                    devices: None,
                 }),
+                devices: None,
                 namespaces: None,
             }),
             ..Self::default()

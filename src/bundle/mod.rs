@@ -2,6 +2,7 @@
 //! file system, from which files are opened beneath the root only.
 
 mod config;
+mod devices;
 mod keys;
 mod rootfs;
 
@@ -11,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use config::{Config, Vm};
+pub use devices::BlockNode;
 pub use rootfs::{FileError, Rootfs};
 
 /// The largest config.json that is read, in bytes. Kubernetes caps a pod's

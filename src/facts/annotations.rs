@@ -66,6 +66,7 @@ pub fn read<'a>(
             "family" => wishes.family = wishes.family(value, by),
             "memory" => wishes.memory = wishes.bytes(value, by),
             "vcpus" => wishes.vcpus = wishes.count(value, by),
+            "rootfs" => wishes.rootfs = wishes.rootfs(value, by),
             "network" => network.1 = wishes.network_choice(value, by),
             "ports" => ports.1 = wishes.port_list(value, by),
             "virtio" => wishes.virtio = wishes.transport(value, by),

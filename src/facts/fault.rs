@@ -8,7 +8,7 @@ use super::cut_line;
 use super::quantity::{QuantityError, display};
 use super::said::Source;
 use crate::bundle::FileError;
-use crate::guest::{self, Family};
+use crate::guest::{self, Family, Root};
 use crate::image::ImageError;
 use crate::net::PortsError;
 use crate::vmm::{self, BootAbi};
@@ -19,7 +19,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, block, block.<device>, cmdline, family, memory, vcpus, virtio, network and ports"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory, vcpus, virtio, network and ports"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -36,6 +36,17 @@ pub enum Fault {
     Count { by: Source, value: String },
     #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
     Family { by: Source, value: String },
+    #[error(
+        "{by}: {value:?} is no place of a root file system: write {}",
+        Root::NAMED
+    )]
+    UnknownRoot { by: Source, value: String },
+    #[error("{by} asks for the root file system by {root}: {why}")]
+    NoRoot {
+        by: Source,
+        root: Root,
+        why: &'static str,
+    },
     #[error("{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy or pci")]
     Virtio { by: Source, value: String },
     #[error(
@@ -86,6 +97,8 @@ pub enum Fault {
         "the kernel needs block device {device}: name a file of the image by annotation runu.dev/{key}"
     )]
     NoBlock { device: String, key: String },
+    #[error("{by}: a disk's name has {most} bytes at most: shorten it")]
+    BlockName { by: Source, most: usize },
     #[error("two files are named for block device {device}: remove one of the annotations")]
     BlockTwice { device: String },
     #[error("{by} names a block device, the kernel (of the ABI {abi}) declares {declared}")]

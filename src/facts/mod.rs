@@ -28,9 +28,9 @@ pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use said::{Said, Source, SourceKind};
 pub use shown::{cut, cut_line, visible};
-pub use wishes::{NetworkChoice, Wishes};
+pub use wishes::{NetworkChoice, RootWish, Wishes};
 
-use crate::bundle::{self, Bundle, Rootfs};
+use crate::bundle::{self, BlockNode, Bundle, Rootfs};
 use crate::guest::{Family, Mark};
 use crate::vmm::BootAbi;
 
@@ -52,6 +52,9 @@ pub struct Facts {
     /// `root.readonly`: nothing in the rootfs may be written.
     #[serde(skip)]
     pub read_only: bool,
+    /// The block devices of `linux.devices`.
+    #[serde(skip)]
+    pub block_nodes: Vec<BlockNode>,
     /// `process.args`.
     pub args: Vec<String>,
     /// `process.env`, `process.cwd` and `hostname`: the guest's alone, and full of secrets.
@@ -194,6 +197,7 @@ impl Facts {
             initrd: None,
             blocks: Vec::new(),
             read_only: config.has_read_only_root(),
+            block_nodes: config.block_nodes(),
             args: config.args().to_vec(),
             env: config.env().to_vec(),
             cwd: config.cwd().map(str::to_owned),
@@ -222,7 +226,12 @@ impl Facts {
         let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
         let (initrd, file) =
             kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
-        let (blocks, images) = block::find(rootfs, &self.wishes.blocks);
+        let (blocks, images) = block::find(
+            rootfs,
+            self.read_only,
+            &self.block_nodes,
+            &self.wishes.blocks,
+        );
         // An ordinary container is not kept waiting for it.
         if kernel.is_some() {
             self.host_cpus = host::cpus();

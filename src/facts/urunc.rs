@@ -10,8 +10,8 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::said::Source;
-use super::wishes::Wishes;
+use super::said::{Said, Source};
+use super::wishes::{RootWish, Wishes};
 use super::{Fault, cut, cut_line};
 use crate::bundle::{FileError, Rootfs};
 
@@ -105,9 +105,11 @@ fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
         "useDMBlock" | "mountRootfs" if value != "true" => {}
         "block" => wishes.block(None, value, by),
         "blkMntPoint" => wishes.mount_point = wishes.path(value, by),
-        // A guest without the disk that it counts on is not what was asked for.
+        // An older and a newer name of the same.
         "useDMBlock" | "mountRootfs" => {
-            wishes.unsupported(by, "its image as a block device");
+            wishes.signs.push(by.clone());
+            let value = RootWish::Container;
+            wishes.rootfs = Some(Said { value, by });
         }
         _ => wishes.unknown(by),
     }
@@ -142,7 +144,11 @@ mod tests {
         for (name, value) in [("hypervisor", "qemu"), ("useDMBlock", "false")] {
             assert_eq!(read(name, value).faults, [], "{name}");
         }
-        for (name, value) in [("binary", ""), ("useDMBlock", "true"), ("x", "y")] {
+        for name in ["useDMBlock", "mountRootfs"] {
+            let root = read(name, "true").rootfs.unwrap().value;
+            assert_eq!(root, RootWish::Container);
+        }
+        for (name, value) in [("binary", ""), ("x", "y")] {
             assert_eq!(read(name, value).faults.len(), 1, "{name}");
         }
     }

@@ -3,15 +3,32 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::block::BlockWish;
 use super::quantity;
 use super::said::{Said, Source};
 use super::{Fault, cut};
-use crate::guest::Family;
+use crate::guest::{Family, Root};
 use crate::net::Ports;
 use crate::vmm::Transport;
+
+/// Where the root file system is wished to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootWish {
+    Exactly(Root),
+    /// The container's own, in whichever way the guest can have it.
+    Container,
+}
+
+impl Serialize for RootWish {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Exactly(root) => root.name(),
+            Self::Container => "container",
+        })
+    }
+}
 
 /// What a guest may be given of its pod's network other than all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,6 +60,9 @@ pub struct Wishes {
     pub ports: Option<Said<Ports>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockWish>,
+    /// Where its root file system is to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<Said<RootWish>>,
     /// Where the guest is to mount its block device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mount_point: Option<Said<PathBuf>>,
@@ -63,6 +83,7 @@ impl Wishes {
         join(&mut self.family, other.family, &mut self.faults);
         join(&mut self.memory, other.memory, &mut self.faults);
         join(&mut self.vcpus, other.vcpus, &mut self.faults);
+        join(&mut self.rootfs, other.rootfs, &mut self.faults);
         join(&mut self.virtio, other.virtio, &mut self.faults);
         join(&mut self.network, other.network, &mut self.faults);
         join(&mut self.ports, other.ports, &mut self.faults);
@@ -83,6 +104,7 @@ impl Wishes {
             self.initrd = self.initrd.take().or(other.initrd);
             self.cmdline = self.cmdline.take().or(other.cmdline);
             self.family = self.family.take().or(other.family);
+            self.rootfs = self.rootfs.take().or(other.rootfs);
             self.virtio = self.virtio.take().or(other.virtio);
             if self.blocks.is_empty() {
                 self.blocks = other.blocks;
@@ -161,6 +183,17 @@ impl Wishes {
         }
         let value = cut(value);
         self.faults.push(Fault::Family { by, value });
+        None
+    }
+
+    /// Where the root file system is to be.
+    pub fn rootfs(&mut self, value: &str, by: Source) -> Option<Said<RootWish>> {
+        if let Some(root) = Root::named(value) {
+            let value = RootWish::Exactly(root);
+            return Some(Said { value, by });
+        }
+        let value = cut(value);
+        self.faults.push(Fault::UnknownRoot { by, value });
         None
     }
 

@@ -7,7 +7,7 @@
 //! (`unknown_bootoption`, `set_init_arg`), Documentation/admin-guide/nfs/nfsroot.rst (`ip=`).
 
 use super::words::{at_most, line};
-use super::{Error, Family, Network, Told};
+use super::{Error, Family, Network, Root, Told};
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
 const MOST_BYTES: usize = 2047;
@@ -20,6 +20,13 @@ const MOST_VARIABLES: usize = 31;
 /// fault: a reset by the keyboard's controller is an end in good order.
 const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
 
+/// The container's tree by 9P, with the tag [`TAG`](super::TAG).
+const SHARE: [&str; 3] = [
+    "root=fs0",
+    "rootfstype=9p",
+    "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
+];
+
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
 pub fn command_line(told: &Told) -> Result<String, Error> {
@@ -27,6 +34,7 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some(name) = told.hostname {
         words.push(quoted("hostname", &format!("hostname={name}"))?);
     }
+    words.extend(root(told));
     if let Some(network) = told.network {
         words.extend(address(network)?);
     }
@@ -42,7 +50,9 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     if let Some((program, rest)) = args.split_first()
         && program.starts_with('/')
     {
-        let parameter = if told.initrd { "rdinit" } else { "init" };
+        // An initrd that is not the root hands over to the root's own.
+        let is_in_initrd = told.initrd && !matches!(told.root, Root::Share | Root::Block);
+        let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
     }
@@ -54,6 +64,23 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         words.push(argument(arg)?);
     }
     line(Family::Linux, &words, MOST_BYTES)
+}
+
+/// What to mount as the root (Documentation/filesystems/9p.rst, admin-guide/kernel-parameters.txt).
+/// Programs may map files that they share, which takes a cache for what is mapped; nothing else
+/// is cached, so that what the host changes is seen. Of a tree whose parts are mounted in their
+/// own ways, the host says what may not be written.
+fn root(told: &Told) -> Vec<String> {
+    let (root, access): (&[&str], _) = match told.root {
+        Root::Share => (&SHARE, "rw"),
+        Root::Block => (&["root=/dev/vda"], if told.read_only { "ro" } else { "rw" }),
+        Root::Initrd | Root::None => return Vec::new(),
+    };
+    root.iter()
+        .copied()
+        .chain([access])
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `ip=`, of which a kernel without CONFIG_IP_PNP makes a variable of init's: one of the 32.

@@ -35,6 +35,15 @@ pub struct Mark {
     /// Whether environment variables are among them.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub reads_environment: bool,
+    /// Whether it looks there for what to mount.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub reads_mounts: bool,
+    /// Whether it has Unikraft's 9P client, where that is to be known: 0.15 and newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_9p: Option<bool>,
+    /// Whether it can unpack an initrd.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub unpacks_initrd: bool,
     /// Whether it takes the first word for its own name and drops it.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub drops_a_word: bool,
@@ -48,6 +57,9 @@ impl Mark {
             release: None,
             reads_parameters: false,
             reads_environment: false,
+            reads_mounts: false,
+            has_9p: None,
+            unpacks_initrd: false,
             drops_a_word: false,
         }
     }
@@ -102,11 +114,16 @@ fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
     let info = info.and_then(|s| read(file, s.offset, s.size.min(MAX_LIBINFO)).ok());
     let info = LibInfo::parse(&info.unwrap_or_default());
     let own = ".uk_libparam_params";
+    let is_in = |library: &str| info.libraries.iter().any(|name| name == library);
+    // One section for each library before 0.17, then one for all.
+    let reads = |library: &str| has(&format!("{own}_{library}")) || has(own) && is_in(library);
     Some(Mark {
         reads_parameters: begins(own),
-        // One section for each library before 0.17, then one for all.
-        reads_environment: has(".uk_libparam_params_libposix_environ")
-            || has(own) && info.libraries.iter().any(|name| name == "libposix_environ"),
+        reads_environment: reads("libposix_environ"),
+        // It has no other parameters.
+        reads_mounts: reads("libvfscore"),
+        has_9p: (!info.libraries.is_empty()).then(|| is_in("lib9pfs")),
+        unpacks_initrd: is_in("libukcpio"),
         release: info.release,
         ..Mark::new(Family::Unikraft)
     })

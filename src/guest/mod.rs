@@ -34,7 +34,7 @@ pub use family::Family;
 pub use mark::Mark;
 pub use network::{Address, Network, Route};
 pub use recipe::Recipe;
-pub use root::Root;
+pub use root::{Root, TAG};
 
 /// What a guest is to be told: the container's configuration, and what the machine has for it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,6 +50,8 @@ pub struct Told<'a> {
     pub initrd: bool,
     /// Where its root file system is.
     pub root: Root,
+    /// Whether that is a disk to which nothing can be written.
+    pub read_only: bool,
     /// The network; `None` where there is none, or where it is not known yet.
     pub network: Option<&'a Network>,
     /// One word for each virtio device that is found by the command line, as Linux has them:

@@ -1,5 +1,7 @@
 //! What a command line is made of.
 
+use std::ops::Not;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Family, Mark, Network, Root, Told, command_line};
@@ -22,6 +24,9 @@ pub struct Recipe {
     /// Whether the guest gets an initrd.
     pub initrd: bool,
     pub root: Root,
+    /// Whether that is a disk to which nothing can be written.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub read_only: bool,
 }
 
 impl Recipe {
@@ -37,6 +42,7 @@ impl Recipe {
             cwd: self.cwd.as_deref(),
             initrd: self.initrd,
             root: self.root,
+            read_only: self.read_only,
             network,
             devices,
         };

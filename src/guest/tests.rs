@@ -33,11 +33,9 @@ fn fault(family: Family, args: &[&str], env: &[&str]) -> String {
 
 fn unikraft(reads_parameters: bool, reads_environment: bool) -> Mark {
     Mark {
-        family: Family::Unikraft,
-        release: None,
         reads_parameters,
         reads_environment,
-        drops_a_word: false,
+        ..Mark::new(Family::Unikraft)
     }
 }
 
@@ -126,6 +124,7 @@ fn a_recipe_that_was_kept_makes_the_same_line() {
         cwd: None,
         initrd: true,
         root: Root::Initrd,
+        read_only: false,
     };
     let kept: Recipe = serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
     assert_eq!(kept, recipe);

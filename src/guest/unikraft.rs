@@ -1,10 +1,10 @@
 //! Unikraft: `NAME [LIB.PARAM=VALUE]... -- [ARGUMENT]...`, or the arguments alone.
 //!
 //! Source: Unikraft 0.13 to 0.17, lib/ukargparse/argparse.c, lib/uklibparam/parser.c,
-//! lib/uknetdev/netdev.c and lib/ukboot.
+//! lib/uknetdev/netdev.c, lib/ukboot and lib/vfscore/automount.c.
 
 use super::words::{at_most, double_quoted, line};
-use super::{Error, Family, Mark, Told};
+use super::{Error, Family, Mark, Root, TAG, Told};
 
 /// `LIBUKBOOT_MAXNBARGS`: words, the program's name and the parameters among them.
 const MOST_WORDS: usize = 60;
@@ -28,6 +28,9 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
         parameters.extend_from_slice(told.devices);
         parameters.extend(network(mark, told)?);
     }
+    if let Some(mark) = mark.filter(|mark| mark.reads_mounts) {
+        parameters.extend(root(mark, told.root));
+    }
     if mark.is_some_and(|mark| mark.reads_environment) {
         parameters.extend(environment(told)?);
     }
@@ -47,6 +50,34 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
     let what = "words of arguments and environment";
     at_most(MOST_WORDS, words.len(), Family::Unikraft, what)?;
     line(Family::Unikraft, &words, MOST_BYTES)
+}
+
+/// What to mount as the root. A kernel that has no such parameter passes over it, with a
+/// warning.
+fn root(mark: &Mark, root: Root) -> Vec<String> {
+    let release = mark.release.as_deref().map(release);
+    match (root, release) {
+        // Releases that do not say which they are know no table yet.
+        (Root::Share, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
+        (Root::Share, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
+        (Root::Initrd, Some(release)) if mark.unpacks_initrd => {
+            let how = match release {
+                // Into a file system of its own, unless the kernel has mounted one.
+                release if release >= (0, 16, 2) => "extract::ramfs=2",
+                release if release >= (0, 16, 1) => "extract",
+                _ => "initrd",
+            };
+            vec![format!("vfs.fstab=initrd0:/:{how}")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// `0.16.3` as numbers; what is missing is 0.
+fn release(text: &str) -> (u32, u32, u32) {
+    let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
 }
 
 /// One parameter for each variable: in a list, a value that ends in `]` would end the list.

@@ -1,13 +1,16 @@
 //! `create`: from a plan to a monitor that waits for `start`.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::VERSION;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::libc;
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -161,6 +164,7 @@ fn build(
     let monitor = Monitor::new(
         machine,
         files,
+        request.plan.share(),
         hooks,
         listener,
         faults.clone(),
@@ -232,6 +236,8 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
+        // Nor a tree to share.
+        shares: Vec::new(),
     })
 }
 
@@ -246,12 +252,27 @@ fn block(
         why: format!("block device's image {}: {why}", planned.path.display()),
     };
     let file = file.ok_or_else(|| failed("it was not opened".to_owned()))?;
+    let metadata = file.metadata().map_err(|e| failed(e.to_string()))?;
+    let is_device = metadata.file_type().is_block_device();
+    // Nobody else writes to a device that this guest writes to, nor has it mounted (open(2)).
+    let exclusive = match is_device && !planned.read_only {
+        true => libc::O_EXCL,
+        false => 0,
+    };
     // The very same file, whatever lies at its path by now (proc_pid_fd(5)).
     let image = File::options()
         .read(true)
         .write(!planned.read_only)
+        .custom_flags(exclusive)
         .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .map_err(|e| failed(e.to_string()))?;
+        .map_err(|e| match e.kind() {
+            ErrorKind::ResourceBusy => failed(
+                "the host has it mounted, or somebody else writes to it: give it to the guest \
+                 read-only, or to nobody else"
+                    .to_owned(),
+            ),
+            _ => failed(e.to_string()),
+        })?;
     Ok(BlockDevice {
         name: planned.device.clone(),
         image,

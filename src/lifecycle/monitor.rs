@@ -22,7 +22,7 @@ use super::lock::Lock;
 use super::seal;
 use super::start_hooks::StartHooks;
 use crate::exit;
-use crate::vmm::{Files, GuestExit, Machine, MachineConfig, NetDevice, Prepared};
+use crate::vmm::{Files, GuestExit, Machine, MachineConfig, NetDevice, Prepared, Share};
 
 /// The workload, before and after the machine is made.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub struct Monitor(Rc<Inner>);
 struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
+    share: Option<&'static str>,
     machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
     /// Where `start` tells what the guest shall know.
@@ -42,12 +43,13 @@ struct Inner {
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config` and `files`, tells `faults`
-    /// why it could not, lets `lock` go when it waits for `start`, hears by `listener` what the
-    /// guest shall know, and then runs `hooks`.
+    /// A monitor that will make its machine of `config`, `files` and, if it is to `share` that by
+    /// some tag, the container's tree, tells `faults` why it could not, lets `lock` go when it
+    /// waits for `start`, hears by `listener` what the guest shall know, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,
         files: Files,
+        share: Option<&'static str>,
         hooks: StartHooks,
         listener: Listener,
         faults: Arc<Faults>,
@@ -56,6 +58,7 @@ impl Monitor {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
+            share,
             machine: RefCell::new(None),
             hooks,
             listener: RefCell::new(Some(listener)),
@@ -78,7 +81,12 @@ impl Monitor {
             // Before the machine: SELinux labels no process that has threads.
             seal::label(label).map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
         }
-        files.root = Some(root().map_err(|e| format!("the container's root: {e}"))?);
+        let tree = || root().map_err(|e| format!("the container's root: {e}"));
+        files.root = Some(tree()?);
+        if let Some(tag) = self.0.share {
+            let (tag, root) = (tag.to_owned(), tree()?);
+            files.shares.push(Share { tag, root });
+        }
         let machine = Prepared::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
         Ok(())

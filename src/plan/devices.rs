@@ -1,46 +1,77 @@
-//! Which file becomes which of the devices that a kernel declares.
+//! Which file becomes which of the guest's devices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Block, Facts, Fault};
-use crate::guest::Family;
+use crate::facts::{Block, Facts, Fault, Said};
+use crate::guest::{Family, Root};
 use crate::vmm::{BLOCK_SIZE, DeviceKind, KernelImage};
 
 /// A block device of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedBlock {
-    /// The kernel's own name for it.
+    /// The kernel's own name for it, or what the guest is told that the disk's serial number is.
     pub device: String,
     /// As the container sees it.
     pub path: PathBuf,
     pub read_only: bool,
 }
 
+/// Bytes of a virtio disk's serial number (virtio 1.2, section 5.2.6).
+const MAX_SERIAL: usize = 20;
+/// That of a disk that nobody has named.
+const SERIAL: &str = "block";
+
 /// The block devices, one for each file in the facts, in that order.
 ///
 /// # Errors
 /// For a device without a file, a file without a device, and a file that cannot be one.
-pub fn blocks(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, Fault> {
-    if let Some(said) = &facts.wishes.mount_point {
-        let by = said.by.clone();
-        if facts.blocks.is_empty() {
-            let what = "a mount point without a block device";
-            return Err(Fault::Unsupported { by, what });
-        }
-        // It would have to be told where, as MirageOS, which mounts nothing, does not.
-        if facts.family() == Some(Family::Rumprun) {
-            let what = "a mounted block device";
-            return Err(Fault::Unsupported { by, what });
-        }
+pub fn blocks(facts: &Facts, image: &KernelImage, root: Root) -> Result<Vec<PlannedBlock>, Fault> {
+    check_mount_point(facts, root)?;
+    match image.abi.has_virtio() {
+        true => facts.blocks.iter().map(disk).collect(),
+        false => declared(facts, image),
     }
+}
+
+/// A guest would have to be told where to mount what is not its root. MirageOS mounts nothing,
+/// and need not be.
+fn check_mount_point(facts: &Facts, root: Root) -> Result<(), Fault> {
+    let Some(Said { value: place, by }) = &facts.wishes.mount_point else {
+        return Ok(());
+    };
+    let is_root = root == Root::Block && place == Path::new("/");
+    let what = match facts.family() {
+        _ if facts.blocks.is_empty() => "a mount point without a block device",
+        Some(Family::Solo5) => return Ok(()),
+        _ if is_root => return Ok(()),
+        _ => "a mounted block device",
+    };
+    let by = by.clone();
+    Err(Fault::Unsupported { by, what })
+}
+
+/// A disk of a guest that has as many as it gets.
+fn disk(block: &Block) -> Result<PlannedBlock, Fault> {
+    let device = block.device.as_deref().unwrap_or(SERIAL);
+    match device.len() > MAX_SERIAL {
+        true => Err(Fault::BlockName {
+            by: block.by.clone(),
+            most: MAX_SERIAL,
+        }),
+        false => planned(block, device.to_owned()),
+    }
+}
+
+/// The devices that the kernel declares.
+fn declared(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, Fault> {
     let declared = |kind| image.manifest.of(kind).map(|device| device.name.as_str());
     let names: Vec<&str> = declared(DeviceKind::Block).collect();
     let blocks = facts.blocks.iter();
     let planned: Vec<PlannedBlock> = blocks
-        .map(|block| plan(block, &names, image, facts.read_only))
+        .map(|block| plan(block, &names, image))
         .collect::<Result<_, _>>()?;
     let files = |name: &&str| planned.iter().filter(|b| b.device == **name).count();
     if let Some(name) = names.iter().find(|name| files(name) != 1) {
@@ -57,12 +88,7 @@ pub fn blocks(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, F
     Ok(planned)
 }
 
-fn plan(
-    block: &Block,
-    names: &[&str],
-    image: &KernelImage,
-    read_only: bool,
-) -> Result<PlannedBlock, Fault> {
+fn plan(block: &Block, names: &[&str], image: &KernelImage) -> Result<PlannedBlock, Fault> {
     if let Some(fault) = &block.fault {
         return Err(fault.clone());
     }
@@ -80,6 +106,15 @@ fn plan(
             });
         }
     };
+    planned(block, device)
+}
+
+/// # Errors
+/// For what cannot be a disk.
+fn planned(block: &Block, device: String) -> Result<PlannedBlock, Fault> {
+    if let Some(fault) = &block.fault {
+        return Err(fault.clone());
+    }
     if block.size == 0 || !block.size.is_multiple_of(BLOCK_SIZE) {
         let (path, size) = (block.path.clone(), block.size);
         return Err(Fault::BlockSize { path, size });
@@ -87,6 +122,6 @@ fn plan(
     Ok(PlannedBlock {
         device,
         path: block.path.clone(),
-        read_only,
+        read_only: block.read_only,
     })
 }

@@ -67,6 +67,17 @@ pub struct Files {
     pub root: Option<OwnedFd>,
     /// One for each block device that the kernel declares.
     pub blocks: Vec<BlockDevice>,
+    /// File trees that the guest has by 9P.
+    pub shares: Vec<Share>,
+}
+
+/// A file tree that a guest reads and writes as this process may.
+#[derive(Debug)]
+pub struct Share {
+    /// By which the guest finds it.
+    pub tag: String,
+    /// The tree's root with all that is mounted beneath, a folder, open as a path (O_PATH).
+    pub root: OwnedFd,
 }
 
 /// A file that a guest has as a disk.

@@ -100,6 +100,9 @@ pub enum Error {
     #[error("a kernel of the ABI {abi} takes no initrd: name none")]
     InitrdUnwanted { abi: BootAbi },
 
+    #[error("the files of share {tag}: {source}")]
+    Share { tag: String, source: io::Error },
+
     #[error("the kernel's {kind} {name} is not attached")]
     NotAttached { kind: Kind, name: String },
 

@@ -19,6 +19,7 @@
 //! | `cpuid`, `topology` | what a processor claims to be, and which of several |
 //! | `event_loop` | the calling thread: input, `signals`, the `stopper`, the guest's end |
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
+//! | [`p9`] | a server of files for a guest |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `timer` | the 8254, as KVM has it |
 //! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
@@ -44,6 +45,7 @@ mod hypercall;
 pub mod kvm;
 mod machine;
 mod memory;
+pub mod p9;
 mod packets;
 mod prepared;
 mod signals;
@@ -61,7 +63,7 @@ pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
-pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Transport};
+pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Share, Transport};
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;
 pub use devices::virtio::attach::count as virtio_devices;

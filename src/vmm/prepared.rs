@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
-use super::config::{BlockDevice, Files, MachineConfig, NetDevice};
+use super::config::{BlockDevice, Files, MachineConfig, NetDevice, Share};
 use super::devices::virtio::attach::{self, Places};
 use super::devices::virtio::console::Port;
 use super::error::Error;
@@ -27,6 +27,7 @@ pub struct Prepared {
     loaded: Loaded,
     root: Option<Root>,
     blocks: Vec<BlockDevice>,
+    shares: Vec<Share>,
     kvm: Kvm,
     vm: VmFd,
     memory: GuestMemory,
@@ -62,6 +63,7 @@ impl Prepared {
             loaded,
             root: files.root.map(Root),
             blocks: files.blocks,
+            shares: files.shares,
             kvm,
             vm,
             memory,
@@ -80,6 +82,7 @@ impl Prepared {
     /// declares and does not get, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
+        let shares = std::mem::take(&mut self.shares);
         let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
@@ -87,7 +90,7 @@ impl Prepared {
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
             _ => {
-                let devices = attach::devices(nets, blocks, port.clone())?;
+                let devices = attach::devices(nets, blocks, shares, port.clone())?;
                 (devices, Devices::default())
             }
         };

@@ -67,7 +67,8 @@ extern "C" fn exit(signal: c_int, _: *mut siginfo_t, _: *mut c_void) {
 }
 
 /// From here on, in this thread and those that it starts, the ending signals and SIGWINCH are
-/// no longer delivered but read from the descriptor returned. SIGPIPE is ignored.
+/// no longer delivered but read from the descriptor returned. SIGPIPE is ignored, and so is
+/// SIGXFSZ: a guest that writes past the container's RLIMIT_FSIZE gets an error.
 ///
 /// # Errors
 /// Those of sigaction(2), pthread_sigmask(3) and signalfd(2).
@@ -76,8 +77,10 @@ pub fn take_over() -> io::Result<SignalFd> {
     // SAFETY: `create_sigset` has initialised the set.
     let set = unsafe { SigSet::from_sigset_t_unchecked(set) };
     set.thread_block()?;
-    // SAFETY: ignoring a signal installs no handler.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
+    for ignored in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { signal(ignored, SigHandler::SigIgn) }?;
+    }
     register_signal_handler(kick(), interrupt)?;
     // The signal mask is inherited by execve: whoever started this program may have blocked
     // the kick, and a vCPU that cannot be kicked cannot be stopped.

@@ -5,11 +5,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder with Debian's kernel; `None`, said aloud, where there is none.
+/// The folder with Debian's kernel for clouds; `None`, said aloud, where there is none.
 pub fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("RUNU_TEST_LINUX").map(PathBuf::from);
+    named_by("RUNU_TEST_LINUX")
+}
+
+/// The folder with Debian's generic kernel, which has 9p, likewise.
+pub fn generic_folder() -> Option<PathBuf> {
+    named_by("RUNU_TEST_LINUX_GENERIC")
+}
+
+fn named_by(variable: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
     if folder.is_none() {
-        super::skip("RUNU_TEST_LINUX names no folder with a kernel: tests/machine/tests.sh does");
+        super::skip(&format!(
+            "{variable} names no folder with a kernel: tests/machine/tests.sh does"
+        ));
     }
     folder
 }
@@ -62,6 +73,10 @@ impl Initramfs {
         archive.file("busybox", &fs::read("/bin/busybox").unwrap());
         archive.file("exit-1", &exit_by_port(1));
         archive
+    }
+
+    pub fn folder(&mut self, name: &str) {
+        self.entry(name, 0o040_755, &[]);
     }
 
     pub fn file(&mut self, name: &str, content: &[u8]) {

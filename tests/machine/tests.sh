@@ -2,29 +2,34 @@
 # Runs the tests that boot guests, and those that call runc, in the software-emulated
 # machine: a full KVM and cgroup v2, whatever the host has.
 #
-#   tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...
+#   tests/machine/tests.sh [--systemd | --linux | --network] RUNU [TEST]...
 #
 # With --systemd, those that need systemd, a user's session or podman; with --linux, Linux as a
-# guest.
+# guest; with --network, pods' networks, and 16 MiB each way.
 # RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
 # Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
 # and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-machine=()
+machine=(--timeout 600)
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal doctor vcpus stopping network sharing web)
+    bundles init terminal doctor vcpus stopping)
 if [ "${1-}" = --systemd ]; then
-    machine=(--systemd)
+    machine+=(--systemd)
     tests=(systemd rootless)
     shift
 elif [ "${1-}" = --linux ]; then
-    machine=(--linux --cpus 1 --memory 3G)
-    tests=(linux)
+    machine=(--linux --cpus 1 --memory 3G --timeout 1200)
+    [ -z "${RUNU_TEST_LONG-}" ] || machine+=(--timeout 36000)
+    tests=(linux linux_files linux_devices)
+    shift
+elif [ "${1-}" = --network ]; then
+    machine=(--timeout 1200)
+    tests=(network sharing web)
     shift
 fi
-runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...}
+runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux | --network] RUNU [TEST]...}
 shift
 [ $# = 0 ] || tests=("$@")
 
@@ -42,7 +47,7 @@ done
 
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
-export RUNU_TEST_LINUX=/linux
+export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic RUNU_TEST_TOOLS=/tools
 export RUNU_TRANSFER=16777216
 failed=0
 for test in /tests/*; do
@@ -52,7 +57,10 @@ for test in /tests/*; do
 done
 exit $failed
 EOF
-tests/machine.sh "${machine[@]}" --timeout 600 --script "$work/script" "$runu:/usr/bin/runu" \
-    "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" "$(command -v nsenter):/usr/bin/nsenter" "$work/tests:/tests" \
+[ -z "${RUNU_TEST_LONG-}" ] || sed -i '1i export RUNU_TEST_LONG=1' "$work/script"
+# busybox's nsenter would run busybox's own ip.
+tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
+    "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" \
+    "$(command -v nsenter):/usr/bin/nsenter" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records

@@ -30,6 +30,7 @@ impl Guest {
             initrd: None,
             root: None,
             blocks: Vec::new(),
+            shares: Vec::new(),
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();

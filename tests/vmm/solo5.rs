@@ -34,6 +34,7 @@ fn parts() -> Option<(impl FnOnce() -> Machine + Send + 'static, UnixDatagram)> 
         initrd: None,
         root: None,
         blocks: Vec::new(),
+        shares: Vec::new(),
     };
     let config = MachineConfig {
         memory: 2 * MIN_MEMORY,

@@ -40,6 +40,12 @@ pub enum BootAbi {
 }
 
 impl BootAbi {
+    /// Whether a kernel entered in this way finds virtio devices: those that call their monitor
+    /// know of none.
+    pub fn has_virtio(self) -> bool {
+        !matches!(self, BootAbi::Solo5 | BootAbi::Hermit)
+    }
+
     /// Whether a kernel entered in this way can find the other processors: by ACPI's tables,
     /// which Linux and PVH are told of, and Multiboot's kernels look for below 1 MiB.
     pub fn uses_several_vcpus(self) -> bool {

@@ -11,11 +11,12 @@ use super::block::Block;
 use super::console::{Console, Port};
 use super::mmio::Mmio;
 use super::net::Net;
+use super::p9::P9;
 use super::pci::Function;
 use super::rng::Rng;
 use super::serving::Serving;
 use super::transport::Interface;
-use crate::vmm::config::{BlockDevice, NetDevice, Transport};
+use crate::vmm::config::{BlockDevice, NetDevice, Share, Transport};
 use crate::vmm::devices::mmio_bus::{self, MmioBus};
 use crate::vmm::devices::pci::line::Pin;
 use crate::vmm::devices::pci::{self, PciBus};
@@ -32,6 +33,7 @@ use crate::vmm::vm;
 pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
+    shares: Vec<Share>,
     port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
@@ -41,15 +43,18 @@ pub fn devices(
     for block in blocks {
         devices.push(Box::new(Block::new(block)?));
     }
+    for share in shares {
+        devices.push(Box::new(P9::new(share)?));
+    }
     devices.push(Box::new(Console::new(port)));
     devices.push(Box::new(Rng));
     Ok(devices)
 }
 
 /// How many devices [`devices`] gives a guest with so many of these.
-pub fn count(nets: usize, blocks: usize) -> usize {
+pub fn count(nets: usize, blocks: usize, shares: usize) -> usize {
     // And the console and the entropy device.
-    nets + blocks + 2
+    nets + blocks + shares + 2
 }
 
 /// Where a guest finds its devices.

@@ -15,6 +15,7 @@
 //! | [`net`] | the network device |
 //! | [`block`] | the block device |
 //! | [`console`] | the console device |
+//! | [`p9`] | a tree of files, by 9P |
 //! | [`rng`] | the entropy device |
 
 pub mod attach;
@@ -26,6 +27,7 @@ mod direct;
 mod doors;
 pub mod mmio;
 pub mod net;
+pub mod p9;
 pub mod pci;
 mod pieces;
 pub mod rng;

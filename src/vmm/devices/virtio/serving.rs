@@ -8,6 +8,7 @@ use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
 use vmm_sys_util::eventfd::EventFd;
 
+use super::transport::VERSION_1;
 use super::{Broken, Device, Errand, Interrupts, Used, used};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
@@ -18,6 +19,7 @@ pub struct Serving {
     work: Mutex<Work>,
     config: Mutex<Config>,
     broken: AtomicBool,
+    is_modern: AtomicBool,
     interrupts: Arc<dyn Interrupts>,
     memory: GuestMemory,
     bells: Bells,
@@ -87,6 +89,7 @@ impl Serving {
             work: Mutex::new(work),
             config: Mutex::new(config),
             broken: AtomicBool::new(false),
+            is_modern: AtomicBool::new(false),
             interrupts,
             memory,
             bells: Bells::new(identity.queue_sizes.len())?,
@@ -117,9 +120,14 @@ impl Serving {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// Puts the device to work, with the features agreed on. A queue that is not all in
-    /// memory breaks it.
-    pub fn activate(&self, features: u64, queues: Vec<Queue>) {
+    /// Puts the device to work, with the features agreed on and the queues, if they are such. One
+    /// that is not all in memory breaks it.
+    pub fn activate(&self, features: u64, queues: Result<Vec<Queue>, Broken>) {
+        let is_modern = features & VERSION_1 != 0;
+        self.is_modern.store(is_modern, Ordering::Relaxed);
+        let Ok(queues) = queues else {
+            return self.break_down();
+        };
         let mut ready = queues.iter().filter(|queue| queue.ready());
         if !ready.all(|queue| queue.is_valid(&self.memory)) {
             return self.break_down();
@@ -163,10 +171,13 @@ impl Serving {
         self.interrupts.clear();
     }
 
-    /// Asks the driver for a reset. Until then nothing is served.
+    /// Asks the driver for a reset. Until then nothing is served. One of the legacy interface
+    /// knows no such wish, and might take an interrupt for nobody's.
     pub fn break_down(&self) {
         self.broken.store(true, Ordering::Relaxed);
-        self.interrupts.config();
+        if self.is_modern.load(Ordering::Relaxed) {
+            self.interrupts.config();
+        }
     }
 
     /// Whether a driver broke the device.

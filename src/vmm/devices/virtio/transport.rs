@@ -20,7 +20,7 @@ use super::{Broken, Device, Interrupts};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 
-const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
+pub const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
 const EVENT_IDX: u64 = 1 << VIRTIO_RING_F_EVENT_IDX;
 const INDIRECT_DESC: u64 = 1 << VIRTIO_RING_F_INDIRECT_DESC;
 /// The features that the legacy interface can tell of.
@@ -122,12 +122,13 @@ impl Core {
         }
     }
 
-    /// Bits are set one after the other; only a reset, which is 0, clears them.
+    /// Bits are set one after the other; only a reset, which is 0, clears them. A driver of the
+    /// legacy interface may write the new ones alone, as Solo5's does.
     pub fn set_status(&mut self, interface: Interface, value: u32) {
         if value == 0 {
             return self.reset();
         }
-        if value & self.status != self.status {
+        if interface == Interface::Modern && value & self.status != self.status {
             return;
         }
         let mut new = value & !self.status & !NEEDS_RESET;
@@ -209,10 +210,7 @@ impl Core {
     fn activate(&mut self) {
         let features = self.driver_features;
         let queues = self.queues.iter().map(|setup| setup.check(features));
-        match queues.collect() {
-            Ok(queues) => self.serving.activate(features, queues),
-            Err(Broken(_)) => self.serving.break_down(),
-        }
+        self.serving.activate(features, queues.collect());
     }
 
     fn reset(&mut self) {

@@ -19,7 +19,7 @@ const LEGACY_STATUS: u64 = 18;
 const LEGACY_ISR: u64 = 19;
 
 fn come_up_legacy(driver: &Driver) {
-    for status in [0, 1, 3] {
+    for status in [0, 1, 2] {
         driver.output(LEGACY_STATUS, status, 1);
     }
     assert_eq!(driver.input(0, 4) as u32, INDIRECT_DESC | EVENT_IDX);
@@ -34,7 +34,9 @@ fn come_up_legacy(driver: &Driver) {
     assert_eq!((driver.input(12, 2), driver.input(8, 4)), (64, 0));
     driver.output(8, PFN, 4);
     assert_eq!(driver.input(8, 4), PFN);
-    driver.output(LEGACY_STATUS, 7, 1);
+    // Each bit alone.
+    driver.output(LEGACY_STATUS, 4, 1);
+    assert_eq!(driver.input(LEGACY_STATUS, 1) & 7, 7);
 }
 
 fn offer_legacy(driver: &mut Driver) -> u16 {

@@ -4,6 +4,8 @@
 //! A device that its driver breaks is reset, as a transport has it. Whatever comes, nothing here
 //! panics, reaches out of the guest's memory or goes on for ever.
 
+mod transport;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 
 use nix::libc::EFD_NONBLOCK;
 use vmm_sys_util::eventfd::EventFd;
+
+pub use transport::transport;
 
 use super::Device;
 use super::block::Block;
@@ -206,8 +210,11 @@ mod tests {
     #[test]
     fn the_corpus() {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
-        let runs: [fn(&[u8]); 3] = [net, block, console];
-        for (name, run) in ["net", "block", "console"].into_iter().zip(runs) {
+        let runs: [fn(&[u8]); 4] = [net, block, console, transport];
+        for (name, run) in ["net", "block", "console", "transport"]
+            .into_iter()
+            .zip(runs)
+        {
             let folder = format!("{corpus}/virtio_{name}");
             let inputs: Vec<_> = fs::read_dir(folder).unwrap().collect();
             assert!(inputs.len() > 5, "{name} has no corpus");
@@ -226,7 +233,7 @@ mod tests {
         let mut random = Random::new();
         for round in 0..600 {
             let input: Vec<u8> = (0..round).map(|_| random.number() as u8).collect();
-            for run in [net, block, console] {
+            for run in [net, block, console, transport] {
                 run(&input);
             }
         }

@@ -1,0 +1,88 @@
+//! Where the guest's root file system is.
+
+use crate::facts::{Facts, Fault, RootWish, Said};
+use crate::guest::{Family, Root};
+use crate::vmm::BootAbi;
+
+/// Where it is wished to be, or else where this kernel of this family would look for it.
+///
+/// # Errors
+/// [`Fault::NoRoot`] for a wish that the family, the kernel or the image cannot grant.
+pub fn root(facts: &Facts, abi: BootAbi) -> Result<Root, Fault> {
+    let Some(Said { value: wish, by }) = &facts.wishes.rootfs else {
+        return Ok(by_default(facts, abi));
+    };
+    let grant = |root| match obstacle(facts, abi, root) {
+        None => Ok(root),
+        Some(why) => Err(Fault::NoRoot {
+            by: by.clone(),
+            root,
+            why,
+        }),
+    };
+    match wish {
+        RootWish::Exactly(root) => grant(*root),
+        RootWish::Container => {
+            grant(Root::Share).or_else(|fault| grant(Root::Block).map_err(|_| fault))
+        }
+    }
+}
+
+/// An initrd is in the image to be used, and so is a disk that the guest knows how to begin
+/// with. 9P is for kernels that were built for it, and for Linux, which otherwise has nothing.
+fn by_default(facts: &Facts, abi: BootAbi) -> Root {
+    let takes_9p = match facts.family() {
+        Some(Family::Linux) => true,
+        Some(Family::Unikraft) => has_9p(facts) == Some(true),
+        _ => false,
+    };
+    let begins_with_disk = matches!(
+        facts.family(),
+        Some(Family::Linux | Family::Nanos | Family::Osv)
+    );
+    let wanted = [
+        (Root::Initrd, true),
+        (Root::Block, begins_with_disk),
+        (Root::Share, takes_9p),
+    ];
+    let mut found = wanted
+        .into_iter()
+        .filter(|(root, is_wanted)| *is_wanted && obstacle(facts, abi, *root).is_none());
+    found.next().map_or(Root::None, |(root, _)| root)
+}
+
+/// Why the guest cannot have its root there; `None` where it can, or where nobody knows.
+fn obstacle(facts: &Facts, abi: BootAbi, root: Root) -> Option<&'static str> {
+    let family = facts.family();
+    match root {
+        Root::None => None,
+        Root::Initrd if facts.initrd.is_some() => None,
+        Root::Initrd => Some("there is none: name one by annotation runu.dev/initrd"),
+        Root::Share | Root::Block if !abi.has_virtio() => {
+            Some("kernels of its ABI know of no virtio device: say none")
+        }
+        Root::Share => match family {
+            Some(
+                Family::Hermit | Family::Nanos | Family::Osv | Family::Rumprun | Family::Solo5,
+            ) => Some("guests of its family have no 9P: say initrd, block or none"),
+            Some(Family::Unikraft) if has_9p(facts) == Some(false) => {
+                Some("the kernel was built without it: build it with 9pfs, or say initrd")
+            }
+            _ => None,
+        },
+        Root::Block => match family {
+            Some(Family::Hermit | Family::Rumprun | Family::Solo5 | Family::Unikraft) => {
+                Some("guests of its family mount no block device: say initrd, 9p or none")
+            }
+            _ if facts.blocks.is_empty() => {
+                Some("there is none: name one by annotation runu.dev/block")
+            }
+            _ => None,
+        },
+    }
+}
+
+/// Whether a Unikraft kernel can mount 9P, where that is to be known.
+fn has_9p(facts: &Facts) -> Option<bool> {
+    facts.mark()?.has_9p
+}

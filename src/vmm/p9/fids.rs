@@ -1,0 +1,139 @@
+//! What a client has in its hand: files that it has walked to, by numbers of its own.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::folder::{Folder, Place};
+
+/// The most of them. Some guests never give back those of files that they have made.
+const MOST: usize = 16 << 10;
+
+/// A file of any kind, and perhaps open.
+pub struct Fid {
+    pub node: Node,
+    pub open: Option<Open>,
+}
+
+/// A file of any kind, as it was found.
+#[derive(Clone)]
+pub struct Node {
+    /// `None` where the client itself has taken it away.
+    pub place: Option<Place>,
+    /// What is in it, if it is a folder.
+    pub folder: Option<Arc<Folder>>,
+}
+
+/// What it was opened as.
+pub enum Open {
+    File(File),
+    Folder(OwnedFd),
+    /// A folder that shows nothing.
+    HiddenFolder,
+}
+
+impl Node {
+    /// # Errors
+    /// ENOENT for a file that is no longer there.
+    pub fn place(&self) -> Result<&Place, Errno> {
+        self.place.as_ref().ok_or(Errno::NOENT)
+    }
+
+    /// # Errors
+    /// ENOTDIR.
+    pub fn folder(&self) -> Result<&Arc<Folder>, Errno> {
+        self.folder.as_ref().ok_or(Errno::NOTDIR)
+    }
+}
+
+impl Fid {
+    /// # Errors
+    /// EBADF for what is not open as a file, EISDIR for a folder.
+    pub fn file(&self) -> Result<&File, Errno> {
+        match &self.open {
+            Some(Open::File(file)) => Ok(file),
+            Some(Open::Folder(_) | Open::HiddenFolder) => Err(Errno::ISDIR),
+            None => Err(Errno::BADF),
+        }
+    }
+}
+
+/// The files, by number.
+#[derive(Default)]
+pub struct Fids(HashMap<u32, Fid>);
+
+impl Fids {
+    /// # Errors
+    /// EBADF for a number that means nothing.
+    pub fn get(&self, fid: u32) -> Result<&Fid, Errno> {
+        self.0.get(&fid).ok_or(Errno::BADF)
+    }
+
+    pub fn node(&self, fid: u32) -> Result<&Node, Errno> {
+        self.get(fid).map(|fid| &fid.node)
+    }
+
+    /// A folder that names may be changed in: not open, nor anything but a folder.
+    pub fn folder(&self, fid: u32) -> Result<&Arc<Folder>, Errno> {
+        self.node(fid)?.folder()
+    }
+
+    /// One that is to be opened.
+    ///
+    /// # Errors
+    /// EBADF, also for one that is open already.
+    pub fn get_closed(&mut self, fid: u32) -> Result<&mut Fid, Errno> {
+        let fid = self.0.get_mut(&fid).filter(|fid| fid.open.is_none());
+        fid.ok_or(Errno::BADF)
+    }
+
+    pub fn contains(&self, fid: u32) -> bool {
+        self.0.contains_key(&fid)
+    }
+
+    /// Gives a node this number, whatever had it before.
+    ///
+    /// # Errors
+    /// ENFILE where there are too many.
+    pub fn insert(&mut self, fid: u32, node: Node) -> Result<(), Errno> {
+        if self.0.len() >= MOST && !self.contains(fid) {
+            return Err(Errno::NFILE);
+        }
+        self.0.insert(fid, Fid { node, open: None });
+        Ok(())
+    }
+
+    /// # Errors
+    /// EBADF for a number that means nothing.
+    pub fn remove(&mut self, fid: u32) -> Result<Fid, Errno> {
+        self.0.remove(&fid).ok_or(Errno::BADF)
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The client has taken this name away: whatever gets it next is another file.
+    pub fn forget(&mut self, folder: &Folder, name: &CStr) {
+        self.replace(folder, name, None);
+    }
+
+    /// The client has given the file of this name another place.
+    pub fn moved(&mut self, folder: &Folder, name: &CStr, to: &Place) {
+        self.forget(&to.folder, &to.name);
+        self.replace(folder, name, Some(to));
+    }
+
+    fn replace(&mut self, folder: &Folder, name: &CStr, place: Option<&Place>) {
+        for fid in self.0.values_mut() {
+            let old = &mut fid.node.place;
+            if old.as_ref().is_some_and(|old| old.is(folder, name)) {
+                *old = place.cloned();
+            }
+        }
+    }
+}

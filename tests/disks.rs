@@ -1,0 +1,152 @@
+//! A pod's block devices, given to a guest: a loop device, and a Solo5 guest that reads and
+//! writes it.
+
+mod harness;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::program::Program;
+use nix::libc;
+use serde_json::json;
+
+const BLOCK: usize = 512;
+
+/// A file of four blocks, the second of which begins with "image", as a block device.
+struct Loop {
+    device: PathBuf,
+    file: tempfile::NamedTempFile,
+}
+
+impl Loop {
+    /// `None`, said aloud, where the host has no such devices.
+    fn new() -> Option<Loop> {
+        if harness::cannot_boot() {
+            return None;
+        }
+        if !Path::new("/dev/loop-control").exists() {
+            harness::skip("no /dev/loop-control");
+            return None;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut disk = vec![0; 4 * BLOCK];
+        disk[BLOCK..BLOCK + 5].copy_from_slice(b"image");
+        fs::write(file.path(), disk).unwrap();
+        let made = Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{said}");
+        let device = String::from_utf8(made.stdout).unwrap().trim().into();
+        Some(Loop { device, file })
+    }
+
+    /// A guest's bundle with this as `/dev/disk0`, of which it may do what `access` says.
+    fn bundle(&self, id: &str, access: &str) -> Bundle {
+        let number = self.device.metadata().unwrap().rdev();
+        let (major, minor) = (libc::major(number), libc::minor(number));
+        Bundle::unikernel(id, "disk", "solo5", &["disk"])
+            .annotate("runu.dev/block", "/dev/disk0")
+            .with(|config| {
+                let linux = &mut config["linux"];
+                linux["devices"] = json!([
+                    { "path": "/dev/disk0", "type": "b", "major": major, "minor": minor }
+                ]);
+                let rule = json!({ "allow": true, "type": "b", "major": major, "minor": minor, "access": access });
+                let rules = linux["resources"]["devices"].as_array_mut().unwrap();
+                rules.push(rule);
+            })
+    }
+
+    fn content(&self) -> Vec<u8> {
+        fs::read(self.file.path()).unwrap()
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
+    }
+}
+
+#[test]
+fn a_block_device_is_read_and_written() {
+    let Some(disk) = Loop::new() else { return };
+    let before = disk.content();
+    let bundle = disk.bundle("disk-rw", "rwm");
+    let program = Program::new();
+    let container = Container::new(&program, "disk-rw", &bundle);
+    container.start();
+    let (status, said) = (container.wait(), container.stdout());
+    assert_eq!((status, &*container.stderr()), (0, ""), "{said}");
+    assert!(said.contains("found: image\nwrite: 0\n"), "{said}");
+    let mut expected = before;
+    expected[2 * BLOCK..2 * BLOCK + 5].copy_from_slice(b"guest");
+    assert_eq!(disk.content(), expected);
+}
+
+#[test]
+fn what_the_device_rules_do_not_allow_is_not_written() {
+    let Some(disk) = Loop::new() else { return };
+    let before = disk.content();
+    let bundle = disk.bundle("disk-ro", "rm");
+    let program = Program::new();
+    let container = Container::new(&program, "disk-ro", &bundle);
+    container.start();
+    let (_, said) = (container.wait(), container.stdout());
+    assert!(said.contains("found: image\nwrite: 2\n"), "{said}");
+    assert_eq!(disk.content(), before);
+}
+
+/// Two who write to one file system break it.
+#[test]
+fn a_device_in_use_is_not_written_by_another() {
+    let Some(disk) = Loop::new() else { return };
+    let user = File::options()
+        .read(true)
+        .custom_flags(libc::O_EXCL)
+        .open(&disk.device)
+        .unwrap();
+    let program = Program::new();
+    let bundle = disk.bundle("disk-used", "rwm");
+    let container = Container::new(&program, "disk-used", &bundle);
+    let made = container.create();
+    assert_eq!(made.code, 1);
+    assert!(
+        made.stderr.contains("the host has it mounted"),
+        "{}",
+        made.stderr
+    );
+    assert!(!made.stderr.trim_end().contains('\n'), "{}", made.stderr);
+    // To read it is another matter.
+    let bundle = disk.bundle("disk-used-ro", "rm");
+    let reader = Container::new(&program, "disk-used-ro", &bundle);
+    reader.start();
+    reader.wait();
+    drop(user);
+    container.start();
+    assert_eq!(container.wait(), 0);
+}
+
+#[test]
+fn a_device_that_the_host_does_not_have_is_a_fault() {
+    let Some(disk) = Loop::new() else { return };
+    let bundle = disk.bundle("disk-none", "rwm").with(|config| {
+        config["linux"]["devices"][0]["minor"] = 1_000_000.into();
+    });
+    let program = Program::new();
+    let container = Container::new(&program, "disk-none", &bundle);
+    let made = container.create();
+    assert_eq!(made.code, 1);
+    assert!(
+        made.stderr.contains("block device 7:1000000"),
+        "{}",
+        made.stderr
+    );
+}

@@ -1,0 +1,66 @@
+//! The virtio devices under Linux's own drivers: Debian's kernel, fio and iperf3 on a machine
+//! with a disk, a tap, a terminal. In the emulated machine only: it needs every instruction.
+//!
+//! `RUNU_TEST_LONG` asks for a gibibyte where CI moves some mebibytes, and for each transport
+//! where CI takes one.
+
+mod block;
+mod console;
+mod guest;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod net;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use runu::vmm::Transport;
+
+const MIB: usize = 1 << 20;
+
+fn is_long() -> bool {
+    std::env::var_os("RUNU_TEST_LONG").is_some()
+}
+
+/// This transport, or with `RUNU_TEST_LONG` all of them.
+fn transports(short: Transport) -> Vec<Transport> {
+    match is_long() {
+        true => vec![Transport::Pci, Transport::Mmio, Transport::MmioLegacy],
+        false => vec![short],
+    }
+}
+
+/// So many bytes, or with `RUNU_TEST_LONG` a gibibyte.
+fn much(bytes: usize) -> usize {
+    if is_long() { 1 << 30 } else { bytes }
+}
+
+/// Bytes that no fault makes by chance: all different words, from the one that `seed` gives.
+fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len.next_multiple_of(8)];
+    for (word, n) in bytes.as_chunks_mut().0.iter_mut().zip(seed..) {
+        *word = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Of these bytes, so many times. As busybox has it: this program is not optimised.
+fn sha256(bytes: &[u8], times: usize) -> String {
+    let mut command = Command::new("busybox");
+    let command = command
+        .arg("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for _ in 0..times {
+        input.write_all(bytes).unwrap();
+    }
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}

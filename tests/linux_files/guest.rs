@@ -1,0 +1,124 @@
+//! A Linux guest whose root is the container's tree.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness;
+use crate::harness::bundle::Bundle;
+use crate::harness::guard::Container;
+use crate::harness::linux::{Initramfs, generic_folder};
+use crate::harness::program::Program;
+
+/// In the order in which they need each other. virtio over PCI and over MMIO: which it is does
+/// not matter here.
+const MODULES: [&str; 11] = [
+    "virtio_ring",
+    "virtio",
+    "virtio_mmio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "netfs",
+    "fscache",
+    "9pnet",
+    "9pnet_virtio",
+    "9p",
+];
+
+/// Mounts the root that the command line names, as a distribution's does, and goes there. What
+/// is for init is for the one there.
+const INIT: &str = r#"
+b=/busybox
+$b mount -t proc proc /proc
+$b mount -t sysfs sysfs /sys
+for module in $modules; do $b insmod /$module.ko || echo "no $module"; done
+for word in $($b cat /proc/cmdline); do
+    case $word in
+    root=*) root=${word#*=} ;;
+    rootfstype=*) type=${word#*=} ;;
+    rootflags=*) flags=${word#*=} ;;
+    ro | rw) access=$word ;;
+    init=*) init=${word#*=} ;;
+    esac
+done
+$b mkdir /tree
+$b mount -t "$type" -o "$flags,$access" "$root" /tree || { echo "no root"; $b poweroff -f; }
+$b umount /proc /sys
+exec $b switch_root /tree "$init" "$@"
+"#;
+
+pub struct Guest {
+    id: String,
+    pub bundle: Bundle,
+}
+
+impl Guest {
+    /// A guest that runs these checks; `None`, said aloud, where there is no kernel for it.
+    pub fn new(id: &str, checks: &str) -> Option<Guest> {
+        let folder = generic_folder()?;
+        if harness::cannot_boot() {
+            return None;
+        }
+        let args = [
+            "/checks",
+            "in_the_guest",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ];
+        let bundle = Bundle::runnable(id, &args)
+            .annotate("runu.dev/kernel", "/boot/vmlinuz")
+            .annotate("runu.dev/initrd", "/boot/initrd")
+            .annotate("runu.dev/rootfs", "9p")
+            .annotate("runu.dev/memory", "512Mi")
+            .with(|config| {
+                config["process"]["env"] = json!([format!("CHECKS={checks}")]);
+                config["linux"]["resources"]["memory"] = Value::Null;
+            });
+        let init = format!("modules='{}'\n{INIT}", MODULES.join(" "));
+        let mut initramfs = Initramfs::new(&init);
+        for module in MODULES {
+            let name = format!("{module}.ko");
+            initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
+        }
+        initramfs.save(&bundle.rootfs().join("boot/initrd"));
+        bundle.add("/boot/vmlinuz", &folder.join("vmlinuz"));
+        bundle.add("/checks", &std::env::current_exe().unwrap());
+        for folder in ["proc", "sys"] {
+            fs::create_dir(bundle.rootfs().join(folder)).unwrap();
+        }
+        let id = id.to_owned();
+        Some(Guest { id, bundle })
+    }
+
+    /// Changes config.json.
+    pub fn with(self, change: impl FnOnce(&mut Value)) -> Guest {
+        let bundle = self.bundle.with(change);
+        Guest { bundle, ..self }
+    }
+}
+
+/// As [`Container::wait_output`], for what takes a guest in an emulated machine minutes.
+#[track_caller]
+pub fn wait_long(what: &str, container: &Container, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !container.stdout().contains(text) {
+        let said = container.stdout();
+        assert!(Instant::now() < deadline, "waited for {what}: {said}");
+        assert!(!said.contains("Power down"), "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Runs the guest, and `meanwhile` beside it, to its end: exit status and what it said.
+pub fn run(guest: &Guest, meanwhile: impl FnOnce(&Container)) -> (i32, String) {
+    let program = Program::new();
+    let container = Container::new(&program, &guest.id, &guest.bundle);
+    container.start();
+    meanwhile(&container);
+    wait_long("the checks' end", &container, "checks: done");
+    let status = container.wait();
+    (status, container.stdout() + &container.stderr())
+}

@@ -1,0 +1,156 @@
+//! The container's tree as the root of a Linux guest, by 9p: Debian's generic kernel, with the
+//! test's own program run from there. In the emulated machine only: it needs every instruction.
+//!
+//! The same program is on both sides: `checks` runs in the guest.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod checks;
+mod guest;
+mod tree;
+mod volumes;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use guest::{Guest, run, wait_long};
+use serde_json::json;
+
+/// What the guest writes of each check that held.
+fn assert_held(said: &str, checks: &[&str]) {
+    for check in checks {
+        let line = format!("held: {check}");
+        assert!(
+            said.lines().any(|l| l.trim_end() == line),
+            "{check}:\n{said}"
+        );
+    }
+    assert!(said.contains("checks: done"), "{said}");
+}
+
+#[test]
+fn a_root_by_9p_is_a_file_system_like_another() {
+    let Some(guest) = Guest::new("files-all", "all") else {
+        return;
+    };
+    let root = guest.bundle.rootfs();
+    for folder in ["work", "small"] {
+        fs::create_dir(root.join(folder)).unwrap();
+    }
+    fs::create_dir(root.join("many")).unwrap();
+    for n in 0..1000 {
+        fs::write(root.join(format!("many/entry-{n}")), "").unwrap();
+    }
+    let guest = guest.with(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        let options = ["size=1m", "mode=755"];
+        mounts.push(json!({ "destination": "/small", "type": "tmpfs", "source": "tmpfs", "options": options }));
+    });
+    let (status, said) = run(&guest, |_| ());
+    assert_eq!(status, 0, "{said}");
+    assert_held(&said, checks::ALL);
+    // What it wrote is the host's.
+    let work = root.join("work");
+    let kept = fs::read(work.join("kept")).unwrap();
+    assert_eq!(kept.len(), 1 << 20);
+    assert!(
+        kept.iter()
+            .zip(0usize..)
+            .all(|(byte, n)| *byte == checks::pattern(n))
+    );
+    assert_eq!(work.join("mode").metadata().unwrap().mode() & 0o7777, 0o640);
+    assert_eq!(fs::read_link(work.join("link")).unwrap(), Path::new("kept"));
+    let entries = fs::read_dir(&work).unwrap().count();
+    assert_eq!(entries, 3, "the rest was removed");
+}
+
+/// A folder as the kubelet makes it of a ConfigMap: `key` leads to `..data/key`, and `..data` to
+/// a folder of a version's own.
+fn config_map(folder: &Path, version: &str, content: &str) {
+    let version_folder = folder.join(version);
+    fs::create_dir_all(&version_folder).unwrap();
+    fs::write(version_folder.join("key"), content).unwrap();
+    let (link, new) = (folder.join("..data"), folder.join("..data_tmp"));
+    symlink(version, &new).unwrap();
+    fs::rename(&new, &link).unwrap();
+    if !folder.join("key").is_symlink() {
+        symlink("..data/key", folder.join("key")).unwrap();
+    }
+}
+
+#[test]
+fn volumes_are_seen_as_they_are_mounted_and_as_they_change() {
+    let Some(guest) = Guest::new("files-volumes", "volumes") else {
+        return;
+    };
+    let volumes = tempfile::tempdir().unwrap();
+    let of = |name: &str| volumes.path().join(name);
+    config_map(&of("config"), "..one", "old");
+    fs::create_dir(of("shared")).unwrap();
+    fs::write(of("shared/file"), "one").unwrap();
+    let guest = guest.with(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        for (name, access) in [("config", "ro"), ("shared", "rw")] {
+            let (place, source) = (format!("/{name}"), of(name));
+            let options = ["rbind", "rprivate", access];
+            mounts.push(json!({ "destination": place, "type": "bind", "source": source, "options": options }));
+        }
+    });
+    let (status, said) = run(&guest, |container| {
+        wait_long("the first check", container, "waiting for the update");
+        config_map(&of("config"), "..two", "new");
+        fs::remove_dir_all(of("config/..one")).unwrap();
+        container.wait_output("waiting for the file");
+        fs::write(of("shared/file"), "two, by the host").unwrap();
+        container.wait_output("waiting for another file");
+        fs::write(of("shared/other"), "three").unwrap();
+        fs::rename(of("shared/other"), of("shared/file")).unwrap();
+    });
+    assert_eq!(status, 0, "{said}");
+    assert_held(&said, checks::VOLUMES);
+    let told = fs::read_to_string(of("shared/from-the-guest")).unwrap();
+    assert_eq!(told, "written");
+    assert_eq!(fs::read_to_string(of("config/key")).unwrap(), "new");
+}
+
+/// `root.readonly`, and a guest that is root for itself alone: the host's rights are those of
+/// the container's user.
+#[test]
+fn what_the_container_may_not_the_guest_may_not() {
+    let Some(guest) = Guest::new("files-rights", "rights") else {
+        return;
+    };
+    let volume = tempfile::tempdir().unwrap();
+    let own = volume.path().join("own");
+    fs::create_dir(&own).unwrap();
+    std::os::unix::fs::chown(&own, Some(1000), Some(1000)).unwrap();
+    fs::write(volume.path().join("secret"), "of root alone").unwrap();
+    fs::write(volume.path().join("public"), "of root").unwrap();
+    let mode = |name: &str, mode| {
+        let path = volume.path().join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("secret", 0o600);
+    mode("public", 0o644);
+    fs::set_permissions(volume.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let guest = guest.with(|config| {
+        config["root"]["readonly"] = true.into();
+        config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.push(json!({ "destination": "/volume", "type": "bind", "source": volume.path(), "options": ["rbind", "rw"] }));
+    });
+    let (status, said) = run(&guest, |_| ());
+    assert_eq!(status, 0, "{said}");
+    assert_held(&said, checks::RIGHTS);
+    let owner = own.join("new").metadata().unwrap();
+    assert_eq!((owner.uid(), owner.gid()), (1000, 1000));
+}
+
+/// In the guest: what the program is run for there, by the name of the checks.
+#[test]
+#[ignore = "runs in the guest"]
+fn in_the_guest() {
+    checks::run(&std::env::var("CHECKS").unwrap());
+}
