@@ -9,7 +9,8 @@
 # folder) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
 # named; one that ends in / is a folder to copy into. A program brings the libraries
 # that it is linked to. In there: root, /dev/kvm, cgroup v2 with its
-# controllers on, a tmpfs as root, the loopback interface, no other network.
+# controllers on, a tmpfs as root, the loopback interface, no other network, and the kernel's
+# modules for one; iproute2's ip.
 #
 # With --systemd the first process is Debian's systemd, with a system bus, and the script
 # is one of its services; podman is there, and a user named `user` (1000) with a
@@ -75,6 +76,7 @@ check_tools() {
     need qemu-system-x86_64 qemu-system-x86
     need busybox busybox-static
     need cpio cpio
+    need ip iproute2
     ! ldd "$(command -v busybox)" >/dev/null 2>&1 ||
         fail "$(command -v busybox) is linked dynamically: apt-get install busybox-static"
 }
@@ -83,6 +85,9 @@ check_tools() {
 modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio
     virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_blk virtio_console
     failover net_failover virtio_net)
+# What the kernel here needs for pods' networks, in the order in which it takes them.
+network_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf)
+modules+=("${network_modules[@]:1}")
 # What the generic one needs as a guest.
 generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
     virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
@@ -170,9 +175,10 @@ make_root() {
     put "$here/machine/init" /init
     [ -z "$systemd" ] || cp -a "$here/machine/systemd/." "$root/"
     put "$script" /script
-    for file in irqbypass kvm kvm-amd; do
+    for file in irqbypass kvm kvm-amd "${network_modules[@]}"; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
+    put "$(command -v ip)" /usr/sbin/ip
     if [ -n "$linux" ]; then
         put "$kernel" /linux
         put "$(kernel amd64 "${generic_modules[@]}")" /linux-generic

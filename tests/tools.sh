@@ -29,6 +29,7 @@ need gcc cc
 need libc6-dev /usr/include/stdio.h
 need runc runc /usr/sbin/runc
 need busybox-static /bin/busybox
+need iproute2 ip /sbin/ip
 # The software-emulated machine: for every test, and for a demo without KVM.
 if [ "$1" = test ] || ! [ -e /dev/kvm ]; then
 	need qemu-system-x86 qemu-system-x86_64
@@ -44,7 +45,6 @@ if [ "$1" = test ]; then
 	need conmon conmon
 	need crun crun
 	need docker.io /usr/sbin/dockerd
-	need iproute2 ip /sbin/ip
 	need iptables iptables /usr/sbin/iptables
 	need util-linux unshare
 	need procps ps

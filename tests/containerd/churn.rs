@@ -4,7 +4,7 @@
 
 use crate::harness::containerd::{self, Container, Containerd, Pod, PodSpec};
 use crate::harness::{self, images};
-use crate::{Result, WEB, sidecar, stopped, unikernel};
+use crate::{Result, WEB, stopped, unikernel};
 
 #[test]
 fn pods_come_and_go() -> Result {
@@ -33,9 +33,9 @@ fn a_unikernel_comes_and_goes_in_its_pod() -> Result {
     let containerd = Containerd::start(&harness::runu())?;
     containerd.import(&images::unikernel(WEB)?)?;
     let pod = new_pod(&containerd)?;
-    let sidecar = containerd.run(&pod, &sidecar())?;
-    sidecar.wait_log("stdout", "hello from the sidecar")?;
-    let pid = containerd.pid(&sidecar)?;
+    let ordinary = containerd.run(&pod, &containerd::ordinary())?;
+    ordinary.wait_log("stdout", "ready\n")?;
+    let pid = containerd.pid(&ordinary)?;
     let network = || containerd.node().network_of(pid);
     // With its first qdisc an interface gets a length for its queue from the kernel, for good.
     start_and_stop(&containerd, &pod)?;

@@ -16,6 +16,7 @@ mod ordinary;
 mod pods;
 mod probes;
 mod unikernel;
+mod volumes;
 
 use harness::containerd::{Container, ContainerSpec, ContainerState, Containerd};
 use harness::images::{self, Guest};

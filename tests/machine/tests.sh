@@ -2,10 +2,10 @@
 # Runs the tests that boot guests, and those that call runc, in the software-emulated
 # machine: a full KVM and cgroup v2, whatever the host has.
 #
-#   tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...
+#   tests/machine/tests.sh [--systemd | --linux | --network] RUNU [TEST]...
 #
 # With --systemd, those that need systemd, a user's session or podman; with --linux, Linux as a
-# guest.
+# guest; with --network, pods' networks, and 16 MiB each way.
 # RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
 # Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
 # and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
@@ -24,8 +24,12 @@ elif [ "${1-}" = --linux ]; then
     [ -z "${RUNU_TEST_LONG-}" ] || machine+=(--timeout 36000)
     tests=(linux linux_files linux_devices)
     shift
+elif [ "${1-}" = --network ]; then
+    machine=(--timeout 1200)
+    tests=(network sharing web)
+    shift
 fi
-runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux] RUNU [TEST]...}
+runu=${1:?usage: tests/machine/tests.sh [--systemd | --linux | --network] RUNU [TEST]...}
 shift
 [ $# = 0 ] || tests=("$@")
 
@@ -44,7 +48,7 @@ done
 cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
 export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic RUNU_TEST_TOOLS=/tools
-[ ! -f /linux/tun.ko ] || insmod /linux/tun.ko || exit 1
+export RUNU_TRANSFER=16777216
 failed=0
 for test in /tests/*; do
     echo "$test, in the emulated machine:"
@@ -54,7 +58,9 @@ done
 exit $failed
 EOF
 [ -z "${RUNU_TEST_LONG-}" ] || sed -i '1i export RUNU_TEST_LONG=1' "$work/script"
+# busybox's nsenter would run busybox's own ip.
 tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
-    "$(command -v runc):/usr/bin/runc" "$work/tests:/tests" \
+    "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" \
+    "$(command -v nsenter):/usr/bin/nsenter" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records
