@@ -5,9 +5,11 @@ use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::libc::O_NONBLOCK;
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -246,7 +248,11 @@ fn resolver(unikernel: &Unikernel) -> io::Result<Resolver> {
     let mut here = mounts.filter(|mount| mount["destination"] == RESOLV_CONF);
     let source = here.next_back().and_then(|mount| mount["source"].as_str());
     let file = match source {
-        Some(source) => File::open(unikernel.record.bundle.join(source))?,
+        // A FIFO has nobody who writes to it.
+        Some(source) => File::options()
+            .read(true)
+            .custom_flags(O_NONBLOCK)
+            .open(unikernel.record.bundle.join(source))?,
         None => match image_file(&unikernel.record.rootfs) {
             Some(file) => file?,
             None => return Ok(Resolver::default()),
