@@ -104,3 +104,35 @@ fn no_capability_no_new_privileges_and_few_descriptors() {
     }
     assert_eq!(fs::read_to_string(proc("comm")).unwrap(), "runu\n");
 }
+
+/// With its files by 9P the monitor has the container's root, a descriptor and a thread more.
+#[test]
+fn a_share_is_the_containers_root_and_no_more() {
+    if harness::cannot_boot() {
+        return;
+    }
+    let program = Program::new();
+    let fds_of_root = |id: &str, rootfs: &str| {
+        let bundle =
+            Bundle::unikernel(id, "spin", "pvh", &["spin"]).annotate("runu.dev/rootfs", rootfs);
+        let container = Container::new(&program, id, &bundle);
+        container.start();
+        container.wait_output("spinning");
+        let proc = |name: &str| format!("/proc/{}/{name}", container.pid());
+        let threads = fs::read_dir(proc("task")).unwrap();
+        for thread in threads.map(|thread| thread.unwrap().path()) {
+            let status = fs::read_to_string(thread.join("status")).unwrap();
+            assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+        }
+        let rootfs = fs::metadata(bundle.rootfs()).unwrap();
+        let fds = fs::read_dir(proc("fd")).unwrap();
+        let found = fds.map(|fd| fs::metadata(fd.unwrap().path()).unwrap());
+        let folders: Vec<_> = found.filter(fs::Metadata::is_dir).collect();
+        let is_root =
+            |folder: &fs::Metadata| (folder.dev(), folder.ino()) == (rootfs.dev(), rootfs.ino());
+        assert!(folders.iter().all(is_root));
+        folders.len()
+    };
+    assert_eq!(fds_of_root("unshared", "none"), 0);
+    assert_eq!(fds_of_root("shared", "9p"), 1);
+}
