@@ -165,7 +165,8 @@ fn a_guest_that_is_killed_has_the_signals_status_and_says_nothing() {
     }
 }
 
-/// A container that may have three processes can have a guest, but no threads for eight vCPUs.
+/// A container that may have six processes can have a guest and its devices, but no threads for
+/// eight vCPUs.
 #[test]
 fn a_monitor_that_fails_says_why() {
     if harness::cannot_boot() {
@@ -174,7 +175,7 @@ fn a_monitor_that_fails_says_why() {
     let program = Program::new();
     let bundle = Bundle::unikernel("end-monitor", "spin", "pvh", &["spin"])
         .annotate("runu.dev/vcpus", "8")
-        .with(|config| config["linux"]["resources"]["pids"] = serde_json::json!({ "limit": 3 }));
+        .with(|config| config["linux"]["resources"]["pids"] = serde_json::json!({ "limit": 6 }));
     let container = Container::new(&program, "end-monitor", &bundle);
     container.start();
     assert_eq!(container.wait(), 132, "{}", container.stderr());
