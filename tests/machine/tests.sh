@@ -12,7 +12,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-machine=(--timeout 600)
+machine=(--timeout 900)
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
     bundles init terminal doctor vcpus stopping)
 if [ "${1-}" = --systemd ]; then
