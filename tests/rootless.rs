@@ -66,9 +66,12 @@ impl Home {
         self.rootfs("bin/busybox", Path::new("/bin/busybox"))
     }
 
-    /// Makes a bundle of it, as `runc spec --rootless` has it, without a terminal.
+    /// Makes a bundle of it, as `runc spec --rootless` has it, without a terminal; it has the
+    /// host's network, which no guest shares.
     fn bundle(&self) {
-        self.ok("runc spec --rootless && sed -i 's/\"terminal\": true/\"terminal\": false/' config.json");
+        self.ok("runc spec --rootless && sed -i \
+             -e 's/\"terminal\": true/\"terminal\": false/' \
+             -e '1s/{/{\"annotations\":{\"runu.dev\\/network\":\"none\"},/' config.json");
     }
 
     fn give_to_user(&self) {
