@@ -64,7 +64,9 @@ impl Loop {
             })
     }
 
+    /// What is in the file, once the host has written to it what it keeps for the device.
     fn content(&self) -> Vec<u8> {
+        fs::File::open(&self.device).unwrap().sync_all().unwrap();
         fs::read(self.file.path()).unwrap()
     }
 }
