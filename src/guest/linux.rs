@@ -7,7 +7,7 @@
 //! (`unknown_bootoption`, `set_init_arg`), Documentation/admin-guide/nfs/nfsroot.rst (`ip=`).
 
 use super::words::{at_most, line};
-use super::{Error, Family, Network, Root, Told};
+use super::{Error, Family, Network, Root, TAG, Told};
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
 const MOST_BYTES: usize = 2047;
@@ -19,13 +19,6 @@ const MOST_VARIABLES: usize = 31;
 /// The console is where the container's stdio is. A panic ends the machine, and by a triple
 /// fault: a reset by the keyboard's controller is an end in good order.
 const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
-
-/// The container's tree by 9P, with the tag [`TAG`](super::TAG).
-const SHARE: [&str; 3] = [
-    "root=fs0",
-    "rootfstype=9p",
-    "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
-];
 
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
@@ -71,16 +64,18 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
 /// is cached, so that what the host changes is seen. Of a tree whose parts are mounted in their
 /// own ways, the host says what may not be written.
 fn root(told: &Told) -> Vec<String> {
-    let (root, access): (&[&str], _) = match told.root {
-        Root::Share => (&SHARE, "rw"),
-        Root::Block => (&["root=/dev/vda"], if told.read_only { "ro" } else { "rw" }),
-        Root::Initrd | Root::None => return Vec::new(),
-    };
-    root.iter()
-        .copied()
-        .chain([access])
-        .map(str::to_owned)
-        .collect()
+    let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
+    match told.root {
+        Root::Share => words(&[
+            &format!("root={TAG}"),
+            "rootfstype=9p",
+            "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
+            "rw",
+        ]),
+        Root::Block if told.read_only => words(&["root=/dev/vda", "ro"]),
+        Root::Block => words(&["root=/dev/vda", "rw"]),
+        Root::Initrd | Root::None => Vec::new(),
+    }
 }
 
 /// `ip=`, of which a kernel without CONFIG_IP_PNP makes a variable of init's: one of the 32.
