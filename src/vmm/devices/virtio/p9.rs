@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use virtio_bindings::virtio_ids::VIRTIO_ID_9P;
 use virtio_queue::Queue;
 
-use super::chain::{self, Buffer};
+use super::chain::Buffer;
 use super::{Broken, Device, Used, pieces, used};
 use crate::vmm::config::Share;
 use crate::vmm::error::Error;
@@ -101,16 +101,9 @@ impl Device for P9 {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        let mut served = Used::NONE;
-        let Some(queue) = queues.get_mut(index) else {
-            return Ok(served);
-        };
-        while let Some(buffer) = chain::next(queue, memory, MOST)? {
-            let len = self.answer(&buffer, memory)?;
-            used::add(queue, memory, buffer.head, len)?;
-            served |= Used::queue(index);
-        }
-        Ok(served)
+        used::answer_all(queues, index, memory, MOST, |buffer| {
+            self.answer(buffer, memory)
+        })
     }
 }
 

@@ -3,11 +3,10 @@
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
-use virtio_queue::{Queue, QueueT};
-use vm_memory::Bytes;
+use virtio_queue::Queue;
 
-use super::chain::{self, Buffer};
-use super::{Broken, Device, Used};
+use super::chain::Buffer;
+use super::{Broken, Device, Used, pieces, used};
 use crate::vmm::memory::GuestMemory;
 
 const QUEUE_SIZES: [u16; 1] = [64];
@@ -42,18 +41,7 @@ impl Device for Rng {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
-        let Some(queue) = queues.get_mut(index) else {
-            return Ok(used);
-        };
-        while let Some(buffer) = chain::next(queue, memory, MOST)? {
-            let len = fill(&buffer, memory)?;
-            queue
-                .add_used(memory, buffer.head, len)
-                .map_err(|_| Broken("its ring of used buffers is no ring"))?;
-            used |= Used::queue(index);
-        }
-        Ok(used)
+        used::answer_all(queues, index, memory, MOST, |buffer| fill(buffer, memory))
     }
 }
 
@@ -62,18 +50,13 @@ fn fill(buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
     if !buffer.readable.is_empty() || buffer.writable.is_empty() {
         return Err(Broken("a buffer that cannot be written"));
     }
-    let mut total = 0;
-    for piece in &buffer.writable {
-        let mut random = vec![0; piece.len as usize];
-        for portion in random.chunks_mut(PORTION) {
-            // Without its own error the guest would take what is no secret for entropy.
-            getrandom(portion, GetRandomFlags::empty())
-                .map_err(|_| Broken("the host has no random bytes"))?;
-        }
-        memory
-            .write_slice(&random, piece.gpa)
-            .map_err(|_| Broken("a buffer where no memory is"))?;
-        total += piece.len;
+    // MOST at most.
+    let mut random = vec![0; pieces::len(&buffer.writable) as usize];
+    for portion in random.chunks_mut(PORTION) {
+        // Without its own error the guest would take what is no secret for entropy.
+        getrandom(portion, GetRandomFlags::empty())
+            .map_err(|_| Broken("the host has no random bytes"))?;
     }
-    Ok(total)
+    let len = pieces::write(&buffer.writable, memory, &random)?;
+    Ok(len as u32)
 }

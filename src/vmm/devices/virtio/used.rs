@@ -6,7 +6,8 @@ use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Address, Bytes, GuestAddress};
 
-use super::Broken;
+use super::chain::{self, Buffer};
+use super::{Broken, Used};
 use crate::vmm::memory::GuestMemory;
 
 const NO_RING: Broken = Broken("its ring of used buffers is no ring");
@@ -20,6 +21,30 @@ const ENTRY: u64 = 8;
 /// [`Broken`] for a head past the queue, or where no memory is.
 pub fn add(queue: &mut Queue, memory: &GuestMemory, head: u16, len: u32) -> Result<(), Broken> {
     queue.add_used(memory, head, len).map_err(|_| NO_RING)
+}
+
+/// Takes every buffer of queue `index`, each of `most` bytes at most, and uses it with as many
+/// bytes written as `answer` says.
+///
+/// # Errors
+/// Those of [`chain::next`], of `answer` and of [`add`].
+pub fn answer_all(
+    queues: &mut [Queue],
+    index: usize,
+    memory: &GuestMemory,
+    most: u32,
+    mut answer: impl FnMut(&Buffer) -> Result<u32, Broken>,
+) -> Result<Used, Broken> {
+    let mut used = Used::NONE;
+    let Some(queue) = queues.get_mut(index) else {
+        return Ok(used);
+    };
+    while let Some(buffer) = chain::next(queue, memory, most)? {
+        let len = answer(&buffer)?;
+        add(queue, memory, buffer.head, len)?;
+        used |= Used::queue(index);
+    }
+    Ok(used)
 }
 
 /// As [`add`] for several, which the driver sees all at once: the parts of one packet.

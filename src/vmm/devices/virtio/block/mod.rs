@@ -10,7 +10,7 @@ use virtio_bindings::virtio_blk::*;
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use virtio_queue::Queue;
 
-use super::{Broken, Device, Used, chain, used};
+use super::{Broken, Device, Used, used};
 use crate::vmm::boot::solo5::manifest::BLOCK_SIZE;
 use crate::vmm::config::BlockDevice;
 use crate::vmm::disk::Disk;
@@ -121,16 +121,9 @@ impl Device for Block {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
-        let Some(queue) = queues.get_mut(index) else {
-            return Ok(used);
-        };
-        while let Some(buffer) = chain::next(queue, memory, MOST)? {
-            let len = self.answer(&buffer, memory)?;
-            used::add(queue, memory, buffer.head, len)?;
-            used |= Used::queue(index);
-        }
-        Ok(used)
+        used::answer_all(queues, index, memory, MOST, |buffer| {
+            self.answer(buffer, memory)
+        })
     }
 
     fn descriptors(&self) -> Vec<RawFd> {
