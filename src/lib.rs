@@ -148,7 +148,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
         Outcome::Unikernel(ref plan) => {
             let explanation = Explanation::of(&facts, &decision)?.to_string();
             let globals = &call.globals;
-            let request = Request {
+            let mut request = Request {
                 globals,
                 args,
                 bundle: &bundle,
@@ -160,7 +160,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
             };
             match args.run {
                 Some(_) => Ok(lifecycle::run(request)?),
-                None => lifecycle::create(&request)
+                None => lifecycle::create(&mut request)
                     .map(|_| ExitCode::SUCCESS)
                     .map_err(Into::into),
             }

@@ -88,7 +88,7 @@ impl Plan {
                 memory,
                 why: why.to_string(),
             })?;
-        let root = root::root(facts, abi)?;
+        let root = root::root(facts, image)?;
         let blocks = devices::blocks(facts, image, root)?;
         let (cmdline, recipe) = command_line(facts, root, &blocks)?;
         Ok(Self {

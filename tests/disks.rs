@@ -3,85 +3,46 @@
 
 mod harness;
 
-use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
+use harness::loop_device::Loop;
 use harness::program::Program;
 use nix::libc;
 use serde_json::json;
 
 const BLOCK: usize = 512;
 
-/// A file of four blocks, the second of which begins with "image", as a block device.
-struct Loop {
-    device: PathBuf,
-    file: tempfile::NamedTempFile,
+/// Four blocks, the second of which begins with "image".
+fn disk() -> Option<Loop> {
+    let mut disk = vec![0; 4 * BLOCK];
+    disk[BLOCK..BLOCK + 5].copy_from_slice(b"image");
+    Loop::of(&disk)
 }
 
-impl Loop {
-    /// `None`, said aloud, where the host has no such devices.
-    fn new() -> Option<Loop> {
-        if harness::cannot_boot() {
-            return None;
-        }
-        if !Path::new("/dev/loop-control").exists() {
-            harness::skip("no /dev/loop-control");
-            return None;
-        }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut disk = vec![0; 4 * BLOCK];
-        disk[BLOCK..BLOCK + 5].copy_from_slice(b"image");
-        fs::write(file.path(), disk).unwrap();
-        let made = Command::new("losetup")
-            .args(["--find", "--show"])
-            .arg(file.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&made.stderr);
-        assert!(made.status.success(), "{said}");
-        let device = String::from_utf8(made.stdout).unwrap().trim().into();
-        Some(Loop { device, file })
-    }
-
-    /// A guest's bundle with this as `/dev/disk0`, of which it may do what `access` says.
-    fn bundle(&self, id: &str, access: &str) -> Bundle {
-        let number = self.device.metadata().unwrap().rdev();
-        let (major, minor) = (libc::major(number), libc::minor(number));
-        Bundle::unikernel(id, "disk", "solo5", &["disk"])
-            .annotate("runu.dev/block", "/dev/disk0")
-            .with(|config| {
-                let linux = &mut config["linux"];
-                linux["devices"] = json!([
-                    { "path": "/dev/disk0", "type": "b", "major": major, "minor": minor }
-                ]);
-                let rule = json!({ "allow": true, "type": "b", "major": major, "minor": minor, "access": access });
-                let rules = linux["resources"]["devices"].as_array_mut().unwrap();
-                rules.push(rule);
-            })
-    }
-
-    /// What is in the file, once the host has written to it what it keeps for the device.
-    fn content(&self) -> Vec<u8> {
-        fs::File::open(&self.device).unwrap().sync_all().unwrap();
-        fs::read(self.file.path()).unwrap()
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
-    }
+/// A guest's bundle with this as `/dev/disk0`, of which it may do what `access` says.
+fn bundle_with(disk: &Loop, id: &str, access: &str) -> Bundle {
+    let (major, minor) = disk.number();
+    Bundle::unikernel(id, "disk", "solo5", &["disk"])
+        .annotate("runu.dev/block", "/dev/disk0")
+        .with(|config| {
+            let linux = &mut config["linux"];
+            linux["devices"] = json!([
+                { "path": "/dev/disk0", "type": "b", "major": major, "minor": minor }
+            ]);
+            let rule = json!({ "allow": true, "type": "b", "major": major, "minor": minor, "access": access });
+            let rules = linux["resources"]["devices"].as_array_mut().unwrap();
+            rules.push(rule);
+        })
 }
 
 #[test]
 fn a_block_device_is_read_and_written() {
-    let Some(disk) = Loop::new() else { return };
+    let Some(disk) = disk() else { return };
     let before = disk.content();
-    let bundle = disk.bundle("disk-rw", "rwm");
+    let bundle = bundle_with(&disk, "disk-rw", "rwm");
     let program = Program::new();
     let container = Container::new(&program, "disk-rw", &bundle);
     container.start();
@@ -95,9 +56,9 @@ fn a_block_device_is_read_and_written() {
 
 #[test]
 fn what_the_device_rules_do_not_allow_is_not_written() {
-    let Some(disk) = Loop::new() else { return };
+    let Some(disk) = disk() else { return };
     let before = disk.content();
-    let bundle = disk.bundle("disk-ro", "rm");
+    let bundle = bundle_with(&disk, "disk-ro", "rm");
     let program = Program::new();
     let container = Container::new(&program, "disk-ro", &bundle);
     container.start();
@@ -109,14 +70,14 @@ fn what_the_device_rules_do_not_allow_is_not_written() {
 /// Two who write to one file system break it.
 #[test]
 fn a_device_in_use_is_not_written_by_another() {
-    let Some(disk) = Loop::new() else { return };
+    let Some(disk) = disk() else { return };
     let user = File::options()
         .read(true)
         .custom_flags(libc::O_EXCL)
         .open(&disk.device)
         .unwrap();
     let program = Program::new();
-    let bundle = disk.bundle("disk-used", "rwm");
+    let bundle = bundle_with(&disk, "disk-used", "rwm");
     let container = Container::new(&program, "disk-used", &bundle);
     let made = container.create();
     assert_eq!(made.code, 1);
@@ -127,7 +88,7 @@ fn a_device_in_use_is_not_written_by_another() {
     );
     assert!(!made.stderr.trim_end().contains('\n'), "{}", made.stderr);
     // To read it is another matter.
-    let bundle = disk.bundle("disk-used-ro", "rm");
+    let bundle = bundle_with(&disk, "disk-used-ro", "rm");
     let reader = Container::new(&program, "disk-used-ro", &bundle);
     reader.start();
     reader.wait();
@@ -138,8 +99,8 @@ fn a_device_in_use_is_not_written_by_another() {
 
 #[test]
 fn a_device_that_the_host_does_not_have_is_a_fault() {
-    let Some(disk) = Loop::new() else { return };
-    let bundle = disk.bundle("disk-none", "rwm").with(|config| {
+    let Some(disk) = disk() else { return };
+    let bundle = bundle_with(&disk, "disk-none", "rwm").with(|config| {
         config["linux"]["devices"][0]["minor"] = 1_000_000.into();
     });
     let program = Program::new();

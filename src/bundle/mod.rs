@@ -4,6 +4,7 @@
 mod config;
 mod devices;
 mod keys;
+mod mounts;
 mod rootfs;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use config::{Config, Vm};
 pub use devices::BlockNode;
+pub use mounts::Mount;
 pub use rootfs::{FileError, Rootfs};
 
 /// The largest config.json that is read, in bytes. Kubernetes caps a pod's

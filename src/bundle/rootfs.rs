@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
+use super::mounts::{self, Mount};
+
 /// An open root file system.
 #[derive(Debug)]
 pub struct Rootfs(OwnedFd);
@@ -42,6 +44,15 @@ impl Rootfs {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(path, flags, Mode::empty())?;
         Ok(Self(fd))
+    }
+
+    /// The mount whose root this is; `None` where it is a folder in one.
+    ///
+    /// # Errors
+    /// Where /proc does not say.
+    pub fn mount(&self) -> io::Result<Option<Mount>> {
+        let place = mounts::path(&self.0)?;
+        Ok(Mount::of(&self.0)?.filter(|mount| mount.place == place))
     }
 
     /// Opens a regular file for reading. `name` is as the container sees it:

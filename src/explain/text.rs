@@ -1,9 +1,12 @@
 //! The decision as a short story.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use crate::facts::quantity::display;
-use crate::facts::{Block, Facts, Host, Initrd, Kernel, Media, Said, State, Wishes, visible};
+use crate::facts::{
+    Block, Facts, Host, Initrd, Kernel, Media, Number, ROOT_DISK, Said, State, Wishes, visible,
+};
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
@@ -40,7 +43,7 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
     }
-    for found in &facts.blocks {
+    for found in facts.root_disk.iter().chain(&facts.blocks) {
         line("block", block(found));
     }
     if let Some(Said { value, by }) = family {
@@ -164,8 +167,14 @@ fn initrd(initrd: &Initrd) -> String {
 
 fn block(block: &Block) -> String {
     let (path, by) = (block.path.display(), &block.by);
+    let own = match &block.number {
+        Some(Number { major, minor }) if block.path == Path::new(ROOT_DISK) => {
+            format!(", the rootfs's own device {major}:{minor}")
+        }
+        _ => String::new(),
+    };
     match block.fault {
-        None => format!("{path}, by {by}: {}", display(block.size)),
+        None => format!("{path}, by {by}: {}{own}", display(block.size)),
         Some(_) => format!("{path}, by {by}: unusable"),
     }
 }

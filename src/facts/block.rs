@@ -72,7 +72,8 @@ pub fn find(
     wishes.iter().map(open).unzip()
 }
 
-fn block(
+/// What is behind a wish, by its opened file: of a device's node, or of the image.
+pub fn block(
     wish: &BlockWish,
     opened: Result<File, FileError>,
     node: Option<&BlockNode>,
@@ -107,7 +108,7 @@ fn block(
 }
 
 /// Opens the host's device of that number: the container's own node is not there yet.
-fn open_node(node: &BlockNode) -> Result<File, FileError> {
+pub fn open_node(node: &BlockNode) -> Result<File, FileError> {
     let BlockNode { major, minor, .. } = *node;
     let failed = |e: io::Error| FileError::Io(format!("block device {major}:{minor}: {e}"));
     let path = host_path(Path::new("/sys/dev/block"), major, minor).map_err(failed)?;

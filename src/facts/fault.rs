@@ -47,6 +47,15 @@ pub enum Fault {
         root: Root,
         why: &'static str,
     },
+    #[error(
+        "{by} asks for the root file system by block: the container's rootfs is {what}: say 9p, or name a disk by annotation runu.dev/block"
+    )]
+    NoRootDisk { by: Source, what: String },
+    #[error(
+        "{by}: {} is a file of the rootfs, whose device is the guest's own disk: name a block device of the pod's, or say 9p",
+        shown(path)
+    )]
+    DiskOnRootDisk { by: Source, path: PathBuf },
     #[error("{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy or pci")]
     Virtio { by: Source, value: String },
     #[error(

@@ -9,6 +9,7 @@ mod host;
 mod kernel;
 mod media;
 pub mod quantity;
+mod root_disk;
 mod said;
 mod shown;
 mod urunc;
@@ -20,12 +21,13 @@ use std::fs::File;
 use serde::Serialize;
 
 pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
-pub use block::{Block, BlockWish};
+pub use block::{Block, BlockWish, Number};
 pub use container::{Container, Kind};
 pub use fault::Fault;
 pub use host::{Host, has_kvm, open_kvm};
 pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
+pub use root_disk::PATH as ROOT_DISK;
 pub use said::{Said, Source, SourceKind};
 pub use shown::{cut, cut_line, visible};
 pub use wishes::{NetworkChoice, RootWish, Wishes};
@@ -49,6 +51,9 @@ pub struct Facts {
     pub initrd: Option<Initrd>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
+    /// The rootfs's own device, where the guest's root may be on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_disk: Option<Block>,
     /// `root.readonly`: nothing in the rootfs may be written.
     #[serde(skip)]
     pub read_only: bool,
@@ -125,6 +130,8 @@ pub struct Files {
     pub initrd: Option<File>,
     /// As in [`Facts::blocks`], open for reading.
     pub blocks: Vec<Option<File>>,
+    /// Likewise.
+    pub root_disk: Option<File>,
 }
 
 impl Facts {
@@ -196,6 +203,7 @@ impl Facts {
             kernel: None,
             initrd: None,
             blocks: Vec::new(),
+            root_disk: None,
             read_only: config.has_read_only_root(),
             block_nodes: config.block_nodes(),
             args: config.args().to_vec(),
@@ -236,11 +244,14 @@ impl Facts {
         if kernel.is_some() {
             self.host_cpus = host::cpus();
         }
+        let (root_disk, device) = root_disk::find(rootfs, self.read_only, &self.wishes);
+        self.root_disk = root_disk;
         (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
         Files {
             kernel: boots.kernel,
             initrd: file,
             blocks: images,
+            root_disk: device,
         }
     }
 

@@ -1,16 +1,12 @@
 //! `create`: from a plan to a monitor that waits for `start`.
 
 use std::fs::File;
-use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::VERSION;
 use libcontainer::syscall::syscall::SyscallType;
-use nix::libc;
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -24,13 +20,13 @@ use super::relay::Relay;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, network, snapshot};
+use super::{Error, Unikernel, files, network, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
 use crate::facts;
-use crate::plan::{Plan, PlannedBlock};
-use crate::vmm::{BlockDevice, Files, MachineConfig};
+use crate::plan::Plan;
+use crate::vmm::{Files, MachineConfig};
 
 /// All that making a unikernel takes.
 pub struct Request<'a> {
@@ -41,7 +37,7 @@ pub struct Request<'a> {
     pub plan: Plan,
     /// The decision as `runu explain` has it, to be kept.
     pub explanation: String,
-    /// The files that were judged.
+    /// The files that were judged; `create` takes them.
     pub files: facts::Files,
     /// What the guest's terminal is joined with, where no console socket takes it.
     pub relay: Option<Relay>,
@@ -52,7 +48,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// One line with the fault; nothing of the container is left then.
-pub fn create(request: &Request) -> Result<Unikernel, Error> {
+pub fn create(request: &mut Request) -> Result<Unikernel, Error> {
     let kvm = open_kvm()?;
     let id = &request.args.id;
     let store = Store::of(request.globals.root.as_deref());
@@ -71,8 +67,9 @@ pub fn create(request: &Request) -> Result<Unikernel, Error> {
         })
 }
 
-/// Makes the container of a claimed ID; takes its cgroup away again if it fails.
-fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Record, Error> {
+/// Makes the container of a claimed ID; takes its cgroup away again if it fails, and puts its rootfs
+/// back.
+fn make(request: &mut Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Record, Error> {
     let failed = |why| Error::Create {
         id: entry.id.clone(),
         why,
@@ -84,7 +81,8 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
     entry.save_explanation(&request.explanation)?;
-    let files = files(request, kvm)?;
+    let judged = std::mem::take(&mut request.files);
+    let (files, taken) = files::open(request, judged, kvm)?;
     let made = build(request, entry, files, snapshot.start_hooks, lock).and_then(|pid| {
         if snapshot.wants_loopback {
             network::take_loopback_up(pid).map_err(failed)?;
@@ -96,6 +94,10 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     });
     if made.is_err() {
         let _ = cgroup.remove();
+        // Nobody has the device any more.
+        if let Some(Err(why)) = taken.map(|taken| taken.put_back()) {
+            exit::warn(&format!("warning: {why}"));
+        }
     }
     made.map(|()| record)
 }
@@ -140,7 +142,7 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
 }
 
 /// Where the rootfs is: what config.json says may be `.` or `..`.
-fn rootfs(bundle: &Bundle) -> PathBuf {
+pub fn rootfs(bundle: &Bundle) -> PathBuf {
     let path = bundle.rootfs_path().unwrap_or_default();
     path.canonicalize().unwrap_or(path)
 }
@@ -213,71 +215,6 @@ fn machine(plan: &Plan) -> MachineConfig {
         // Where it knows none, it does not matter.
         transport: plan.virtio.unwrap_or_default(),
     }
-}
-
-/// The open files for the monitor.
-fn files(request: &Request, kvm: File) -> Result<Files, Error> {
-    let again = |file: &File| {
-        file.try_clone().map_err(|e| Error::Create {
-            id: request.args.id.clone(),
-            why: e.to_string(),
-        })
-    };
-    let kernel = request.files.kernel.as_ref().ok_or_else(|| Error::Create {
-        id: request.args.id.clone(),
-        why: "the plan has a kernel but no file".to_owned(),
-    })?;
-    let blocks = request.plan.blocks.iter().zip(&request.files.blocks);
-    let blocks = blocks.map(|(planned, file)| block(request, planned, file.as_ref()));
-    Ok(Files {
-        kvm,
-        kernel: again(kernel)?,
-        initrd: request.files.initrd.as_ref().map(again).transpose()?,
-        // There is none yet: see the monitor.
-        root: None,
-        blocks: blocks.collect::<Result<_, _>>()?,
-        // Nor a tree to share.
-        shares: Vec::new(),
-    })
-}
-
-/// The block device's file, which was judged through a descriptor for reading only.
-fn block(
-    request: &Request,
-    planned: &PlannedBlock,
-    file: Option<&File>,
-) -> Result<BlockDevice, Error> {
-    let failed = |why: String| Error::Create {
-        id: request.args.id.clone(),
-        why: format!("block device's image {}: {why}", planned.path.display()),
-    };
-    let file = file.ok_or_else(|| failed("it was not opened".to_owned()))?;
-    let metadata = file.metadata().map_err(|e| failed(e.to_string()))?;
-    let is_device = metadata.file_type().is_block_device();
-    // Nobody else writes to a device that this guest writes to, nor has it mounted (open(2)).
-    let exclusive = match is_device && !planned.read_only {
-        true => libc::O_EXCL,
-        false => 0,
-    };
-    // The very same file, whatever lies at its path by now (proc_pid_fd(5)).
-    let image = File::options()
-        .read(true)
-        .write(!planned.read_only)
-        .custom_flags(exclusive)
-        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .map_err(|e| match e.kind() {
-            ErrorKind::ResourceBusy => failed(
-                "the host has it mounted, or somebody else writes to it: give it to the guest \
-                 read-only, or to nobody else"
-                    .to_owned(),
-            ),
-            _ => failed(e.to_string()),
-        })?;
-    Ok(BlockDevice {
-        name: planned.device.clone(),
-        image,
-        read_only: planned.read_only,
-    })
 }
 
 /// Writes the pid as runc does: decimal, no newline, whole or not at all.

@@ -4,8 +4,9 @@ use super::cgroup::{self, Cgroup};
 use super::lock::Lock;
 use super::state::Status;
 use super::store::{Entry, Store};
-use super::{Error, Unikernel, network::Leftovers, snapshot};
+use super::{Error, Unikernel, network::Leftovers, root_disk, snapshot};
 use crate::exit;
+use crate::plan::PlannedBlock;
 
 /// Deletes a stopped or created container, or what a killed `create` has left;
 /// with `force` a running one too, and one whose record is spoilt.
@@ -40,6 +41,15 @@ pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     }
     let cgroup = Cgroup::from(&unikernel.record);
     cgroup.remove().map_err(|why| failed(id, why))?;
+    if unikernel
+        .record
+        .plan
+        .blocks
+        .iter()
+        .any(PlannedBlock::is_root_disk)
+    {
+        root_disk::clear(&unikernel.record.rootfs).map_err(|why| failed(id, why))?;
+    }
     run_poststop_hooks(&unikernel);
     unikernel.entry.remove()
 }
@@ -66,6 +76,9 @@ fn without_record(entry: &Entry) -> Result<(), Error> {
     }
     if let Some(leftovers) = Leftovers::find(entry, None) {
         leftovers.remove();
+    }
+    if let Some(rootfs) = snapshot::rootfs(entry) {
+        root_disk::clear(&rootfs).map_err(|why| failed(&entry.id, why))?;
     }
     entry.remove()
 }

@@ -33,7 +33,7 @@ pub fn run(mut request: Request) -> Result<ExitCode, Error> {
     if !detach && request.bundle.config.wants_terminal() {
         request.relay = Some(Relay::find().map_err(|source| Error::NoTerminal { source })?);
     }
-    let unikernel = create(&request)?;
+    let unikernel = create(&mut request)?;
     let ended = match detach {
         true => {
             let pid = unikernel.record.process.map_or(0, |process| process.pid);

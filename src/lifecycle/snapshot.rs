@@ -73,6 +73,12 @@ pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
     })
 }
 
+/// The rootfs of such a container.
+pub fn rootfs(entry: &Entry) -> Option<PathBuf> {
+    let config = read(entry)?;
+    config["root"]["path"].as_str().map(PathBuf::from)
+}
+
 /// What libcontainer would not refuse, or not in words that help.
 fn check(config: &Value, request: &Request) -> Result<(), &'static str> {
     let namespaces = config["linux"]["namespaces"].as_array();

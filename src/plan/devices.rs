@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Block, Facts, Fault, Said};
+use super::root;
+use crate::facts::{Block, Facts, Fault, ROOT_DISK, Said};
 use crate::guest::{Family, Root};
 use crate::vmm::{BLOCK_SIZE, DeviceKind, KernelImage};
 
@@ -19,32 +20,58 @@ pub struct PlannedBlock {
     pub read_only: bool,
 }
 
+impl PlannedBlock {
+    /// Whether it is the rootfs's own device.
+    pub fn is_root_disk(&self) -> bool {
+        self.path == Path::new(ROOT_DISK)
+    }
+}
+
 /// Bytes of a virtio disk's serial number (virtio 1.2, section 5.2.6).
 const MAX_SERIAL: usize = 20;
 /// That of a disk that nobody has named.
 const SERIAL: &str = "block";
 
-/// The block devices, one for each file in the facts, in that order.
+/// The block devices: the rootfs's own, where the guest's root is on it, and one for each file in
+/// the facts, in that order.
 ///
 /// # Errors
 /// For a device without a file, a file without a device, and a file that cannot be one.
 pub fn blocks(facts: &Facts, image: &KernelImage, root: Root) -> Result<Vec<PlannedBlock>, Fault> {
-    check_mount_point(facts, root)?;
+    let root_disk = root::disk(facts, root);
+    check_mount_point(facts, root, root_disk)?;
+    if root_disk.is_some() {
+        facts.blocks.iter().try_for_each(check_is_elsewhere)?;
+    }
+    let blocks = root_disk.into_iter().chain(&facts.blocks);
     match image.abi.has_virtio() {
-        true => facts.blocks.iter().map(disk).collect(),
-        false => declared(facts, image),
+        true => blocks.map(disk).collect(),
+        false => declared(blocks, image),
+    }
+}
+
+/// A file of the rootfs is on a device that is the guest's.
+fn check_is_elsewhere(block: &Block) -> Result<(), Fault> {
+    match block.number {
+        Some(_) => Ok(()),
+        None => Err(Fault::DiskOnRootDisk {
+            by: block.by.clone(),
+            path: block.path.clone(),
+        }),
     }
 }
 
 /// A guest would have to be told where to mount what is not its root. MirageOS mounts nothing,
 /// and need not be.
-fn check_mount_point(facts: &Facts, root: Root) -> Result<(), Fault> {
+fn check_mount_point(facts: &Facts, root: Root, root_disk: Option<&Block>) -> Result<(), Fault> {
     let Some(Said { value: place, by }) = &facts.wishes.mount_point else {
         return Ok(());
     };
     let is_root = root == Root::Block && place == Path::new("/");
     let what = match facts.family() {
-        _ if facts.blocks.is_empty() => "a mount point without a block device",
+        _ if facts.blocks.is_empty() && root_disk.is_none() => {
+            "a mount point without a block device"
+        }
         Some(Family::Solo5) => return Ok(()),
         _ if is_root => return Ok(()),
         _ => "a mounted block device",
@@ -66,10 +93,12 @@ fn disk(block: &Block) -> Result<PlannedBlock, Fault> {
 }
 
 /// The devices that the kernel declares.
-fn declared(facts: &Facts, image: &KernelImage) -> Result<Vec<PlannedBlock>, Fault> {
+fn declared<'a>(
+    blocks: impl Iterator<Item = &'a Block>,
+    image: &KernelImage,
+) -> Result<Vec<PlannedBlock>, Fault> {
     let declared = |kind| image.manifest.of(kind).map(|device| device.name.as_str());
     let names: Vec<&str> = declared(DeviceKind::Block).collect();
-    let blocks = facts.blocks.iter();
     let planned: Vec<PlannedBlock> = blocks
         .map(|block| plan(block, &names, image))
         .collect::<Result<_, _>>()?;

@@ -23,6 +23,7 @@
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `timer` | the 8254, as KVM has it |
 //! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
+//! | `sealed` | files in memory that nobody can change |
 //! | `packets`, `disk` | what is at the other end of network and block devices |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
@@ -48,6 +49,7 @@ mod memory;
 pub mod p9;
 mod packets;
 mod prepared;
+mod sealed;
 mod signals;
 mod stdio;
 mod stopper;
@@ -74,4 +76,5 @@ pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
 pub use memory::{MAX_MEMORY, MIN_MEMORY};
 pub use prepared::Prepared;
+pub use sealed::sealed_copy;
 pub use terminal::RawTerminal;

@@ -13,6 +13,7 @@ pub mod http;
 pub mod images;
 pub mod layout;
 pub mod linux;
+pub mod loop_device;
 pub mod netns;
 pub mod pod;
 pub mod program;

@@ -6,12 +6,10 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
-use flate2::bufread::GzDecoder;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-
 use super::tar;
 use crate::vmm::error::KernelError;
+use crate::vmm::sealed;
+use flate2::bufread::GzDecoder;
 
 /// The most bytes that are unpacked, and read. Hermit's kernels with their applications are
 /// of a few MiB, and a node can spare this much for the moment in which a container is made.
@@ -101,8 +99,7 @@ fn copy(contents: impl Read) -> Result<File, KernelError> {
 
 /// An anonymous file with this content, sealed.
 fn anonymous(mut contents: impl Read) -> Result<File, KernelError> {
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut file = File::from(memfd_create(c"kernel", flags).map_err(io::Error::from)?);
+    let mut file = sealed::anonymous(c"kernel")?;
     let mut part = vec![0; 1 << 16];
     loop {
         let len = fill(&mut contents, &mut part).map_err(damaged)?;
@@ -111,9 +108,7 @@ fn anonymous(mut contents: impl Read) -> Result<File, KernelError> {
             break;
         }
     }
-    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
-    let seal = FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL);
-    fcntl(&file, seal).map_err(io::Error::from)?;
+    sealed::seal(&file)?;
     Ok(file)
 }
 

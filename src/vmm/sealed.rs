@@ -1,0 +1,58 @@
+//! Anonymous files that nobody can change once they are written (memfd_create(2)).
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// An empty one, to be written.
+pub fn anonymous(name: &CStr) -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    Ok(memfd_create(name, flags)?.into())
+}
+
+/// From here on it stays as it is.
+pub fn seal(file: &File) -> io::Result<()> {
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
+    Ok(())
+}
+
+/// A copy of a regular file of `most` bytes at most, which needs its file system no more.
+///
+/// # Errors
+/// [`io::ErrorKind::FileTooLarge`]; and what the system has no memory for, or cannot read.
+pub fn sealed_copy(mut file: &File, most: u64) -> io::Result<File> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut copy = anonymous(c"copy")?;
+    // One byte more, to see that there is one.
+    if io::copy(&mut file.take(most.saturating_add(1)), &mut copy)? > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    seal(&copy)?;
+    Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn a_copy_is_whole_and_stays_as_it_is() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        let mut copy = sealed_copy(&file, 100_000).unwrap();
+        file.write_all_at(b"new", 0).unwrap();
+        assert!(copy.write_all_at(b"new", 0).is_err());
+        let mut bytes = Vec::new();
+        copy.seek(SeekFrom::Start(0)).unwrap();
+        copy.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, [7; 100_000]);
+        let refused = sealed_copy(&file, 99_999).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::FileTooLarge);
+    }
+}

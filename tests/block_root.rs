@@ -1,0 +1,392 @@
+//! A rootfs on a block device of its own, as a snapshotter makes it, that is the guest's disk: a
+//! loop device with a file system, and a Solo5 guest that reads and writes behind it.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::loop_device::Loop;
+use harness::program::{Outcome, Program};
+use nix::libc;
+use nix::mount::{MntFlags, umount2};
+use serde_json::{Value, json};
+
+const BLOCK: usize = 512;
+/// The device has more blocks than its file system, and the guest uses those behind it.
+const DEVICE: usize = 4 << 20;
+const FILE_SYSTEM_KIB: &str = "4000";
+const BEHIND: usize = 8000;
+
+/// A bundle whose rootfs is a mounted device.
+struct Mounted {
+    bundle: Bundle,
+    disk: Loop,
+}
+
+impl Mounted {
+    /// A guest's, mounted with these options, with a changed config.json. `None`, said aloud,
+    /// where that cannot be.
+    fn new(id: &str, options: &str, change: impl FnOnce(&mut Value)) -> Option<Self> {
+        let mut blocks = vec![0; DEVICE];
+        blocks[(BEHIND + 1) * BLOCK..][..5].copy_from_slice(b"image");
+        let disk = Loop::of(&blocks)?;
+        let device = disk.device.to_str().unwrap();
+        run(&["mkfs.ext4", "-q", "-b", "1024", device, FILE_SYSTEM_KIB]);
+        let args = ["disk", &format!("at={BEHIND}")];
+        let bundle = Bundle::runnable(id, &args)
+            .annotate("runu.dev/rootfs", "block")
+            .with(change);
+        let mounted = Self { bundle, disk };
+        mounted.mount("rw");
+        let kernel = harness::guest("disk", "solo5");
+        mounted.bundle.add("/unikraft/bin/kernel", &kernel);
+        fs::write(mounted.bundle.rootfs().join("kept"), "of the image").unwrap();
+        umount2(&mounted.bundle.rootfs(), MntFlags::empty()).unwrap();
+        mounted.mount(options);
+        Some(mounted)
+    }
+
+    fn mount(&self, options: &str) {
+        let (device, rootfs) = (&self.disk.device, self.bundle.rootfs());
+        let (device, rootfs) = (device.to_str().unwrap(), rootfs.to_str().unwrap());
+        run(&["mount", "-t", "ext4", "-o", options, device, rootfs]);
+    }
+
+    /// What is mounted at the rootfs, without the mounts' numbers.
+    fn mounts(&self) -> Vec<String> {
+        mounts_at(&self.bundle.rootfs())
+    }
+
+    /// The block that the guest writes.
+    fn written(&self) -> Vec<u8> {
+        self.disk.content()[(BEHIND + 2) * BLOCK..][..5].to_vec()
+    }
+
+    fn create(&self, program: &Program, id: &str) -> Outcome {
+        let path = self.bundle.path().to_str().unwrap();
+        program.call(&["create", "-b", path, id])
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        while umount2(&self.bundle.rootfs(), MntFlags::MNT_DETACH).is_ok() {}
+    }
+}
+
+fn mounts_at(place: &Path) -> Vec<String> {
+    let place = place.to_str().unwrap();
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let lines = text.lines().map(|line| line.splitn(3, ' ').nth(2).unwrap());
+    let is_there = |line: &&str| line.split(' ').nth(2) == Some(place);
+    lines.filter(is_there).map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn run(command: &[&str]) {
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .output()
+        .unwrap();
+    let said = harness::program::text(&output);
+    assert!(output.status.success(), "{command:?}: {said}");
+}
+
+/// That `create` was refused in one line with these words.
+#[track_caller]
+fn assert_refused(made: &Outcome, words: &[&str]) {
+    assert_eq!(made.code, 1, "{made:?}");
+    let said = made.stderr.trim_end();
+    assert!(!said.contains('\n'), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in {said}");
+    }
+}
+
+#[test]
+fn the_guest_has_the_device_and_the_host_has_it_no_more() {
+    let Some(root) = Mounted::new("root-disk", "rw,noatime", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let path = root.bundle.path().to_str().unwrap();
+    let explained = program.ok(&["explain", "--bundle", path]);
+    let (major, minor) = root.disk.number();
+    let told = format!(
+        "block      /, by annotation runu.dev/rootfs: 4 MiB, the rootfs's own device {major}:{minor}"
+    );
+    assert!(explained.contains(&told), "{explained}");
+    let container = Container::new(&program, "root-disk", &root.bundle);
+    let made = container.create();
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let [mount] = &root.mounts()[..] else {
+        panic!("{:?}", root.mounts());
+    };
+    assert!(mount.contains("rw,nosuid,nodev"), "{mount}");
+    assert!(mount.contains("- tmpfs runu "), "{mount}");
+    let exclusive = fs::File::options()
+        .read(true)
+        .custom_flags(libc::O_EXCL)
+        .open(&root.disk.device);
+    assert_eq!(exclusive.unwrap_err().raw_os_error(), Some(libc::EBUSY));
+    program.ok(&["start", "root-disk"]);
+    let (status, said) = (container.wait(), container.stdout());
+    assert_eq!((status, &*container.stderr()), (0, ""), "{said}");
+    assert!(said.contains("found: image\nwrite: 0\n"), "{said}");
+    program.ok(&["delete", "root-disk"]);
+    program.assert_nothing_left("root-disk", &root.bundle);
+    assert_eq!(root.written(), b"guest");
+    // The file system is whole, and was all written.
+    root.mount("rw");
+    let kept = fs::read_to_string(root.bundle.rootfs().join("kept")).unwrap();
+    assert_eq!(kept, "of the image");
+}
+
+#[test]
+fn what_is_read_only_is_not_written() {
+    for (id, options, is_read_only) in [("root-ro", "rw", true), ("mount-ro", "ro", false)] {
+        let read_only = |config: &mut Value| config["root"]["readonly"] = is_read_only.into();
+        let Some(root) = Mounted::new(id, options, read_only) else {
+            return;
+        };
+        let program = Program::new();
+        let container = Container::new(&program, id, &root.bundle);
+        container.start();
+        let (_, said) = (container.wait(), container.stdout());
+        assert!(said.contains("found: image\nwrite: 2\n"), "{id}: {said}");
+        program.ok(&["delete", id]);
+        assert_eq!(root.mounts(), [""; 0], "{id}");
+        assert_eq!(root.written(), [0; 5], "{id}");
+    }
+}
+
+#[test]
+fn run_does_the_same() {
+    let Some(root) = Mounted::new("root-run", "rw", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let path = root.bundle.path().to_str().unwrap();
+    let ran = program.call(&["run", "--bundle", path, "root-run"]);
+    assert!(ran.code == 0 && ran.stdout.contains("write: 0"), "{ran:?}");
+    program.assert_nothing_left("root-run", &root.bundle);
+    assert_eq!(root.written(), b"guest");
+}
+
+/// Something that is mounted, and goes again.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(place: &Path, args: &[&str]) -> Self {
+        let place = place.to_owned();
+        run(&[&["mount"], args, &[place.to_str().unwrap()]].concat());
+        Self(place)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn what_is_no_device_of_its_own_is_refused() {
+    let Some(root) = Mounted::new("no-device", "rw", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let cure = "say 9p, or name a disk by annotation runu.dev/block";
+    let refused = |mount: Option<&[&str]>, what: &str| {
+        let bundle = Bundle::runnable("no-device", &["disk"]).annotate("runu.dev/rootfs", "block");
+        let _mount = mount.map(|args| Mount::new(&bundle.rootfs(), args));
+        bundle.add("/unikraft/bin/kernel", &harness::guest("disk", "solo5"));
+        let before = mounts_at(&bundle.rootfs());
+        let made = Container::new(&program, "no-device", &bundle).create();
+        assert_refused(&made, &[what, cure]);
+        assert_eq!(mounts_at(&bundle.rootfs()), before);
+    };
+    refused(
+        None,
+        "the container's rootfs is a folder, and no file system of its own",
+    );
+    refused(
+        Some(&["-t", "tmpfs", "tmpfs"]),
+        "rootfs is tmpfs, on no block device of its own",
+    );
+    let layers = tempfile::tempdir().unwrap();
+    let layer = |name: &str| {
+        let path = layers.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let _layers = Mount::new(layers.path(), &["-t", "tmpfs", "tmpfs"]);
+    let (lower, upper, work) = (layer("lower"), layer("upper"), layer("work"));
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    let overlay = ["-t", "overlay", "-o", &options, "overlay"];
+    refused(
+        Some(&overlay),
+        "rootfs is overlay, on no block device of its own",
+    );
+    let folder = root.bundle.rootfs().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let (major, minor) = root.disk.number();
+    let bind = ["--bind", folder.to_str().unwrap()];
+    refused(
+        Some(&bind),
+        &format!("rootfs is a folder of block device {major}:{minor}"),
+    );
+}
+
+#[test]
+fn what_others_use_stays_theirs() {
+    let Some(root) = Mounted::new("used", "rw,nosuid,noatime", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let before = root.mounts();
+    let device = root.disk.device.to_str().unwrap();
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let second = Mount::new(elsewhere.path(), &[device]);
+    let made = root.create(&program, "used");
+    let told = format!(
+        "cannot be the guest's: it is mounted at {} too",
+        elsewhere.path().display()
+    );
+    assert_refused(&made, &[device, &told]);
+    assert_eq!(root.mounts(), before);
+    drop(second);
+
+    let mut sleeper = Sleeper::new(Command::new("sleep").current_dir(root.bundle.rootfs()));
+    let made = root.create(&program, "used");
+    assert_refused(&made, &["is in use", "fuser -vm"]);
+    assert_eq!(root.mounts(), before);
+    sleeper.end();
+
+    // Where no mount of this namespace shows it.
+    let mut sleeper =
+        Sleeper::new(Command::new("unshare").args(["-m", "--propagation", "private", "sleep"]));
+    std::thread::sleep(Duration::from_millis(200));
+    let made = root.create(&program, "used");
+    assert_refused(
+        &made,
+        &["somebody else uses it, in another mount namespace perhaps"],
+    );
+    assert_eq!(root.mounts(), before);
+    sleeper.end();
+
+    let container = Container::new(&program, "used", &root.bundle);
+    container.start();
+    assert_eq!(container.wait(), 0);
+}
+
+/// A process that does nothing for a minute.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn new(command: &mut Command) -> Self {
+        Self(command.arg("60").stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    fn end(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_create_that_fails_leaves_all_as_it_was() {
+    let Some(root) = Mounted::new("failed", "rw,nodev,noexec,relatime", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let before = root.mounts();
+    let path = root.bundle.path().to_str().unwrap().to_owned();
+    let create =
+        |args: &[&str]| program.call(&[&["create", "-b", &path], args, &["failed"]].concat());
+    assert_refused(&create(&["--pid-file", "/nowhere/pid"]), &["/nowhere/pid"]);
+    assert_eq!(root.mounts(), before);
+    for (what, value) in [
+        (
+            "hooks",
+            json!({ "createRuntime": [{ "path": "/bin/false" }] }),
+        ),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "type": "none-such", "source": "x" }]),
+        ),
+    ] {
+        let mut config = root.bundle.config.clone();
+        config[what] = value;
+        fs::write(root.bundle.path().join("config.json"), config.to_string()).unwrap();
+        let made = create(&[]);
+        assert_eq!(made.code, 1, "{what}: {made:?}");
+        assert_eq!(root.mounts(), before, "{what}: {made:?}");
+    }
+    let kept = fs::read_to_string(root.bundle.rootfs().join("kept")).unwrap();
+    assert_eq!(kept, "of the image");
+}
+
+/// Whatever is there then: the image's file system, where nothing was done yet, or nothing.
+#[test]
+fn a_killed_create_leaves_what_delete_takes_away() {
+    let Some(root) = Mounted::new("killed", "rw", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let before = root.mounts();
+    let (mut untouched, mut gone) = (0, 0);
+    for after in (0..40_000).step_by(1000) {
+        let path = root.bundle.path().to_str().unwrap();
+        let mut call = program.command(&["create", "-b", path, "killed"]);
+        let mut call = call
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(after));
+        call.kill().unwrap();
+        call.wait().unwrap();
+        program.call(&["delete", "--force", "killed"]);
+        let mounts = root.mounts();
+        match mounts.is_empty() {
+            true => {
+                program.assert_nothing_left("killed", &root.bundle);
+                gone += 1;
+                root.mount("rw");
+            }
+            false => {
+                assert_eq!(mounts, before, "after {after} us");
+                untouched += 1;
+            }
+        }
+    }
+    assert!(untouched > 0 && gone > 0, "{untouched} {gone}: no race");
+}
+
+#[test]
+fn a_spoilt_record_keeps_nothing_mounted() {
+    let Some(root) = Mounted::new("spoilt-root", "rw", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let container = Container::new(&program, "spoilt-root", &root.bundle);
+    assert_eq!(container.create().code, 0);
+    fs::write(program.store().join("spoilt-root/record.json"), "{").unwrap();
+    program.ok(&["delete", "--force", "spoilt-root"]);
+    program.assert_nothing_left("spoilt-root", &root.bundle);
+}
