@@ -148,6 +148,55 @@ fn the_guest_has_the_device_and_the_host_has_it_no_more() {
     assert_eq!(kept, "of the image");
 }
 
+/// What a guest of a family that finds its disks by virtio would get.
+#[test]
+fn a_guest_is_told_of_its_root() {
+    let Some(root) = Mounted::new("root-told", "rw", |_| ()) else {
+        return;
+    };
+    let kernel = root.bundle.rootfs().join("unikraft/bin/kernel");
+    fs::copy(harness::guest("hello", "pvh"), kernel).unwrap();
+    fs::write(root.bundle.rootfs().join("data"), [0; BLOCK]).unwrap();
+    let program = Program::new();
+    let plan = |annotations: Value| {
+        let mut config = root.bundle.config.clone();
+        config["annotations"] = annotations;
+        fs::write(root.bundle.path().join("config.json"), config.to_string()).unwrap();
+        let path = root.bundle.path().to_str().unwrap();
+        let explained = program.call(&["explain", "--bundle", path, "--format", "json"]);
+        let explained: Value = serde_json::from_str(&explained.stdout).unwrap();
+        match explained["plan"].is_null() {
+            true => explained["reason"].clone(),
+            false => explained["plan"].clone(),
+        }
+    };
+    let disk = json!([{ "device": "block", "path": "/", "read_only": false }]);
+    let linux = plan(json!({ "runu.dev/family": "linux", "runu.dev/rootfs": "block" }));
+    assert_eq!((&linux["root"], &linux["blocks"]), (&json!("block"), &disk));
+    let line = linux["cmdline"].as_str().unwrap();
+    assert!(line.contains(" root=/dev/vda rw "), "{line}");
+    let urunc = "com.urunc.unikernel";
+    let osv = plan(
+        json!({ (format!("{urunc}.unikernelType")): "osv", (format!("{urunc}.useDMBlock")): "true" }),
+    );
+    assert_eq!((&osv["root"], &osv["blocks"]), (&json!("block"), &disk));
+    // A disk that is named for it is the root.
+    let named = plan(
+        json!({ "runu.dev/family": "linux", "runu.dev/rootfs": "block", "runu.dev/block": "/data" }),
+    );
+    assert_eq!(named["blocks"][0]["path"], "/data");
+    assert_eq!(named["blocks"][1], Value::Null);
+    // A further one cannot lie on the guest's own.
+    let further = plan(
+        json!({ "runu.dev/family": "linux", "runu.dev/rootfs": "block", "runu.dev/block.more": "/data" }),
+    );
+    let told = "/data is a file of the rootfs, whose device is the guest's own disk";
+    assert!(further.as_str().unwrap().contains(told), "{further}");
+    let unikraft = plan(json!({ "runu.dev/family": "unikraft", "runu.dev/rootfs": "block" }));
+    let told = "guests of its family mount no block device";
+    assert!(unikraft.as_str().unwrap().contains(told), "{unikraft}");
+}
+
 #[test]
 fn what_is_read_only_is_not_written() {
     for (id, options, is_read_only) in [("root-ro", "rw", true), ("mount-ro", "ro", false)] {

@@ -7,7 +7,7 @@ use crate::facts::quantity::display;
 use crate::facts::{
     Block, Facts, Host, Initrd, Kernel, Media, Number, ROOT_DISK, Said, State, Wishes, visible,
 };
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedBlock};
 use crate::policy::{Decision, Outcome, RuleId};
 
 /// What was decided and why, what was seen, what would be booted.
@@ -43,7 +43,7 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     if let Some(found) = &facts.initrd {
         line("initrd", initrd(found));
     }
-    for found in facts.root_disk.iter().chain(&facts.blocks) {
+    for found in root_disk(facts, decision).into_iter().chain(&facts.blocks) {
         line("block", block(found));
     }
     if let Some(Said { value, by }) = family {
@@ -163,6 +163,13 @@ fn initrd(initrd: &Initrd) -> String {
         None => format!("{path}, by {by}: {}", display(initrd.size)),
         Some(_) => format!("{path}, by {by}: unusable"),
     }
+}
+
+/// The rootfs's own device, but where the guest has its root elsewhere.
+fn root_disk<'a>(facts: &'a Facts, decision: &Decision) -> Option<&'a Block> {
+    let plan = decision.outcome.plan();
+    let is_used = plan.is_none_or(|plan| plan.blocks.iter().any(PlannedBlock::is_root_disk));
+    facts.root_disk.as_ref().filter(|_| is_used)
 }
 
 fn block(block: &Block) -> String {
