@@ -5,97 +5,49 @@ mod harness;
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::loop_device::Loop;
+use harness::mounted::{Mount, Mounted, mounts_at};
 use harness::program::{Outcome, Program};
 use nix::libc;
-use nix::mount::{MntFlags, umount2};
 use serde_json::{Value, json};
 
 const BLOCK: usize = 512;
 /// The device has more blocks than its file system, and the guest uses those behind it.
 const DEVICE: usize = 4 << 20;
-const FILE_SYSTEM_KIB: &str = "4000";
+const FILE_SYSTEM_KIB: usize = 4000;
 const BEHIND: usize = 8000;
 
-/// A bundle whose rootfs is a mounted device.
-struct Mounted {
-    bundle: Bundle,
-    disk: Loop,
+/// A guest's bundle, mounted with these options, with a changed config.json. `None`, said aloud,
+/// where that cannot be.
+fn root(id: &str, options: &str, change: impl FnOnce(&mut Value)) -> Option<Mounted> {
+    let mut blocks = vec![0; DEVICE];
+    blocks[(BEHIND + 1) * BLOCK..][..5].copy_from_slice(b"image");
+    let bundle = Bundle::runnable(id, &["disk", &format!("at={BEHIND}")])
+        .annotate("runu.dev/rootfs", "block")
+        .with(change);
+    let mounted = Mounted::new(bundle, &blocks, FILE_SYSTEM_KIB)?;
+    let kernel = harness::guest("disk", "solo5");
+    mounted.bundle.add("/unikraft/bin/kernel", &kernel);
+    fs::write(mounted.bundle.rootfs().join("kept"), "of the image").unwrap();
+    mounted.unmount();
+    mounted.mount(options);
+    Some(mounted)
 }
 
-impl Mounted {
-    /// A guest's, mounted with these options, with a changed config.json. `None`, said aloud,
-    /// where that cannot be.
-    fn new(id: &str, options: &str, change: impl FnOnce(&mut Value)) -> Option<Self> {
-        let mut blocks = vec![0; DEVICE];
-        blocks[(BEHIND + 1) * BLOCK..][..5].copy_from_slice(b"image");
-        let disk = Loop::of(&blocks)?;
-        let device = disk.device.to_str().unwrap();
-        run(&["mkfs.ext4", "-q", "-b", "1024", device, FILE_SYSTEM_KIB]);
-        let args = ["disk", &format!("at={BEHIND}")];
-        let bundle = Bundle::runnable(id, &args)
-            .annotate("runu.dev/rootfs", "block")
-            .with(change);
-        let mounted = Self { bundle, disk };
-        mounted.mount("rw");
-        let kernel = harness::guest("disk", "solo5");
-        mounted.bundle.add("/unikraft/bin/kernel", &kernel);
-        fs::write(mounted.bundle.rootfs().join("kept"), "of the image").unwrap();
-        umount2(&mounted.bundle.rootfs(), MntFlags::empty()).unwrap();
-        mounted.mount(options);
-        Some(mounted)
-    }
-
-    fn mount(&self, options: &str) {
-        let (device, rootfs) = (&self.disk.device, self.bundle.rootfs());
-        let (device, rootfs) = (device.to_str().unwrap(), rootfs.to_str().unwrap());
-        run(&["mount", "-t", "ext4", "-o", options, device, rootfs]);
-    }
-
-    /// What is mounted at the rootfs, without the mounts' numbers.
-    fn mounts(&self) -> Vec<String> {
-        mounts_at(&self.bundle.rootfs())
-    }
-
-    /// The block that the guest writes.
-    fn written(&self) -> Vec<u8> {
-        self.disk.content()[(BEHIND + 2) * BLOCK..][..5].to_vec()
-    }
-
-    fn create(&self, program: &Program, id: &str) -> Outcome {
-        let path = self.bundle.path().to_str().unwrap();
-        program.call(&["create", "-b", path, id])
-    }
+/// The block that the guest writes.
+fn written(disk: &Loop) -> Vec<u8> {
+    disk.content()[(BEHIND + 2) * BLOCK..][..5].to_vec()
 }
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        while umount2(&self.bundle.rootfs(), MntFlags::MNT_DETACH).is_ok() {}
-    }
-}
-
-fn mounts_at(place: &Path) -> Vec<String> {
-    let place = place.to_str().unwrap();
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let lines = text.lines().map(|line| line.splitn(3, ' ').nth(2).unwrap());
-    let is_there = |line: &&str| line.split(' ').nth(2) == Some(place);
-    lines.filter(is_there).map(str::to_owned).collect()
-}
-
-#[track_caller]
-fn run(command: &[&str]) {
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .output()
-        .unwrap();
-    let said = harness::program::text(&output);
-    assert!(output.status.success(), "{command:?}: {said}");
+/// `create`, which is not to work.
+fn create(program: &Program, root: &Mounted, id: &str) -> Outcome {
+    let path = root.bundle.path().to_str().unwrap();
+    program.call(&["create", "-b", path, id])
 }
 
 /// That `create` was refused in one line with these words.
@@ -111,7 +63,7 @@ fn assert_refused(made: &Outcome, words: &[&str]) {
 
 #[test]
 fn the_guest_has_the_device_and_the_host_has_it_no_more() {
-    let Some(root) = Mounted::new("root-disk", "rw,noatime", |_| ()) else {
+    let Some(root) = root("root-disk", "rw,noatime", |_| ()) else {
         return;
     };
     let program = Program::new();
@@ -141,7 +93,7 @@ fn the_guest_has_the_device_and_the_host_has_it_no_more() {
     assert!(said.contains("found: image\nwrite: 0\n"), "{said}");
     program.ok(&["delete", "root-disk"]);
     program.assert_nothing_left("root-disk", &root.bundle);
-    assert_eq!(root.written(), b"guest");
+    assert_eq!(written(&root.disk), b"guest");
     // The file system is whole, and was all written.
     root.mount("rw");
     let kept = fs::read_to_string(root.bundle.rootfs().join("kept")).unwrap();
@@ -151,7 +103,7 @@ fn the_guest_has_the_device_and_the_host_has_it_no_more() {
 /// What a guest of a family that finds its disks by virtio would get.
 #[test]
 fn a_guest_is_told_of_its_root() {
-    let Some(root) = Mounted::new("root-told", "rw", |_| ()) else {
+    let Some(root) = root("root-told", "rw", |_| ()) else {
         return;
     };
     let kernel = root.bundle.rootfs().join("unikraft/bin/kernel");
@@ -201,7 +153,7 @@ fn a_guest_is_told_of_its_root() {
 fn what_is_read_only_is_not_written() {
     for (id, options, is_read_only) in [("root-ro", "rw", true), ("mount-ro", "ro", false)] {
         let read_only = |config: &mut Value| config["root"]["readonly"] = is_read_only.into();
-        let Some(root) = Mounted::new(id, options, read_only) else {
+        let Some(root) = root(id, options, read_only) else {
             return;
         };
         let program = Program::new();
@@ -211,13 +163,13 @@ fn what_is_read_only_is_not_written() {
         assert!(said.contains("found: image\nwrite: 2\n"), "{id}: {said}");
         program.ok(&["delete", id]);
         assert_eq!(root.mounts(), [""; 0], "{id}");
-        assert_eq!(root.written(), [0; 5], "{id}");
+        assert_eq!(written(&root.disk), [0; 5], "{id}");
     }
 }
 
 #[test]
 fn run_does_the_same() {
-    let Some(root) = Mounted::new("root-run", "rw", |_| ()) else {
+    let Some(root) = root("root-run", "rw", |_| ()) else {
         return;
     };
     let program = Program::new();
@@ -225,29 +177,12 @@ fn run_does_the_same() {
     let ran = program.call(&["run", "--bundle", path, "root-run"]);
     assert!(ran.code == 0 && ran.stdout.contains("write: 0"), "{ran:?}");
     program.assert_nothing_left("root-run", &root.bundle);
-    assert_eq!(root.written(), b"guest");
-}
-
-/// Something that is mounted, and goes again.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(place: &Path, args: &[&str]) -> Self {
-        let place = place.to_owned();
-        run(&[&["mount"], args, &[place.to_str().unwrap()]].concat());
-        Self(place)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
+    assert_eq!(written(&root.disk), b"guest");
 }
 
 #[test]
 fn what_is_no_device_of_its_own_is_refused() {
-    let Some(root) = Mounted::new("no-device", "rw", |_| ()) else {
+    let Some(root) = root("no-device", "rw", |_| ()) else {
         return;
     };
     let program = Program::new();
@@ -295,7 +230,7 @@ fn what_is_no_device_of_its_own_is_refused() {
 
 #[test]
 fn what_others_use_stays_theirs() {
-    let Some(root) = Mounted::new("used", "rw,nosuid,noatime", |_| ()) else {
+    let Some(root) = root("used", "rw,nosuid,noatime", |_| ()) else {
         return;
     };
     let program = Program::new();
@@ -304,7 +239,7 @@ fn what_others_use_stays_theirs() {
 
     let elsewhere = tempfile::tempdir().unwrap();
     let second = Mount::new(elsewhere.path(), &[device]);
-    let made = root.create(&program, "used");
+    let made = create(&program, &root, "used");
     let told = format!(
         "cannot be the guest's: it is mounted at {} too",
         elsewhere.path().display()
@@ -314,7 +249,7 @@ fn what_others_use_stays_theirs() {
     drop(second);
 
     let mut sleeper = Sleeper::new(Command::new("sleep").current_dir(root.bundle.rootfs()));
-    let made = root.create(&program, "used");
+    let made = create(&program, &root, "used");
     assert_refused(&made, &["is in use", "fuser -vm"]);
     assert_eq!(root.mounts(), before);
     sleeper.end();
@@ -323,7 +258,7 @@ fn what_others_use_stays_theirs() {
     let mut sleeper =
         Sleeper::new(Command::new("unshare").args(["-m", "--propagation", "private", "sleep"]));
     std::thread::sleep(Duration::from_millis(200));
-    let made = root.create(&program, "used");
+    let made = create(&program, &root, "used");
     assert_refused(
         &made,
         &["somebody else uses it, in another mount namespace perhaps"],
@@ -359,7 +294,7 @@ impl Drop for Sleeper {
 
 #[test]
 fn a_create_that_fails_leaves_all_as_it_was() {
-    let Some(root) = Mounted::new("failed", "rw,nodev,noexec,relatime", |_| ()) else {
+    let Some(root) = root("failed", "rw,nodev,noexec,relatime", |_| ()) else {
         return;
     };
     let program = Program::new();
@@ -393,7 +328,7 @@ fn a_create_that_fails_leaves_all_as_it_was() {
 /// Whatever is there then: the image's file system, where nothing was done yet, or nothing.
 #[test]
 fn a_killed_create_leaves_what_delete_takes_away() {
-    let Some(root) = Mounted::new("killed", "rw", |_| ()) else {
+    let Some(root) = root("killed", "rw", |_| ()) else {
         return;
     };
     let program = Program::new();
@@ -429,7 +364,7 @@ fn a_killed_create_leaves_what_delete_takes_away() {
 
 #[test]
 fn a_spoilt_record_keeps_nothing_mounted() {
-    let Some(root) = Mounted::new("spoilt-root", "rw", |_| ()) else {
+    let Some(root) = root("spoilt-root", "rw", |_| ()) else {
         return;
     };
     let program = Program::new();

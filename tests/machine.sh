@@ -88,6 +88,8 @@ modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_rin
 # What the kernel here needs for pods' networks, in the order in which it takes them.
 network_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf)
 modules+=("${network_modules[@]:1}")
+# What it needs for a disk of a file's; ext4 is built in.
+modules+=(loop)
 # What the generic one needs as a guest.
 generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
     virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
@@ -175,7 +177,7 @@ make_root() {
     put "$here/machine/init" /init
     [ -z "$systemd" ] || cp -a "$here/machine/systemd/." "$root/"
     put "$script" /script
-    for file in irqbypass kvm kvm-amd "${network_modules[@]}"; do
+    for file in irqbypass kvm kvm-amd "${network_modules[@]}" loop; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
     put "$(command -v ip)" /usr/sbin/ip

@@ -6,6 +6,7 @@
 
 mod artifact;
 mod churn;
+mod disk;
 mod ends;
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-pub use api::{ContainerState, PodSandboxState};
+pub use api::{ContainerState, PodSandboxState, unary};
 pub use census::{Census, TEST_ID};
 pub use container::{Container, ContainerSpec, Mount};
 pub use cri::{Pod, PodSpec};

@@ -14,6 +14,7 @@ pub mod images;
 pub mod layout;
 pub mod linux;
 pub mod loop_device;
+pub mod mounted;
 pub mod netns;
 pub mod pod;
 pub mod program;

@@ -22,7 +22,7 @@ if [ "${1-}" = --systemd ]; then
 elif [ "${1-}" = --linux ]; then
     machine=(--linux --cpus 1 --memory 3G --timeout 1200)
     [ -z "${RUNU_TEST_LONG-}" ] || machine+=(--timeout 36000)
-    tests=(linux linux_files linux_devices)
+    tests=(linux linux_root linux_files linux_devices)
     shift
 elif [ "${1-}" = --network ]; then
     machine=(--timeout 1200)
@@ -58,9 +58,11 @@ done
 exit $failed
 EOF
 [ -z "${RUNU_TEST_LONG-}" ] || sed -i '1i export RUNU_TEST_LONG=1' "$work/script"
-# busybox's nsenter would run busybox's own ip.
+# busybox's nsenter would run busybox's own ip, and its losetup does not say which device it took.
 tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" \
-    "$(command -v nsenter):/usr/bin/nsenter" "$work/tests:/tests" \
+    "$(command -v nsenter):/usr/bin/nsenter" "$(command -v losetup):/usr/sbin/losetup" \
+    "$(command -v mke2fs):/usr/sbin/mke2fs" "$(command -v e2fsck):/usr/sbin/e2fsck" \
+    "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records

@@ -23,7 +23,17 @@ where
     Q: Message + 'static,
     A: Message + Default + 'static,
 {
-    let unavailable = |e: &dyn std::fmt::Display| Status::unavailable(format!("{method}: {e}"));
+    let path = format!("/runtime.v1.{method}");
+    unary(socket, &path, Request::new(request)).await
+}
+
+/// Makes one unary call to any of containerd's services, by the method's whole path.
+pub async fn unary<Q, A>(socket: &Path, path: &str, request: Request<Q>) -> Result<A, Status>
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let unavailable = |e: &dyn std::fmt::Display| Status::unavailable(format!("{path}: {e}"));
     let channel = Endpoint::from_shared(format!("unix://{}", socket.display()))
         .map_err(|e| unavailable(&e))?
         .timeout(TIMEOUT)
@@ -32,10 +42,9 @@ where
         .map_err(|e| unavailable(&e))?;
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|e| unavailable(&e))?;
-    let path = PathAndQuery::from_maybe_shared(format!("/runtime.v1.{method}"))
-        .map_err(|e| unavailable(&e))?;
+    let path = PathAndQuery::from_maybe_shared(path.to_owned()).map_err(|e| unavailable(&e))?;
     let codec = tonic_prost::ProstCodec::default();
-    let answer = client.unary(Request::new(request), path, codec).await?;
+    let answer = client.unary(request, path, codec).await?;
     Ok(answer.into_inner())
 }
 
