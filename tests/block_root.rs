@@ -4,7 +4,7 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -254,6 +254,14 @@ fn what_others_use_stays_theirs() {
     assert_eq!(root.mounts(), before);
     sleeper.end();
 
+    let folder = root.bundle.rootfs().join("within");
+    fs::create_dir(&folder).unwrap();
+    let within = Mount::new(&folder, &["-t", "tmpfs", "tmpfs"]);
+    let made = create(&program, &root, "used");
+    assert_refused(&made, &["within is mounted in it"]);
+    drop(within);
+    assert_eq!(root.mounts(), before);
+
     // Where no mount of this namespace shows it.
     let mut sleeper =
         Sleeper::new(Command::new("unshare").args(["-m", "--propagation", "private", "sleep"]));
@@ -323,6 +331,51 @@ fn a_create_that_fails_leaves_all_as_it_was() {
     }
     let kept = fs::read_to_string(root.bundle.rootfs().join("kept")).unwrap();
     assert_eq!(kept, "of the image");
+}
+
+#[test]
+fn a_caller_who_may_not_changes_nothing() {
+    let Some(root) = root("unrooted", "rw", |_| ()) else {
+        return;
+    };
+    let program = Program::new();
+    let before = root.mounts();
+    let path = root.bundle.path().to_str().unwrap();
+    for own_mounts in [&[][..], &["--mount"]] {
+        let call = program.command(&["create", "-b", path, "unrooted"]);
+        let mut unshared = Command::new("unshare");
+        unshared
+            .args(["--user", "--map-root-user"])
+            .args(own_mounts);
+        unshared.arg(call.get_program()).args(call.get_args());
+        let made = program.capture(&mut unshared);
+        assert_refused(&made, &["cannot be unmounted by this user", "say 9p"]);
+        assert_eq!(root.mounts(), before);
+    }
+}
+
+/// The tmpfs belongs to whom the image's root belongs to: the container's own root.
+#[test]
+fn a_container_of_a_user_namespace_can_mount_in_it() {
+    let ids = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    let Some(root) = root("root-user", "rw", |config| {
+        let linux = &mut config["linux"];
+        let namespaces = linux["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({ "type": "user" }));
+        linux["uidMappings"] = ids.clone();
+        linux["gidMappings"] = ids;
+    }) else {
+        return;
+    };
+    chown(root.bundle.rootfs(), Some(100_000), Some(100_000)).unwrap();
+    // The bundle is in a folder of this test's alone.
+    let all = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(root.bundle.path(), all).unwrap();
+    let program = Program::new();
+    let container = Container::new(&program, "root-user", &root.bundle);
+    container.start();
+    let (status, said) = (container.wait(), container.stdout());
+    assert!(status == 0 && said.contains("write: 0"), "{said}");
 }
 
 /// Whatever is there then: the image's file system, where nothing was done yet, or nothing.

@@ -45,15 +45,10 @@ pub struct Taken {
 /// then.
 pub fn take(rootfs: &Path, device: File, read_only: bool) -> Result<(File, Taken), String> {
     let taken = Taken::look(rootfs, device)?;
-    let place = taken.mount.place.display();
-    patiently(|| umount2(&taken.mount.place, MntFlags::UMOUNT_NOFOLLOW)).map_err(|e| match e {
-        Errno::EBUSY => format!(
-            "the rootfs {place} is in use, and its device cannot be the guest's: see `fuser -vm {place}`"
-        ),
-        e => format!("umount {place}: {e}"),
-    })?;
+    patiently(|| umount2(&taken.mount.place, MntFlags::UMOUNT_NOFOLLOW))
+        .map_err(|e| taken.why_it_stays(e))?;
     let claimed = claim(&taken.device, read_only)
-        .map_err(|e| taken.refusal(e))
+        .map_err(|e| taken.why_it_is_not_ours(e))
         .and_then(|image| taken.mount_empty().map(|()| image));
     match claimed {
         Ok(image) => Ok((image, taken)),
@@ -110,8 +105,32 @@ impl Taken {
         })
     }
 
+    /// Why the rootfs cannot be unmounted.
+    fn why_it_stays(&self, errno: Errno) -> String {
+        let place = self.mount.place.display();
+        match errno {
+            Errno::EBUSY => {}
+            // The latter where the mount has come from a namespace above (mount_namespaces(7)).
+            Errno::EPERM | Errno::EINVAL => {
+                return format!(
+                    "the rootfs {place} cannot be unmounted by this user, and its device cannot be the guest's: call as root, or say 9p"
+                );
+            }
+            errno => return format!("umount {place}: {errno}"),
+        }
+        let all = Mount::all().unwrap_or_default();
+        let is_in_it = |other: &&Mount| {
+            other.id != self.mount.id && other.place.starts_with(&self.mount.place)
+        };
+        let who = all.iter().find(is_in_it).map_or_else(
+            || format!("see `fuser -vm {place}`"),
+            |other| format!("{} is mounted in it", other.place.display()),
+        );
+        format!("the rootfs {place} is in use, and its device cannot be the guest's: {who}")
+    }
+
     /// Why the device cannot be the guest's.
-    fn refusal(&self, errno: Errno) -> String {
+    fn why_it_is_not_ours(&self, errno: Errno) -> String {
         let source = self.mount.source.display();
         if errno != Errno::EBUSY {
             return format!("the rootfs's device {source}: {errno}");

@@ -17,7 +17,7 @@ machine=(--timeout 900)
 files=()
 only=
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal doctor vcpus stopping)
+    bundles init terminal doctor vcpus stopping disks block_root)
 if [ "${1-}" = --systemd ]; then
     machine+=(--systemd)
     tests=(systemd rootless)
