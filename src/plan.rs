@@ -106,6 +106,11 @@ impl Plan {
         })
     }
 
+    /// The rootfs's own device, if the guest has that as a disk: its first one.
+    pub fn root_disk(&self) -> Option<&PlannedBlock> {
+        self.blocks.first().filter(|block| block.is_root_disk())
+    }
+
     /// The tag by which the guest finds the container's tree, if it gets it.
     pub fn share(&self) -> Option<&'static str> {
         (self.root == Root::Share).then_some(guest::TAG)

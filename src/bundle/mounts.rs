@@ -86,7 +86,10 @@ impl Mount {
     }
 }
 
-/// The path of an open folder; not that of one which is gone.
+/// The path of an open folder; of one that is gone, none that is there.
+///
+/// # Errors
+/// Where /proc does not say.
 pub fn path(folder: impl AsFd) -> io::Result<PathBuf> {
     fs::read_link(Path::new("/proc/self/fd").join(folder.as_fd().as_raw_fd().to_string()))
 }

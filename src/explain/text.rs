@@ -7,7 +7,7 @@ use crate::facts::quantity::display;
 use crate::facts::{
     Block, Facts, Host, Initrd, Kernel, Media, Number, ROOT_DISK, Said, State, Wishes, visible,
 };
-use crate::plan::{Plan, PlannedBlock};
+use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
 /// What was decided and why, what was seen, what would be booted.
@@ -168,7 +168,7 @@ fn initrd(initrd: &Initrd) -> String {
 /// The rootfs's own device, but where the guest has its root elsewhere.
 fn root_disk<'a>(facts: &'a Facts, decision: &Decision) -> Option<&'a Block> {
     let plan = decision.outcome.plan();
-    let is_used = plan.is_none_or(|plan| plan.blocks.iter().any(PlannedBlock::is_root_disk));
+    let is_used = plan.is_none_or(|plan| plan.root_disk().is_some());
     facts.root_disk.as_ref().filter(|_| is_used)
 }
 

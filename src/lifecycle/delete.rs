@@ -6,7 +6,6 @@ use super::state::Status;
 use super::store::{Entry, Store};
 use super::{Error, Unikernel, network::Leftovers, root_disk, snapshot};
 use crate::exit;
-use crate::plan::PlannedBlock;
 
 /// Deletes a stopped or created container, or what a killed `create` has left;
 /// with `force` a running one too, and one whose record is spoilt.
@@ -41,13 +40,7 @@ pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     }
     let cgroup = Cgroup::from(&unikernel.record);
     cgroup.remove().map_err(|why| failed(id, why))?;
-    if unikernel
-        .record
-        .plan
-        .blocks
-        .iter()
-        .any(PlannedBlock::is_root_disk)
-    {
+    if unikernel.record.plan.root_disk().is_some() {
         root_disk::clear(&unikernel.record.rootfs).map_err(|why| failed(id, why))?;
     }
     run_poststop_hooks(&unikernel);

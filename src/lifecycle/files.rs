@@ -32,11 +32,9 @@ pub fn open(
         id: request.args.id.clone(),
         why: "the plan has a kernel but no file".to_owned(),
     })?;
-    let (root_disk, others) = match &request.plan.blocks[..] {
-        [first, others @ ..] if first.is_root_disk() => (Some(first), others),
-        all => (None, all),
-    };
-    let others = others.iter().zip(&judged.blocks);
+    let root_disk = request.plan.root_disk();
+    let others = request.plan.blocks.iter().filter(|b| !b.is_root_disk());
+    let others = others.zip(&judged.blocks);
     let blocks = others.map(|(planned, file)| block(request, planned, file.as_ref()));
     let mut files = Files {
         kvm,
@@ -75,7 +73,7 @@ fn into_memory(files: &mut Files, request: &Request) -> Result<(), String> {
     let copy = |file: &File, path: &Path, most: u64| {
         sealed_copy(file, most).map_err(|e| match e.kind() {
             ErrorKind::FileTooLarge => format!(
-                "{} is copied into memory, since its file system is the guest's, and has more than {most} bytes: strip it",
+                "{} is copied into memory, since its file system is the guest's, and has more than {most} bytes: make it smaller",
                 path.display()
             ),
             _ => format!("{}: {e}", path.display()),

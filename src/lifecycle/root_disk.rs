@@ -52,10 +52,10 @@ pub fn take(rootfs: &Path, device: File, read_only: bool) -> Result<(File, Taken
         .and_then(|image| taken.mount_empty().map(|()| image));
     match claimed {
         Ok(image) => Ok((image, taken)),
-        Err(why) => {
-            taken.put_back()?;
-            Err(why)
-        }
+        Err(why) => match taken.put_back() {
+            Ok(()) => Err(why),
+            Err(worse) => Err(format!("{why}; {worse}")),
+        },
     }
 }
 

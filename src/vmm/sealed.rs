@@ -8,12 +8,18 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// An empty one, to be written.
+///
+/// # Errors
+/// Those of memfd_create(2).
 pub fn anonymous(name: &CStr) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     Ok(memfd_create(name, flags)?.into())
 }
 
 /// From here on it stays as it is.
+///
+/// # Errors
+/// Those of fcntl(2): a file of another kind.
 pub fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
     fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;

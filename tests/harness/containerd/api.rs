@@ -44,7 +44,7 @@ where
         .map_err(|e| unavailable(&e))?;
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|e| unavailable(&e))?;
-    let path = PathAndQuery::from_maybe_shared(path.to_owned()).map_err(|e| unavailable(&e))?;
+    let path = PathAndQuery::try_from(path).map_err(|e| unavailable(&e))?;
     let codec = tonic_prost::ProstCodec::default();
     let answer = client.unary(request, path, codec).await?;
     Ok(answer.into_inner())
