@@ -164,7 +164,7 @@ fn build(
     let monitor = Monitor::new(
         machine,
         files,
-        request.plan.share(),
+        &request.plan,
         hooks,
         listener,
         faults.clone(),
@@ -236,8 +236,9 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
-        // Nor a tree to share.
+        // Nor a tree to share, nor one with a socket in it.
         shares: Vec::new(),
+        vsock: None,
     })
 }
 

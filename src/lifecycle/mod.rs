@@ -34,6 +34,7 @@ mod store;
 mod unikernel;
 mod update;
 mod user;
+mod vsock;
 
 use std::process::ExitCode;
 
