@@ -149,12 +149,12 @@ fn folder_on_host(unikernel: &Unikernel, path: &Path) -> Option<OwnedFd> {
     let folder = path.parent()?;
     let config = snapshot::read(&unikernel.entry)?;
     let mounts = config["mounts"].as_array().into_iter().flatten();
-    let places = mounts.filter_map(|mount| {
+    let mut places = mounts.filter_map(|mount| {
         let place = Path::new("/").join(mount["destination"].as_str()?);
         let rest = folder.strip_prefix(place).ok()?.to_owned();
         Some((mount, rest))
     });
-    let (top, rest) = match places.last() {
+    let (top, rest) = match places.next_back() {
         Some((mount, rest)) if is_bind(&mount["options"]) => {
             let source = mount["source"].as_str()?;
             (unikernel.record.bundle.join(source), rest)

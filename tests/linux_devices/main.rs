@@ -10,6 +10,7 @@ mod guest;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod net;
+mod vsock;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
