@@ -12,7 +12,7 @@
 //! | [`host`] | the Unix sockets |
 
 mod connection;
-mod header;
+pub(super) mod header;
 mod host;
 mod muxer;
 #[cfg(test)]
