@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn so_do_its_network_and_its_ports() {
+    fn so_do_its_network_its_ports_and_its_socket() {
         let pod = [
             ("runu.dev/network.proxy", "none"),
             ("runu.dev/ports", "80/tcp"),
@@ -160,6 +160,9 @@ mod tests {
             (ports("app"), ports("dns")),
             ("80/tcp".into(), "53/udp".into())
         );
+        let pod = [&pod[..], &[("runu.dev/vsock.dns", "/run/dns")]].concat();
+        let vsock = |name| read(&pod, Some(name)).1.vsock.is_some();
+        assert!(vsock("dns") && !vsock("app"));
         let network = |name| read(&pod, Some(name)).1.network.is_some();
         assert!(network("proxy") && !network("app"));
         // Whoever is not meant is not troubled by it.

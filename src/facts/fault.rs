@@ -58,7 +58,7 @@ pub enum Fault {
     Socket { by: Source, value: String },
     #[error("{by}: {value:?} is too long for a socket's path: write {MAX_SOCKET} bytes at most")]
     LongSocket { by: Source, value: String },
-    #[error("{by} asks for sockets: {why}: remove it")]
+    #[error("{by} asks for sockets, but {why}: remove it")]
     NoVsock { by: Source, why: &'static str },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),

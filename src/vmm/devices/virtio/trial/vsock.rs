@@ -107,8 +107,8 @@ impl Neighbours {
                     self.add(stream);
                 }
             }
-            170..255 if self.streams.is_empty() => {}
-            170..255 => {
+            170..=254 if self.streams.is_empty() => {}
+            170..=254 => {
                 let which = usize::from(of) % self.streams.len();
                 let stream = &mut self.streams[which];
                 let len = usize::from(input.word());
@@ -123,7 +123,7 @@ impl Neighbours {
                     }
                 };
             }
-            _ => self.streams.clear(),
+            255 => self.streams.clear(),
         }
     }
 
