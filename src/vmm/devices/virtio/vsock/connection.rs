@@ -34,6 +34,7 @@ enum State {
     Open,
 }
 
+/// A stream, or what is about to become one.
 pub struct Connection {
     ports: Ports,
     /// Non-blocking.
@@ -43,8 +44,9 @@ pub struct Connection {
     opening: Option<u16>,
     /// There may be something to read, for epoll(7) has said so, and no read that there is not.
     is_readable: bool,
-    /// The Unix socket's other end says no more, and hears no more.
+    /// The Unix socket's other end says no more.
     is_silent: bool,
+    /// It hears no more.
     is_deaf: bool,
     /// What the guest was told of that, and what it has said itself: flags of a SHUTDOWN.
     told: u32,
@@ -54,9 +56,11 @@ pub struct Connection {
     has_asked: bool,
     /// What the guest has said and the socket has not taken yet.
     waiting: Vec<u8>,
-    /// How many of its bytes were taken, and how many of them it knows of.
+    /// How many of its bytes the socket has taken since the beginning, modulo 2^32.
     taken: u32,
+    /// How many of them it knows of.
     taken_told: u32,
+    /// It has asked.
     wants_update: bool,
     /// The socket's other end knows that the guest says no more.
     is_finished: bool,
@@ -152,7 +156,7 @@ impl Connection {
         self.flush();
     }
 
-    /// The socket has become ready for that.
+    /// The socket has become ready for these.
     ///
     /// # Errors
     /// [`Reset`].

@@ -1,9 +1,5 @@
 //! A packet's header (virtio 1.2, section 5.10.6), and how much may be sent (5.10.6.3).
 
-use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
-
-/// The device's type.
-pub const ID: u32 = VIRTIO_ID_VSOCK;
 /// Bytes of a header.
 pub const SIZE: usize = 44;
 
@@ -32,7 +28,7 @@ pub mod op {
     pub const CREDIT_REQUEST: u16 = 7;
 }
 
-/// A header's fields, by the specification's names; `kind` is its `type`.
+/// The fields of a header, by the specification's names; `kind` is its `type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Header {
     pub src_cid: u64,

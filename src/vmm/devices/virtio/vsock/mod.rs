@@ -21,6 +21,7 @@ mod tests;
 use std::os::fd::{AsFd, RawFd};
 
 use nix::poll::PollFlags;
+use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 use virtio_queue::Queue;
 
 use super::chain::{self, Buffer};
@@ -43,6 +44,7 @@ const STREAMS: u64 = 1 << 0;
 /// The most bytes of a buffer. Linux sends up to 64 KiB, and gives pages.
 const MOST: u32 = 1 << 20;
 
+/// The device: its queues.
 pub struct Vsock {
     muxer: Muxer,
     /// A buffer that was taken for a packet, which then was none.
@@ -78,8 +80,7 @@ impl Vsock {
         }
     }
 
-    /// Takes the guest's packets. While it takes no answers there is no end to be seen, and it is
-    /// not heard.
+    /// Takes the guest's packets, but none while it takes no answers: they would have no end.
     fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
         let mut used = Used::NONE;
         while !self.muxer.is_congested()
@@ -145,7 +146,7 @@ fn packet(buffer: &Buffer, memory: &GuestMemory) -> Result<(Header, Vec<u8>), Br
 
 impl Device for Vsock {
     fn id(&self) -> u32 {
-        header::ID
+        VIRTIO_ID_VSOCK
     }
 
     fn features(&self) -> u64 {

@@ -29,6 +29,7 @@ const TURN: usize = 64;
 /// The entrance's token; the connections have those of their ports.
 const ENTRANCE: u64 = u64::MAX;
 
+/// The streams, and where new ones come from.
 pub struct Muxer {
     entrance: Entrance,
     path: PathBuf,
