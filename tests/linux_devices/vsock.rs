@@ -13,13 +13,15 @@ use crate::guest::{Setup, answer};
 use crate::harness::bundle::Bundle;
 use crate::harness::guard::Container;
 use crate::harness::program::{Program, wait_for};
-use crate::{MIB, much, pattern, sha256, transports};
+use crate::{MIB, pattern, sha256, transports};
 
 const MODULES: [&str; 3] = [
     "vsock",
     "vmw_vsock_virtio_transport_common",
     "vmw_vsock_virtio_transport",
 ];
+/// How many MiB go each way in one stream.
+const COUNT: usize = 2;
 /// How often the guest connects, one time after the other.
 const TIMES: usize = 20;
 /// How long a guest in an emulation may take for anything.
@@ -107,7 +109,6 @@ fn is_sent_back(path: &Path, data: &[u8], times: usize) -> bool {
 }
 
 fn over(transport: Transport) {
-    let bytes = much(2 * MIB);
     let script = format!("times={TIMES}\n{SCRIPT}");
     let Some(mut setup) = Setup::new(transport, &MODULES, &["socat"], &script) else {
         return;
@@ -116,8 +117,8 @@ fn over(transport: Transport) {
     let path = folder.path().join("vsock");
     let [questions, source, sink] = [52, 53, 54]
         .map(|port| UnixListener::bind(folder.path().join(format!("vsock_{port}"))).unwrap());
-    let (data, count) = (pattern(5, MIB), bytes / MIB);
-    let expected = sha256(&data, count);
+    let data = pattern(5, MIB);
+    let expected = sha256(&data, COUNT);
     setup.vsock = Some(Vsock {
         listener: UnixListener::bind(&path).unwrap(),
         path: path.clone(),
@@ -127,16 +128,16 @@ fn over(transport: Transport) {
     let hosts = std::thread::spawn(move || {
         echo(&questions, 1);
         let (mut stream, _) = source.accept().unwrap();
-        for _ in 0..count {
+        for _ in 0..COUNT {
             stream.write_all(&sent).unwrap();
         }
         drop(stream);
         let (mut stream, _) = sink.accept().unwrap();
         let mut back = Vec::new();
         stream.read_to_end(&mut back).unwrap();
-        assert!(back.chunks(MIB).all(|chunk| chunk == sent) && back.len() == count * MIB);
+        assert!(back.chunks(MIB).all(|chunk| chunk == sent) && back.len() == COUNT * MIB);
         echo(&questions, TIMES);
-        assert!(is_sent_back(&path, &sent, count));
+        assert!(is_sent_back(&path, &sent, COUNT));
         for _ in 0..5 {
             assert!(is_sent_back(&path, b"short", 1));
         }
