@@ -133,6 +133,21 @@ fn delete_takes_what_a_killed_monitor_has_left() {
 }
 
 #[test]
+fn a_create_that_fails_leaves_none() {
+    let id = "vsock-failed";
+    let Some(fixture) = Fixture::new(id, &["sleep"]) else {
+        return;
+    };
+    let bundle = fixture.bundle.path().to_str().unwrap();
+    let pid_file = "/nowhere/pid";
+    // When the monitor waits already.
+    let args = ["create", "--bundle", bundle, "--pid-file", pid_file, id];
+    let created = fixture.program.call(&args);
+    assert!(created.stderr.contains(pid_file), "{}", created.stderr);
+    assert_eq!(names(fixture.shared.path()), [""; 0]);
+}
+
+#[test]
 fn delete_takes_it_from_the_image_too_and_follows_no_link() {
     let id = "vsock-rootfs";
     let Some(fixture) = Fixture::new(id, &["sleep"]) else {

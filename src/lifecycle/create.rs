@@ -24,7 +24,7 @@ use super::relay::Relay;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, network, snapshot};
+use super::{Error, Unikernel, network, snapshot, vsock};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -96,6 +96,7 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     });
     if made.is_err() {
         let _ = cgroup.remove();
+        vsock::remove_left(entry, &record);
     }
     made.map(|()| record)
 }

@@ -38,7 +38,7 @@ pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     if let Some(leftovers) = leftovers.filter(|_| unikernel.record.plan.net.is_some()) {
         leftovers.remove();
     }
-    vsock::remove_left(&unikernel);
+    vsock::remove_left(&unikernel.entry, &unikernel.record);
     let cgroup = Cgroup::from(&unikernel.record);
     cgroup.remove().map_err(|why| failed(id, why))?;
     run_poststop_hooks(&unikernel);

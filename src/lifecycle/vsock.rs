@@ -17,7 +17,8 @@ use nix::libc::O_PATH;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::sys::stat::{Mode, umask};
 
-use super::{Unikernel, snapshot};
+use super::snapshot;
+use super::store::{Entry, Record};
 use crate::vmm::Vsock;
 
 /// Whoever reaches its folder may connect: a sidecar seldom has the guest's user.
@@ -127,11 +128,11 @@ fn look(path: &Path) -> io::Result<Found> {
 /// Removes the socket that a monitor has left which was killed. Its tree is gone with it: what
 /// lies on the host is found by config.json. Where that leads over a symbolic link, or where it
 /// cannot be removed, the next guest replaces it.
-pub fn remove_left(unikernel: &Unikernel) {
-    let Some(path) = &unikernel.record.plan.vsock else {
+pub fn remove_left(entry: &Entry, record: &Record) {
+    let Some(path) = &record.plan.vsock else {
         return;
     };
-    if let (Some(folder), Some(name)) = (folder_on_host(unikernel, path), path.file_name()) {
+    if let (Some(folder), Some(name)) = (folder_on_host(entry, record, path), path.file_name()) {
         remove_dead(&folder, name);
     }
 }
@@ -145,9 +146,9 @@ fn remove_dead(folder: &OwnedFd, name: &OsStr) {
 }
 
 /// The folder of `path`: in what is mounted there last, or in the rootfs.
-fn folder_on_host(unikernel: &Unikernel, path: &Path) -> Option<OwnedFd> {
+fn folder_on_host(entry: &Entry, record: &Record, path: &Path) -> Option<OwnedFd> {
     let folder = path.parent()?;
-    let config = snapshot::read(&unikernel.entry)?;
+    let config = snapshot::read(entry)?;
     let mounts = config["mounts"].as_array().into_iter().flatten();
     let mut places = mounts.filter_map(|mount| {
         let place = Path::new("/").join(mount["destination"].as_str()?);
@@ -157,13 +158,13 @@ fn folder_on_host(unikernel: &Unikernel, path: &Path) -> Option<OwnedFd> {
     let (top, rest) = match places.next_back() {
         Some((mount, rest)) if is_bind(&mount["options"]) => {
             let source = mount["source"].as_str()?;
-            (unikernel.record.bundle.join(source), rest)
+            (record.bundle.join(source), rest)
         }
         // A file system that is gone with the container.
         Some(_) => return None,
         None => {
             let rest = folder.strip_prefix("/").ok()?.to_owned();
-            (unikernel.record.rootfs.clone(), rest)
+            (record.rootfs.clone(), rest)
         }
     };
     let top = File::options()
