@@ -20,7 +20,7 @@ use super::relay::Relay;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, files, network, snapshot};
+use super::{Error, Unikernel, files, network, snapshot, vsock};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -94,6 +94,7 @@ fn make(request: &mut Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<
     });
     if made.is_err() {
         let _ = cgroup.remove();
+        vsock::remove_left(entry, &record);
         // Nobody has the device any more.
         if let Some(Err(why)) = taken.map(|taken| taken.put_back()) {
             exit::warn(&format!("warning: {why}"));
@@ -166,7 +167,7 @@ fn build(
     let monitor = Monitor::new(
         machine,
         files,
-        request.plan.share(),
+        &request.plan,
         hooks,
         listener,
         faults.clone(),

@@ -43,8 +43,9 @@ pub fn open(
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
-        // Nor a tree to share.
+        // Nor a tree to share, nor one with a socket in it.
         shares: Vec::new(),
+        vsock: None,
     };
     let Some(planned) = root_disk else {
         return Ok((files, None));

@@ -36,6 +36,7 @@ mod store;
 mod unikernel;
 mod update;
 mod user;
+mod vsock;
 
 use std::process::ExitCode;
 

@@ -103,6 +103,9 @@ pub enum Error {
     #[error("the files of share {tag}: {source}")]
     Share { tag: String, source: io::Error },
 
+    #[error("the guest's sockets cannot be waited for: {0}")]
+    Vsock(#[source] io::Error),
+
     #[error("the kernel's {kind} {name} is not attached")]
     NotAttached { kind: Kind, name: String },
 

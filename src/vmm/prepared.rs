@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
-use super::config::{BlockDevice, Files, MachineConfig, NetDevice, Share};
+use super::config::{BlockDevice, Files, MachineConfig, NetDevice, Share, Vsock};
 use super::devices::virtio::attach::{self, Places};
 use super::devices::virtio::console::Port;
 use super::error::Error;
@@ -28,6 +28,7 @@ pub struct Prepared {
     root: Option<Root>,
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
+    vsock: Option<Vsock>,
     kvm: Kvm,
     vm: VmFd,
     memory: GuestMemory,
@@ -64,6 +65,7 @@ impl Prepared {
             root: files.root.map(Root),
             blocks: files.blocks,
             shares: files.shares,
+            vsock: files.vsock,
             kvm,
             vm,
             memory,
@@ -83,6 +85,7 @@ impl Prepared {
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
         let shares = std::mem::take(&mut self.shares);
+        let vsock = self.vsock.take();
         let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
@@ -90,7 +93,7 @@ impl Prepared {
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
             _ => {
-                let devices = attach::devices(nets, blocks, shares, port.clone())?;
+                let devices = attach::devices(nets, blocks, shares, vsock, port.clone())?;
                 (devices, Devices::default())
             }
         };

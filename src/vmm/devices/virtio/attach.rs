@@ -16,7 +16,8 @@ use super::pci::Function;
 use super::rng::Rng;
 use super::serving::Serving;
 use super::transport::Interface;
-use crate::vmm::config::{BlockDevice, NetDevice, Share, Transport};
+use super::vsock::Vsock;
+use crate::vmm::config::{self, BlockDevice, NetDevice, Share, Transport};
 use crate::vmm::devices::mmio_bus::{self, MmioBus};
 use crate::vmm::devices::pci::line::Pin;
 use crate::vmm::devices::pci::{self, PciBus};
@@ -34,6 +35,7 @@ pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
+    vsock: Option<config::Vsock>,
     port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
@@ -46,15 +48,18 @@ pub fn devices(
     for share in shares {
         devices.push(Box::new(P9::new(share)?));
     }
+    if let Some(vsock) = vsock {
+        devices.push(Box::new(Vsock::new(vsock)?));
+    }
     devices.push(Box::new(Console::new(port)));
     devices.push(Box::new(Rng));
     Ok(devices)
 }
 
 /// How many devices [`devices`] gives a guest with so many of these.
-pub fn count(nets: usize, blocks: usize, shares: usize) -> usize {
+pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
     // And the console and the entropy device.
-    nets + blocks + shares + 2
+    nets + blocks + shares + vsocks + 2
 }
 
 /// Where a guest finds its devices.

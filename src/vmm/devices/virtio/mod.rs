@@ -17,6 +17,7 @@
 //! | [`console`] | the console device |
 //! | [`p9`] | a tree of files, by 9P |
 //! | [`rng`] | the entropy device |
+//! | [`vsock`] | the socket device |
 
 pub mod attach;
 pub mod block;
@@ -40,6 +41,7 @@ pub mod transport;
 #[cfg(any(test, fuzzing))]
 pub mod trial;
 mod used;
+pub mod vsock;
 pub mod worker;
 
 use std::ops::{BitOr, BitOrAssign};
