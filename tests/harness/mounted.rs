@@ -19,6 +19,9 @@ impl Mounted {
     /// With an empty file system of so many KiB on a device with these blocks. `None`, said aloud,
     /// where that cannot be.
     pub fn new(bundle: Bundle, blocks: &[u8], kib: usize) -> Option<Self> {
+        if super::containerd::is_missing(&[("mke2fs", "e2fsprogs")]) {
+            return None;
+        }
         let disk = Loop::of(blocks)?;
         let device = disk.device.to_str().unwrap();
         run(&["mke2fs", "-q", "-b", "1024", device, &kib.to_string()]);
