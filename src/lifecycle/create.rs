@@ -24,6 +24,7 @@ use super::relay::Relay;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
+use super::virtiofsd::Virtiofsd;
 use super::{Error, Unikernel, network, snapshot};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
@@ -43,6 +44,8 @@ pub struct Request<'a> {
     pub explanation: String,
     /// The files that were judged.
     pub files: facts::Files,
+    /// The program that serves the guest's files, where the plan has a tag for them.
+    pub virtiofsd: Option<PathBuf>,
     /// What the guest's terminal is joined with, where no console socket takes it.
     pub relay: Option<Relay>,
 }
@@ -84,7 +87,8 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     // Before there is a process, so that `delete` finds one whose `create` was killed.
     entry.save(&record)?;
     entry.save_explanation(&request.explanation)?;
-    let files = files(request, kvm)?;
+    let mut files = files(request, kvm)?;
+    let server = server(request, entry, &mut files).map_err(failed)?;
     let made = build(request, entry, files, snapshot.start_hooks, lock).and_then(|pid| {
         if snapshot.wants_loopback {
             network::take_loopback_up(pid).map_err(failed)?;
@@ -92,6 +96,9 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
         record.process = Process::of(pid);
         entry.save(&record)?;
         limit(request, record.process).map_err(failed)?;
+        if let (Some(server), Some(process)) = (server, record.process) {
+            server.start(process).map_err(failed)?;
+        }
         write_pid_file(request.args.pid_file.as_deref(), pid)
     });
     if made.is_err() {
@@ -236,9 +243,25 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
-        // Nor a tree to share.
+        // Nor a tree to share, by whomever.
         shares: Vec::new(),
+        served: Vec::new(),
     })
+}
+
+/// Who is to serve the guest's files beside the monitor, which gets the other end.
+fn server(
+    request: &Request,
+    entry: &Entry,
+    files: &mut Files,
+) -> Result<Option<Virtiofsd>, String> {
+    let (Some(program), Some(tag)) = (&request.virtiofsd, &request.plan.virtiofs) else {
+        return Ok(None);
+    };
+    let config = serde_json::from_slice(&request.bundle.text).map_err(|e| e.to_string())?;
+    let server = Virtiofsd::prepare(program.clone(), entry, &config)?;
+    files.served.push(server.share(tag).map_err(|e| e.to_string())?);
+    Ok(Some(server))
 }
 
 /// The block device's file, which was judged through a descriptor for reading only.

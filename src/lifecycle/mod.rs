@@ -31,9 +31,11 @@ mod start_hooks;
 mod state;
 mod stats;
 mod store;
+mod tree;
 mod unikernel;
 mod update;
 mod user;
+mod virtiofsd;
 
 use std::process::ExitCode;
 

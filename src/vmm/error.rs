@@ -103,6 +103,9 @@ pub enum Error {
     #[error("the files of share {tag}: {source}")]
     Share { tag: String, source: io::Error },
 
+    #[error("the server of share {tag} {fault}")]
+    BackEnd { tag: String, fault: String },
+
     #[error("the kernel's {kind} {name} is not attached")]
     NotAttached { kind: Kind, name: String },
 

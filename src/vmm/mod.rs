@@ -63,10 +63,13 @@ pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
-pub use config::{BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Share, Transport};
+pub use config::{
+    BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport,
+};
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;
 pub use devices::virtio::attach::count as virtio_devices;
+pub use devices::virtio::vhost_user::check as check_back_end;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
 pub use error::{Error, KernelError};

@@ -9,6 +9,7 @@ use kvm_ioctls::VmFd;
 use super::Device;
 use super::block::Block;
 use super::console::{Console, Port};
+use super::fs::Fs;
 use super::mmio::Mmio;
 use super::net::Net;
 use super::p9::P9;
@@ -16,7 +17,7 @@ use super::pci::Function;
 use super::rng::Rng;
 use super::serving::Serving;
 use super::transport::Interface;
-use crate::vmm::config::{BlockDevice, NetDevice, Share, Transport};
+use crate::vmm::config::{BlockDevice, NetDevice, ServedShare, Share, Transport};
 use crate::vmm::devices::mmio_bus::{self, MmioBus};
 use crate::vmm::devices::pci::line::Pin;
 use crate::vmm::devices::pci::{self, PciBus};
@@ -34,6 +35,7 @@ pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
+    served: Vec<ServedShare>,
     port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
@@ -46,12 +48,15 @@ pub fn devices(
     for share in shares {
         devices.push(Box::new(P9::new(share)?));
     }
+    for share in served {
+        devices.push(Box::new(Fs::new(share)?));
+    }
     devices.push(Box::new(Console::new(port)));
     devices.push(Box::new(Rng));
     Ok(devices)
 }
 
-/// How many devices [`devices`] gives a guest with so many of these.
+/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
 pub fn count(nets: usize, blocks: usize, shares: usize) -> usize {
     // And the console and the entropy device.
     nets + blocks + shares + 2

@@ -23,6 +23,7 @@ pub struct Serving {
     interrupts: Arc<dyn Interrupts>,
     memory: GuestMemory,
     bells: Bells,
+    is_served_elsewhere: bool,
     is_over: AtomicBool,
 }
 
@@ -85,6 +86,7 @@ impl Serving {
             device,
             queues: Vec::new(),
         };
+        let is_served_elsewhere = work.device.is_served_elsewhere();
         let serving = Serving {
             work: Mutex::new(work),
             config: Mutex::new(config),
@@ -93,6 +95,7 @@ impl Serving {
             interrupts,
             memory,
             bells: Bells::new(identity.queue_sizes.len())?,
+            is_served_elsewhere,
             is_over: AtomicBool::new(false),
         };
         Ok((Arc::new(serving), identity))
@@ -100,6 +103,14 @@ impl Serving {
 
     pub fn bells(&self) -> &Bells {
         &self.bells
+    }
+
+    /// The bells that its thread listens to: none where others serve the queues.
+    pub fn heard(&self) -> &[EventFd] {
+        match self.is_served_elsewhere {
+            true => &[],
+            false => &self.bells.queues,
+        }
     }
 
     /// All file descriptors that it needs.
@@ -134,6 +145,14 @@ impl Serving {
         }
         let mut work = self.lock();
         work.device.activate(features);
+        let bells = &self.bells.queues;
+        let taken = work
+            .device
+            .hand_over(features, &queues, bells, &self.memory);
+        if taken.is_err() {
+            drop(work);
+            return self.break_down();
+        }
         work.queues = queues;
         drop(work);
         // The driver may have offered buffers already.
@@ -211,7 +230,11 @@ impl Serving {
     /// Tells the device that its source is ready, if it is at work.
     pub fn ready(&self) {
         let work = &mut *self.lock();
-        if !work.queues.is_empty() {
+        if work.queues.is_empty() {
+            // Not at work.
+        } else if self.is_served_elsewhere {
+            self.pass_on(work);
+        } else {
             let more = self.attend(work, |work, memory| {
                 work.device.ready(&mut work.queues, memory)
             });
@@ -234,6 +257,22 @@ impl Serving {
                 work.device.serve(index, &mut work.queues, memory)
             });
             self.notify_again(more);
+        }
+    }
+
+    /// Passes on what the process that serves the queues has to say: it has seen itself to which
+    /// buffers the driver wants to be told of.
+    fn pass_on(&self, work: &mut Work) {
+        match work.device.ready(&mut [], &self.memory) {
+            Ok(used) => {
+                let queues = 0..self.bells.queues.len();
+                let told = queues.filter(|&index| used.contains(Used::queue(index)));
+                told.for_each(|index| self.interrupts.queue(index));
+            }
+            Err(Broken(_)) => {
+                work.queues.clear();
+                self.break_down();
+            }
         }
     }
 
