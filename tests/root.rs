@@ -83,7 +83,10 @@ fn what_is_wished_for_is_granted() {
     let share = plan("pvh", &[("rootfs", "9p")]).unwrap();
     assert_eq!(share.share(), Some("fs0"));
     let served = plan("pvh", &[("rootfs", "virtiofs"), ("family", "hermit")]).unwrap();
-    assert_eq!((served.share(), served.virtiofs.as_deref()), (None, Some("/")));
+    assert_eq!(
+        (served.share(), served.virtiofs.as_deref()),
+        (None, Some("/"))
+    );
     let written = plan("pvh", &[("rootfs", "9p"), ("cmdline", "mine")]).unwrap();
     assert_eq!((written.share(), &*written.cmdline), (Some("fs0"), "mine"));
 }
@@ -111,7 +114,12 @@ fn what_cannot_be_had_is_refused_with_a_reason() {
         ("pvh", "unikraft", "virtiofs", "built without it"),
         ("solo5", "solo5", "9p", "know of no virtio device"),
         ("solo5", "solo5", "virtiofs", "know of no virtio device"),
-        ("pvh", "linux", "nfs", "write 9p, virtiofs, initrd, block or none"),
+        (
+            "pvh",
+            "linux",
+            "nfs",
+            "write 9p, virtiofs, initrd, block or none",
+        ),
     ] {
         let told = root(kernel, family, Some(wish)).unwrap_err();
         assert!(told.contains(why), "{told}");

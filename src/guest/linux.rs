@@ -44,7 +44,8 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         && program.starts_with('/')
     {
         // An initrd that is not the root hands over to the root's own.
-        let is_in_initrd = told.initrd && !matches!(told.root, Root::Share | Root::Virtiofs | Root::Block);
+        let is_in_initrd =
+            told.initrd && !matches!(told.root, Root::Share | Root::Virtiofs | Root::Block);
         let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;

@@ -260,7 +260,9 @@ fn server(
     };
     let config = serde_json::from_slice(&request.bundle.text).map_err(|e| e.to_string())?;
     let server = Virtiofsd::prepare(program.clone(), entry, &config)?;
-    files.served.push(server.share(tag).map_err(|e| e.to_string())?);
+    files
+        .served
+        .push(server.share(tag).map_err(|e| e.to_string())?);
     Ok(Some(server))
 }
 

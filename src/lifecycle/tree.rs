@@ -36,7 +36,10 @@ use crate::vmm::p9::is_kernels;
 pub fn enter(process: Process, place: &Path) -> io::Result<()> {
     // A thread with a working directory of its own can change its mount namespace (setns(2)).
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
-    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
+    mount_change(
+        "/",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )?;
     let own = File::open("/proc/thread-self/ns/mnt")?;
     let here = folder("/")?;
     let tree = tree_of(process)?;
@@ -44,7 +47,13 @@ pub fn enter(process: Process, place: &Path) -> io::Result<()> {
     // It has set the root to the namespace's, which need not be this program's.
     fchdir(&here)?;
     chroot(".")?;
-    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    move_mount(
+        &tree,
+        "",
+        CWD,
+        place,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?;
     while let Some(folder) = kernels_own(place)? {
         unmount(&folder, UnmountFlags::DETACH)?;
     }
@@ -119,7 +128,10 @@ mod tests {
             ("/a\\9", "/a\\9"),
             ("/a\\777", "/a\\777"),
         ] {
-            assert_eq!(mount_point(line(written).as_bytes()).unwrap(), Path::new(path));
+            assert_eq!(
+                mount_point(line(written).as_bytes()).unwrap(),
+                Path::new(path)
+            );
         }
         assert_eq!(mount_point(b""), None);
     }

@@ -190,13 +190,21 @@ impl Virtiofsd {
 /// Whether virtiofsd can serve the container with its rights: its own user is root, who asks for
 /// files in the name of those that the guest names.
 fn check(config: &Value) -> Result<(), String> {
-    let mut namespaces = config["linux"]["namespaces"].as_array().into_iter().flatten();
+    let mut namespaces = config["linux"]["namespaces"]
+        .as_array()
+        .into_iter()
+        .flatten();
     if !user::is_machines_root() || namespaces.any(|namespace| namespace["type"] == "user") {
-        return Err("virtiofsd cannot serve a container in a user namespace: say runu.dev/rootfs: 9p".to_owned());
+        return Err(
+            "virtiofsd cannot serve a container in a user namespace: say runu.dev/rootfs: 9p"
+                .to_owned(),
+        );
     }
     match config["process"]["user"]["uid"].as_u64().unwrap_or(0) {
         0 => Ok(()),
-        uid => Err(format!("virtiofsd serves files as root, and the container's user is {uid}: say runu.dev/rootfs: 9p, or let the container's user be root")),
+        uid => Err(format!(
+            "virtiofsd serves files as root, and the container's user is {uid}: say runu.dev/rootfs: 9p, or let the container's user be root"
+        )),
     }
 }
 
@@ -204,7 +212,9 @@ fn check(config: &Value) -> Result<(), String> {
 fn capabilities(config: &Value) -> CapsHashSet {
     let named = config["process"]["capabilities"]["effective"].as_array();
     let names = named.into_iter().flatten().filter_map(Value::as_str);
-    names.filter_map(|name| Capability::from_str(name).ok()).collect()
+    names
+        .filter_map(|name| Capability::from_str(name).ok())
+        .collect()
 }
 
 /// As in `setgid`.
@@ -274,7 +284,12 @@ impl Own {
 fn close_at_execve() -> nix::Result<()> {
     // SAFETY: nothing is closed here.
     let marked = unsafe {
-        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
     };
     Errno::result(marked).map(drop)
 }

@@ -69,9 +69,9 @@ pub use config::{
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;
 pub use devices::virtio::attach::count as virtio_devices;
-pub use devices::virtio::vhost_user::check as check_back_end;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
+pub use devices::virtio::vhost_user::check as check_back_end;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

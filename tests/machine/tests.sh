@@ -7,14 +7,14 @@
 # With --systemd, those that need systemd, a user's session or podman; with --linux, Linux as a
 # guest; with --network, pods' networks, and 16 MiB each way.
 # RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
-# Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
+# Needs runc, virtiofsd (Debian 12: qemu-system-common), and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
 # and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 machine=(--timeout 900)
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal doctor vcpus stopping)
+    bundles init terminal doctor vcpus stopping virtiofs)
 if [ "${1-}" = --systemd ]; then
     machine+=(--systemd)
     tests=(systemd rootless)
@@ -58,9 +58,10 @@ done
 exit $failed
 EOF
 [ -z "${RUNU_TEST_LONG-}" ] || sed -i '1i export RUNU_TEST_LONG=1' "$work/script"
+virtiofsd=$(command -v virtiofsd /usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd | head -1)
 # busybox's nsenter would run busybox's own ip.
 tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" \
-    "$(command -v nsenter):/usr/bin/nsenter" "$work/tests:/tests" \
+    "$(command -v nsenter):/usr/bin/nsenter" "$virtiofsd:/usr/libexec/virtiofsd" "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \
     fixtures/records:/repository/fixtures/records

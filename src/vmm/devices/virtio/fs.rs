@@ -35,10 +35,14 @@ impl Fs {
             tag: share.tag.clone(),
             fault: fault.to_string(),
         })?;
-        let mut config = share.tag.into_bytes();
+        Ok(Fs::served_by(back_end, share.tag))
+    }
+
+    pub(super) fn served_by(back_end: BackEnd, tag: String) -> Fs {
+        let mut config = tag.into_bytes();
         config.resize(TAG, 0);
         config.extend(REQUEST_QUEUES.to_le_bytes());
-        Ok(Fs { back_end, config })
+        Fs { back_end, config }
     }
 }
 

@@ -42,6 +42,11 @@ const NEEDED: u64 =
 /// The socket, among what is waited for.
 const SOCKET: u64 = u64::MAX;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 /// Why a back end is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
