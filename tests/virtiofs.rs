@@ -4,7 +4,7 @@ mod harness;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use harness::bundle::Bundle;
@@ -64,14 +64,21 @@ fn has_ended(pid: i32) -> bool {
     stat.is_empty() || stat.rsplit(')').next().unwrap().starts_with(" Z")
 }
 
+/// The one that serves: the first process of a namespace of its own, whose parent waits for it.
 #[track_caller]
-fn only_server(container: &Container) -> i32 {
-    let servers = servers(container);
-    let [server] = servers[..] else {
-        panic!("{servers:?}");
+fn server(container: &Container) -> i32 {
+    let all = servers(container);
+    let is_first = |pid: &&i32| {
+        let status = proc(**pid, "status");
+        let pids = status.lines().find(|line| line.starts_with("NSpid:"));
+        pids.is_some_and(|line| line.ends_with("\t1"))
     };
-    assert!(proc(server, "comm").starts_with("virtiofsd"));
-    server
+    assert!(
+        all.iter()
+            .all(|pid| proc(*pid, "comm").starts_with("virtiofsd"))
+    );
+    let server = all.iter().find(is_first);
+    *server.unwrap_or_else(|| panic!("{all:?}"))
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn it_has_the_containers_rights_and_its_tree() {
     let container = Container::new(&program, "served", &bundle);
     container.start();
     container.wait_output("spinning");
-    let server = only_server(&container);
+    let server = server(&container);
     let status = proc(server, "status");
     for line in [
         &format!("CapPrm:\t{MASK}"),
@@ -111,17 +118,28 @@ fn it_has_the_containers_rights_and_its_tree() {
         let entries = fs::read_dir(format!("{root}/{folder}")).unwrap();
         assert_eq!(entries.count(), 0, "{folder}");
     }
+    // Of the host's mounts there are none, nor of the kernel's own.
     let mounts = proc(server, "mountinfo");
+    let places = mounts.lines().map(|line| line.split(' ').nth(4).unwrap());
+    let mut places: Vec<_> = places.collect();
+    places.sort_unstable();
+    assert_eq!(places, ["/", "/a\\040volume", "/dev", "/dev/shm"]);
     let volume = mounts.lines().find(|line| line.contains("volume"));
     assert!(volume.unwrap().contains(" ro,"), "{mounts}");
-    // It holds nothing of its caller's, and no way to another process but its own.
+    for namespace in ["mnt", "net", "pid"] {
+        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/{namespace}")).unwrap();
+        let theirs = [of("self"), of(&container.pid().to_string())];
+        assert!(!theirs.contains(&of(&server.to_string())), "{namespace}");
+    }
+    // It holds nothing of its caller's.
     let fds = fs::read_dir(format!("/proc/{server}/fd")).unwrap();
     let fds = fds.map(|fd| fs::read_link(fd.unwrap().path()).unwrap());
-    let files = fds.filter(|fd| fd.is_absolute());
-    let is_own = |path: &Path| path.starts_with(format!("/proc/{server}"));
-    let mut strange = files.filter(|path| !is_own(path) && path != Path::new("/dev/null"));
-    assert_eq!(strange.next().as_deref(), Some(Path::new("/run/runu")));
-    assert!(strange.all(|path| path.starts_with("/memfd:guest")));
+    let files: Vec<_> = fds.filter(|fd| fd.is_absolute()).collect();
+    let own = ["/", "/1/fd", "/1/task", "/1/mountinfo", "/dev/null"].map(Path::new);
+    let is_own =
+        |path: &&PathBuf| own.contains(&path.as_path()) || path.starts_with("/memfd:guest");
+    let strange: Vec<_> = files.iter().filter(|path| !is_own(path)).collect();
+    assert!(strange.is_empty(), "{strange:?}");
     assert_eq!(
         program.ok(&["ps", "--format", "json", "served"]).trim(),
         format!("[{}]", container.pid())
@@ -139,7 +157,9 @@ fn it_ends_with_the_monitor_however_that_ends() {
         let bundle = bundle("ending", guest);
         let container = Container::new(&program, "ending", &bundle);
         assert_eq!(container.create().code, 0, "{}", container.stderr());
-        let server = only_server(&container);
+        let servers = servers(&container);
+        assert!(!servers.is_empty());
+        let have_ended = || servers.iter().all(|pid| has_ended(*pid));
         if how != "created" {
             program.ok(&["start", "ending"]);
         }
@@ -149,11 +169,11 @@ fn it_ends_with_the_monitor_however_that_ends() {
             _ => {}
         }
         if matches!(how, "killed" | "by itself") {
-            wait_for("virtiofsd's end", || has_ended(server).then_some(()));
+            wait_for("virtiofsd's end", || have_ended().then_some(()));
             assert_eq!(container.wait(), if how == "killed" { 137 } else { 7 });
         }
         program.ok(&["delete", "--force", "ending"]);
-        assert!(has_ended(server), "{how}");
+        assert!(have_ended(), "{how}");
         program.assert_nothing_left("ending", &bundle);
     }
 }

@@ -22,7 +22,7 @@ use crate::vmm::p9::is_kernels;
 
 /// Gives the calling thread, and what it will start, a mount namespace of its own: the host's, with
 /// the root of `process` and all that is mounted there at `place`. What the host unmounts goes there
-/// too; nothing comes back. With the last process in it, all of it is gone.
+/// too, nothing goes the other way, and with the last process in it all of it is gone.
 ///
 /// A program that is told `/proc/PID/root` and asks for the real name of that is told `/`, and
 /// serves the host's own root: the Rust virtiofsd asks.

@@ -2,7 +2,8 @@
 //! monitor's end.
 //!
 //! It is a child of `create`, in the container's cgroup, and ends when the monitor hangs up; what
-//! hangs itself ends with the cgroup. Its place in the file system is made by [`tree`]; it has the
+//! does not end so ends with the cgroup. It gets the container's tree by [`tree`] and shuts itself in
+//! there, in namespaces of its own without network and without the host's files. It has the
 //! container's capabilities and no others, and gains none. The words that it is told are those that
 //! QEMU's virtiofsd and the later one in Rust have in common.
 //!
@@ -55,7 +56,7 @@ const KEPT: [Capability; 8] = [
 ];
 
 /// What it needs to shut itself in, and gives up then.
-const FOR_ITS_SANDBOX: [Capability; 2] = [Capability::CAP_SYS_CHROOT, Capability::CAP_SETPCAP];
+const FOR_ITS_SANDBOX: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
 
 /// A server that is not running yet.
 pub struct Virtiofsd {
@@ -161,7 +162,7 @@ impl Virtiofsd {
     fn options(&self) -> String {
         let denied = KEPT.iter().filter(|one| !self.may(**one));
         let denied: Vec<_> = denied.map(|one| format!("-{}", word(*one))).collect();
-        let mut options = format!("source={PLACE},sandbox=chroot,announce_submounts,no_xattr");
+        let mut options = format!("source={PLACE},sandbox=namespace,announce_submounts,no_xattr");
         if !denied.is_empty() {
             options += &format!(",modcaps={}", denied.join(":"));
         }

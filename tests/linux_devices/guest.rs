@@ -122,6 +122,7 @@ impl Setup {
             root: None,
             blocks: self.blocks,
             shares: Vec::new(),
+            served: Vec::new(),
         };
         let nets = self.nets;
         let machine = std::thread::spawn(move || {

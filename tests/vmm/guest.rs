@@ -31,6 +31,7 @@ impl Guest {
             root: None,
             blocks: Vec::new(),
             shares: Vec::new(),
+            served: Vec::new(),
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();
