@@ -23,6 +23,7 @@ test: tools-test check build guests ## everything; see docs/testing.md
 soak: tools-test build guests ## the containerd scenario twenty times, 200 starts and stops of a pod, 16 MiB each way
 	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 RUNU_CHURN=200 cargo test --test containerd -- --nocapture
 	tests/machine/tests.sh --network $(RELEASE)
+	tests/machine/tests.sh --containerd $(RELEASE)
 
 bench: tools-test build ## what delegation costs, beside runc alone; what deciding takes
 	cargo bench --bench delegate

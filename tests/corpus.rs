@@ -55,6 +55,20 @@ fn urunc_json() {
     feed("urunc_json", fuzz::urunc_json::run);
 }
 
+/// `make fuzz` gives each fuzzer its dictionary, and starts from its corpus.
+#[test]
+fn every_fuzzer_has_a_dictionary_and_a_corpus() {
+    let folder = harness::repository().join("fuzz");
+    let targets: Vec<_> = fs::read_dir(folder.join("fuzz_targets")).unwrap().collect();
+    assert!(targets.len() > 10, "{targets:?}");
+    for target in targets {
+        let name = target.unwrap().file_name().into_string().unwrap();
+        let name = name.strip_suffix(".rs").unwrap();
+        assert!(folder.join(format!("{name}.dict")).is_file(), "{name}.dict");
+        assert!(folder.join("corpus").join(name).is_dir(), "corpus/{name}");
+    }
+}
+
 /// A new example is one of those that the fuzzers decide by.
 #[test]
 fn every_example_is_asked() {

@@ -10,7 +10,7 @@
 # named; one that ends in / is a folder to copy into. A program brings the libraries
 # that it is linked to. In there: root, /dev/kvm, cgroup v2 with its
 # controllers on, a tmpfs as root, the loopback interface, no other network, and the kernel's
-# modules for one; iproute2's ip.
+# modules for one and for containerd's snapshots; iproute2's ip.
 #
 # With --systemd the first process is Debian's systemd, with a system bus, and the script
 # is one of its services; podman is there, and a user named `user` (1000) with a
@@ -85,9 +85,10 @@ check_tools() {
 modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio
     virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_blk virtio_console
     failover net_failover virtio_net)
-# What the kernel here needs for pods' networks, in the order in which it takes them.
-network_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf)
-modules+=("${network_modules[@]:1}")
+# What the kernel here needs for pods, their networks and containerd's snapshots, in the order in
+# which it takes them.
+pod_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf overlay)
+modules+=("${pod_modules[@]:1}")
 # What the generic one needs as a guest.
 generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
     virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p fuse virtiofs)
@@ -171,11 +172,13 @@ make_root() {
     done
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:' >"$root/etc/group"
+    echo '127.0.0.1 localhost machine' >"$root/etc/hosts"
+    : >"$root/etc/resolv.conf"
     put "$(command -v busybox)" /usr/bin/busybox
     put "$here/machine/init" /init
     [ -z "$systemd" ] || cp -a "$here/machine/systemd/." "$root/"
     put "$script" /script
-    for file in irqbypass kvm kvm-amd "${network_modules[@]}"; do
+    for file in irqbypass kvm kvm-amd "${pod_modules[@]}"; do
         put "$kernel/$file.ko" "/lib/modules/$file.ko"
     done
     put "$(command -v ip)" /usr/sbin/ip

@@ -84,3 +84,9 @@ pub fn transfer() -> usize {
         bytes.parse().expect("RUNU_TRANSFER=BYTES")
     })
 }
+
+/// How long a guest may take for what it is asked to send: an emulated machine beside others takes
+/// up to ten seconds for each MiB.
+pub fn patience() -> Duration {
+    Duration::from_secs(20 + 10 * (transfer() as u64 >> 20))
+}

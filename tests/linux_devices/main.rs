@@ -1,8 +1,8 @@
 //! The virtio devices under Linux's own drivers: Debian's kernel, fio and iperf3 on a machine
 //! with a disk, a tap, a terminal. In the emulated machine only: it needs every instruction.
 //!
-//! `RUNU_TEST_LONG` asks for a gibibyte where CI moves some mebibytes, and for each transport
-//! where CI takes one.
+//! `RUNU_TEST_LONG` asks for a gibibyte over the first network and onto the first disk, where CI
+//! moves some mebibytes; `RUNU_TEST_TRANSPORTS` for each transport where CI takes one.
 
 mod block;
 mod console;
@@ -11,6 +11,7 @@ mod guest;
 mod harness;
 mod net;
 
+use std::env;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -18,21 +19,20 @@ use runu::vmm::Transport;
 
 const MIB: usize = 1 << 20;
 
-fn is_long() -> bool {
-    std::env::var_os("RUNU_TEST_LONG").is_some()
-}
-
-/// This transport, or with `RUNU_TEST_LONG` all of them.
+/// This transport, or with `RUNU_TEST_TRANSPORTS` all of them.
 fn transports(short: Transport) -> Vec<Transport> {
-    match is_long() {
-        true => vec![Transport::Pci, Transport::Mmio, Transport::MmioLegacy],
-        false => vec![short],
+    match env::var_os("RUNU_TEST_TRANSPORTS") {
+        Some(_) => vec![Transport::Pci, Transport::Mmio, Transport::MmioLegacy],
+        None => vec![short],
     }
 }
 
 /// So many bytes, or with `RUNU_TEST_LONG` a gibibyte.
 fn much(bytes: usize) -> usize {
-    if is_long() { 1 << 30 } else { bytes }
+    match env::var_os("RUNU_TEST_LONG") {
+        Some(_) => 1 << 30,
+        None => bytes,
+    }
 }
 
 /// Bytes that no fault makes by chance: all different words, from the one that `seed` gives.

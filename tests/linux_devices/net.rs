@@ -20,11 +20,13 @@ const NETS: [(bool, u16); 4] = [(true, 1500), (false, 1500), (true, 9000), (fals
 /// Checksums and the cutting of TCP's packets for IPv4 and IPv6, both ways (virtio 1.2, 5.1.3).
 const OFFLOADS: [usize; 6] = [0, 1, 7, 8, 11, 12];
 
-/// For each network: what iperf3 makes of it both ways; and what comes on one port is sent back
-/// on the next. Each has its own /24, with the host at 1.
+/// For each network, with the bytes of its own in `bytes`: what iperf3 makes of it both ways; and
+/// what comes on one port is sent back on the next. Each has its own /24, with the host at 1.
 const SCRIPT: &str = r#"
 ip link set lo up
-for n in 0 1 2 3; do
+n=-1
+for bytes in $bytes; do
+    n=$((n + 1))
     ip addr add 10.77.$n.2/24 dev eth$n
     ip link set eth$n up
     echo "eth$n: $(cat /sys/class/net/eth$n/address) $(cat /sys/class/net/eth$n/mtu)"
@@ -123,8 +125,11 @@ fn is_sent_back([to, from]: &[TcpListener; 2], data: &[u8], times: usize) -> boo
 }
 
 fn over(transport: Transport) {
-    let bytes = much(MIB);
-    let script = format!("bytes={bytes}\n{SCRIPT}");
+    let bytes = [much(MIB), MIB, MIB, MIB];
+    let script = format!(
+        "bytes='{}'\n{SCRIPT}",
+        bytes.map(|n| n.to_string()).join(" ")
+    );
     let modules = ["failover", "net_failover", "virtio_net"];
     let Some(mut setup) = Setup::new(transport, &modules, &["iperf3"], &script) else {
         return;
@@ -141,16 +146,16 @@ fn over(transport: Transport) {
         });
     }
     let _server = Server::iperf3();
-    let (data, times) = (pattern(3, MIB), bytes / MIB);
-    let expected = sha256(&data, times);
+    let data = pattern(3, MIB);
+    let expected = bytes.map(|bytes| sha256(&data, bytes / MIB));
     let listeners = (0..NETS.len()).map(|number| {
         [5001, 5002].map(|port| TcpListener::bind((format!("10.77.{number}.1"), port)).unwrap())
     });
     let listeners: Vec<_> = listeners.collect();
     let guest = setup.start();
     let echo = std::thread::spawn(move || {
-        let mut nets = listeners.iter();
-        nets.all(|listeners| is_sent_back(listeners, &data, times))
+        let mut nets = listeners.iter().zip(bytes);
+        nets.all(|(listeners, bytes)| is_sent_back(listeners, &data, bytes / MIB))
     });
     let said = guest.finish();
     assert!(echo.is_finished() && echo.join().unwrap(), "{said}");
@@ -166,7 +171,7 @@ fn over(transport: Transport) {
         for what in ["ping", "iperf3-tx", "iperf3-rx"] {
             is(what, "0");
         }
-        is("sha256-", &expected);
+        is("sha256-", &expected[number]);
         for way in ["tx", "rx"] {
             let counts = answer(&said, &format!("{way}{number}"));
             let counts: Vec<usize> = counts.split(' ').map(|n| n.parse().unwrap()).collect();

@@ -12,8 +12,10 @@ use prost::Message;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
-/// No call may take longer: a hang is a failure with a name.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::harness::http::patience;
+
+/// No call may take longer than it may by itself and this: a hang is a failure with a name.
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Makes one unary call to the CRI server at `socket`, on a connection of its
 /// own, so that a restarted server is nothing special. `method` is
@@ -26,7 +28,7 @@ where
     let unavailable = |e: &dyn std::fmt::Display| Status::unavailable(format!("{method}: {e}"));
     let channel = Endpoint::from_shared(format!("unix://{}", socket.display()))
         .map_err(|e| unavailable(&e))?
-        .timeout(TIMEOUT)
+        .timeout(TIMEOUT + patience())
         .connect()
         .await
         .map_err(|e| unavailable(&e))?;

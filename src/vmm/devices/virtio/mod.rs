@@ -6,6 +6,7 @@
 //! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
 //! | [`mmio`], [`pci`] | the transports: over registers in memory, over a PCI bus |
 //! | [`doors`] | where drivers notify |
+//! | [`bells`] | what wakes who serves |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`worker`] | the threads that serve |
 //! | [`attach`] | a machine's devices, each in its place |
@@ -21,6 +22,7 @@
 //! | [`rng`] | the entropy device |
 
 pub mod attach;
+mod bells;
 pub mod block;
 mod chain;
 pub mod console;

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
-use vmm_sys_util::eventfd::EventFd;
 
+use super::bells::Bells;
 use super::transport::VERSION_1;
 use super::{Broken, Device, Errand, Interrupts, Used, used};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
-use crate::vmm::vm;
 
 /// A device, and all that its transport and its server share.
 pub struct Serving {
@@ -23,25 +22,7 @@ pub struct Serving {
     interrupts: Arc<dyn Interrupts>,
     memory: GuestMemory,
     bells: Bells,
-    is_served_elsewhere: bool,
     is_over: AtomicBool,
-}
-
-/// What wakes the device's thread.
-pub struct Bells {
-    /// For each queue: the driver has notified of it.
-    pub queues: Vec<EventFd>,
-    /// There may be another source to wait for, or the machine ends.
-    pub attention: EventFd,
-}
-
-impl Bells {
-    fn new(queues: usize) -> Result<Bells, Error> {
-        Ok(Bells {
-            queues: (0..queues).map(|_| vm::event()).collect::<Result<_, _>>()?,
-            attention: vm::event()?,
-        })
-    }
 }
 
 struct Work {
@@ -86,7 +67,7 @@ impl Serving {
             device,
             queues: Vec::new(),
         };
-        let is_served_elsewhere = work.device.is_served_elsewhere();
+        let is_elsewhere = work.device.is_served_elsewhere();
         let serving = Serving {
             work: Mutex::new(work),
             config: Mutex::new(config),
@@ -94,8 +75,7 @@ impl Serving {
             is_modern: AtomicBool::new(false),
             interrupts,
             memory,
-            bells: Bells::new(identity.queue_sizes.len())?,
-            is_served_elsewhere,
+            bells: Bells::new(identity.queue_sizes.len(), is_elsewhere)?,
             is_over: AtomicBool::new(false),
         };
         Ok((Arc::new(serving), identity))
@@ -103,14 +83,6 @@ impl Serving {
 
     pub fn bells(&self) -> &Bells {
         &self.bells
-    }
-
-    /// The bells that its thread listens to: none where others serve the queues.
-    pub fn heard(&self) -> &[EventFd] {
-        match self.is_served_elsewhere {
-            true => &[],
-            false => &self.bells.queues,
-        }
     }
 
     /// All file descriptors that it needs.
@@ -145,12 +117,11 @@ impl Serving {
         }
         let mut work = self.lock();
         work.device.activate(features);
-        let bells = &self.bells.queues;
-        let taken = work
-            .device
-            .hand_over(features, &queues, bells, &self.memory);
-        if taken.is_err() {
-            drop(work);
+        let (device, bells) = (&mut work.device, &self.bells.queues);
+        if device
+            .hand_over(features, &queues, bells, &self.memory)
+            .is_err()
+        {
             return self.break_down();
         }
         work.queues = queues;
@@ -232,7 +203,7 @@ impl Serving {
         let work = &mut *self.lock();
         if work.queues.is_empty() {
             // Not at work.
-        } else if self.is_served_elsewhere {
+        } else if self.bells.are_heard_elsewhere {
             self.pass_on(work);
         } else {
             let more = self.attend(work, |work, memory| {

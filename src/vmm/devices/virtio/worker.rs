@@ -101,7 +101,7 @@ pub enum Wait {
 /// ready.
 pub fn turn(serving: &Serving, wait: Wait) {
     let attention = &serving.bells().attention;
-    let bells = serving.heard();
+    let bells = serving.bells().heard();
     let source = serving.source();
     let descriptor = |fd, events| pollfd {
         fd,
