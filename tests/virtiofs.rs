@@ -175,6 +175,28 @@ fn it_ends_with_the_monitor_however_that_ends() {
     }
 }
 
+#[test]
+fn a_start_without_it_fails_with_the_reason() {
+    if cannot_serve() {
+        return;
+    }
+    let program = Program::new();
+    let bundle = bundle("bereft", "spin");
+    for (signal, words) in [
+        (Signal::SIGKILL, "the server of share fs0 has ended"),
+        (Signal::SIGSTOP, "the server of share fs0 does not answer"),
+    ] {
+        let container = Container::new(&program, "bereft", &bundle);
+        assert_eq!(container.create().code, 0, "{}", container.stderr());
+        kill(Pid::from_raw(server(&container)), signal).unwrap();
+        let started = program.call(&["start", "bereft"]);
+        assert_eq!((started.code, started.stderr.lines().count()), (1, 1));
+        assert!(started.stderr.contains(words), "{}", started.stderr);
+        program.ok(&["delete", "--force", "bereft"]);
+        program.assert_nothing_left("bereft", &bundle);
+    }
+}
+
 /// A node with this script in virtiofsd's place.
 fn node_with(script: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();

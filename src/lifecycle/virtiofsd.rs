@@ -21,13 +21,13 @@ use std::thread;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-use nix::unistd::setsid;
+use nix::unistd::{setgroups, setsid};
 use serde_json::Value;
 
 use super::hierarchy::Hierarchy;
@@ -104,7 +104,7 @@ impl Virtiofsd {
     /// When it cannot be started or does not answer, with its own last words, as a text.
     pub fn start(self, process: Process) -> Result<(), String> {
         let failed = |why: String| format!("virtiofsd {}: {why}", self.program.display());
-        // A thread of its own, for it does not come back from the namespace.
+        // A thread of its own, for it does not come back from the namespace (setns(2)).
         let spawned = thread::scope(|scope| scope.spawn(|| self.spawn(process)).join());
         let spawned = spawned.map_err(|_| failed("its thread failed".to_owned()))?;
         let (mut child, words) = spawned.map_err(|e| failed(e.to_string()))?;
@@ -224,8 +224,9 @@ fn word(capability: Capability) -> String {
     name.trim_start_matches("cap_").to_owned()
 }
 
-/// The last line that it wrote.
+/// The last line that it wrote. Some process of its may have the other end yet.
 fn last_words(mut words: PipeReader) -> Option<String> {
+    fcntl(&words, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
     let mut text = Vec::new();
     let _ = words.read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -265,6 +266,8 @@ impl Own {
             .open("/proc/self/oom_score_adj")?
             .write_all(&self.oom_score_adj)?;
         setsid()?;
+        // It would want CAP_SETGID to do so itself.
+        setgroups(&[])?;
         // The guest's memory is in it.
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
         // A descriptor for each file that the guest has heard of.
