@@ -96,8 +96,13 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
         record.process = Process::of(pid);
         entry.save(&record)?;
         limit(request, record.process).map_err(failed)?;
-        if let (Some(server), Some(process)) = (server, record.process) {
-            server.start(process).map_err(failed)?;
+        if let Some(server) = server {
+            let started = record
+                .process
+                .ok_or_else(|| "its process is gone".to_owned());
+            started
+                .and_then(|process| server.start(process))
+                .map_err(failed)?;
         }
         write_pid_file(request.args.pid_file.as_deref(), pid)
     });

@@ -13,8 +13,8 @@ use crate::vmm::config::ServedShare;
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
 
-/// What must not wait, and all other requests. Linux sends requests of as many pages as the second
-/// has entries; no back end known takes more.
+/// What must not wait, and all other requests. Linux's have as many pages at most as the second
+/// has entries, and no back end that is known takes more entries.
 const QUEUE_SIZES: [u16; 2] = [128, 1024];
 /// Queues for requests, of 32 bits.
 const REQUEST_QUEUES: u32 = QUEUE_SIZES.len() as u32 - 1;
