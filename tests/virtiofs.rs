@@ -41,9 +41,7 @@ fn bundle(id: &str, guest: &str) -> Bundle {
 }
 
 fn cannot_serve() -> bool {
-    let places = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"];
-    let is_there = places.iter().any(|path| Path::new(path).exists());
-    harness::cannot_boot() || !is_there && harness::skip("there is no virtiofsd")
+    harness::cannot_boot() || harness::no_virtiofsd()
 }
 
 /// The processes in the container's cgroup beside its monitor and KVM's kernel thread.
