@@ -5,7 +5,7 @@
 //! does not end so ends with the cgroup. It gets the container's tree by [`tree`] and shuts itself in
 //! there, in namespaces of its own without network and without the host's files. It has the
 //! container's capabilities and no others, and gains none. The words that it is told are those that
-//! QEMU's virtiofsd and the later one in Rust have in common.
+//! QEMU's virtiofsd and the later one in Rust have in common, but for one.
 //!
 //! [`tree`]: super::tree
 
@@ -58,9 +58,15 @@ const KEPT: [Capability; 8] = [
 /// What it needs to shut itself in, and gives up then.
 const FOR_ITS_SANDBOX: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability::CAP_SETPCAP];
 
+/// Which versions of the one in Rust must be told: with handles in place of descriptors it wants
+/// CAP_DAC_READ_SEARCH, by which whoever breaks it opens any file of the tree's file system
+/// (open_by_handle_at(2)).
+const NO_HANDLES: &str = "--inode-file-handles=never";
+
 /// A server that is not running yet.
 pub struct Virtiofsd {
     program: PathBuf,
+    knows_handles: bool,
     /// The container's.
     folder: PathBuf,
     /// The monitor's end. It is connected when there is somebody to connect with: the monitor has
@@ -77,10 +83,13 @@ impl Virtiofsd {
     /// When it cannot serve such a container with the rights that the container has, as a text.
     pub fn prepare(program: PathBuf, entry: &Entry, config: &Value) -> Result<Self, String> {
         check(config)?;
+        let failed = |e| format!("virtiofsd {}: {e}", program.display());
+        let knows_handles = knows_handles(&program).map_err(failed)?;
         let (family, kind) = (AddressFamily::Unix, SockType::Stream);
         let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None);
         Ok(Self {
             program,
+            knows_handles,
             folder: entry.folder.clone(),
             socket: socket.map_err(|e| format!("{SOCKET}: {e}"))?.into(),
             capabilities: capabilities(config),
@@ -132,6 +141,7 @@ impl Virtiofsd {
             .arg("--rlimit-nofile=0")
             .arg("-o")
             .arg(self.options())
+            .args(self.knows_handles.then_some(NO_HANDLES))
             .env_clear()
             // The Rust one's; it warns of -o.
             .env("RUST_LOG", "error")
@@ -186,6 +196,17 @@ impl Virtiofsd {
         prctl::set_no_new_privs()?;
         Ok(())
     }
+}
+
+/// Whether a virtiofsd could use handles of files.
+fn knows_handles(program: &Path) -> io::Result<bool> {
+    let help = Command::new(program)
+        .arg("--help")
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()?;
+    let text = String::from_utf8_lossy(&help.stdout);
+    Ok(text.contains("--inode-file-handles"))
 }
 
 /// Whether virtiofsd can serve the container with its rights: its own user is root, who asks for
