@@ -5,6 +5,7 @@ mod devices;
 mod network;
 mod root;
 mod transport;
+mod vsock;
 
 use std::path::PathBuf;
 
@@ -53,6 +54,9 @@ pub struct Plan {
     /// How the guest finds its virtio devices; `None`: its kernel knows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtio: Option<Transport>,
+    /// Where the guest's sockets to its neighbours are, as the container sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vsock: Option<PathBuf>,
     /// Bytes.
     pub memory: u64,
     /// 1 to [`MAX_VCPUS`].
@@ -105,6 +109,7 @@ impl Plan {
             virtiofs: served_tag(facts, root),
             net: network::plan(facts, image)?,
             virtio: transport::choose(facts, abi)?,
+            vsock: vsock::plan(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,
         })

@@ -84,7 +84,8 @@ check_tools() {
 # What the kernel here needs, and what it can do as a guest.
 modules=(irqbypass kvm kvm-amd tun pvpanic pvpanic-mmio button virtio virtio_ring virtio_mmio
     virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio-rng virtio_blk virtio_console
-    failover net_failover virtio_net)
+    failover net_failover virtio_net vsock vmw_vsock_virtio_transport_common
+    vmw_vsock_virtio_transport)
 # What the kernel here needs for pods, their networks and containerd's snapshots, in the order in
 # which it takes them.
 pod_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf overlay)

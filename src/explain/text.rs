@@ -66,6 +66,9 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     match &decision.outcome {
         Outcome::Unikernel(plan) => {
             line("network", network(plan));
+            if let Some(path) = &plan.vsock {
+                line("vsock", path.display().to_string());
+            }
             line("boots", machine(plan));
         }
         Outcome::Container => line("runs", "in runc, with the caller's command line".to_owned()),

@@ -14,7 +14,7 @@ use super::{Fault, cut};
 pub const PREFIX: &str = "runu.dev/";
 
 /// What may be said to one container of a pod: with a dot and its name behind.
-const OF_ONE: [&str; 3] = ["mode", "network", "ports"];
+const OF_ONE: [&str; 4] = ["mode", "network", "ports", "vsock"];
 
 /// What `runu.dev/mode` may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub fn read<'a>(
     let mut wishes = Wishes::default();
     let (mut own_mode, mut pod_mode) = (None, None);
     // The container's own, and the pod's.
-    let (mut network, mut ports) = ((None, None), (None, None));
+    let (mut network, mut ports, mut vsock) = ((None, None), (None, None), (None, None));
     for (key, value) in all {
         let Some(name) = key.strip_prefix(PREFIX) else {
             continue;
@@ -69,6 +69,7 @@ pub fn read<'a>(
             "rootfs" => wishes.rootfs = wishes.rootfs(value, by),
             "network" => network.1 = wishes.network_choice(value, by),
             "ports" => ports.1 = wishes.port_list(value, by),
+            "vsock" => vsock.1 = wishes.socket(value, by),
             "virtio" => wishes.virtio = wishes.transport(value, by),
             "block" => wishes.block(None, value, by),
             _ => match name.split_once('.') {
@@ -81,6 +82,9 @@ pub fn read<'a>(
                 Some(("ports", name)) if Some(name) == container => {
                     ports.0 = wishes.port_list(value, by);
                 }
+                Some(("vsock", name)) if Some(name) == container => {
+                    vsock.0 = wishes.socket(value, by);
+                }
                 // The choice of another container of this pod.
                 Some((name, _)) if OF_ONE.contains(&name) => {}
                 Some(("block", device)) => wishes.block(Some(device), value, by),
@@ -90,6 +94,7 @@ pub fn read<'a>(
     }
     wishes.network = network.0.or(network.1);
     wishes.ports = ports.0.or(ports.1);
+    wishes.vsock = vsock.0.or(vsock.1);
     (own_mode.or(pod_mode), wishes)
 }
 
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn so_do_its_network_and_its_ports() {
+    fn so_do_its_network_its_ports_and_its_socket() {
         let pod = [
             ("runu.dev/network.proxy", "none"),
             ("runu.dev/ports", "80/tcp"),
@@ -155,6 +160,9 @@ mod tests {
             (ports("app"), ports("dns")),
             ("80/tcp".into(), "53/udp".into())
         );
+        let pod = [&pod[..], &[("runu.dev/vsock.dns", "/run/dns")]].concat();
+        let vsock = |name| read(&pod, Some(name)).1.vsock.is_some();
+        assert!(vsock("dns") && !vsock("app"));
         let network = |name| read(&pod, Some(name)).1.network.is_some();
         assert!(network("proxy") && !network("app"));
         // Whoever is not meant is not troubled by it.

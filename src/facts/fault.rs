@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::cut_line;
 use super::quantity::{QuantityError, display};
 use super::said::Source;
+use super::wishes::MAX_SOCKET;
 use crate::bundle::FileError;
 use crate::guest::{self, Family, Root};
 use crate::image::ImageError;
@@ -19,7 +20,7 @@ pub enum Fault {
     #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
     UnknownMode { by: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory, vcpus, virtio, network and ports"
+        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory, vcpus, virtio, network, ports and vsock"
     )]
     UnknownKey { by: Source },
     #[error("{by} has a control character")]
@@ -53,6 +54,12 @@ pub enum Fault {
         "{by} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
     )]
     NoVirtio { by: Source, abi: BootAbi },
+    #[error("{by}: {value:?} is no path of a socket: write an absolute one without . and ..")]
+    Socket { by: Source, value: String },
+    #[error("{by}: {value:?} is too long for a socket's path: write {MAX_SOCKET} bytes at most")]
+    LongSocket { by: Source, value: String },
+    #[error("{by} asks for sockets, but {why}: remove it")]
+    NoVsock { by: Source, why: &'static str },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
     #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]

@@ -1,7 +1,7 @@
 //! How a unikernel is asked to be run: one set of wishes, whichever convention
 //! they were written in.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -12,6 +12,10 @@ use super::{Fault, cut};
 use crate::guest::{Family, Root};
 use crate::net::Ports;
 use crate::vmm::Transport;
+
+/// Bytes of a socket's path: as many as sun_path holds with its end (unix(7)), less those of `_` and
+/// the longest port.
+pub const MAX_SOCKET: usize = 108 - 1 - "_4294967295".len();
 
 /// Where the root file system is wished to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +62,9 @@ pub struct Wishes {
     /// Which of the pod's ports are the guest's, where it shares the pod's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Said<Ports>>,
+    /// Where its sockets to its neighbours are to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vsock: Option<Said<PathBuf>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockWish>,
     /// Where its root file system is to be.
@@ -87,6 +94,7 @@ impl Wishes {
         join(&mut self.virtio, other.virtio, &mut self.faults);
         join(&mut self.network, other.network, &mut self.faults);
         join(&mut self.ports, other.ports, &mut self.faults);
+        join(&mut self.vsock, other.vsock, &mut self.faults);
         join(&mut self.mount_point, other.mount_point, &mut self.faults);
         for block in other.blocks {
             self.join_block(block);
@@ -115,6 +123,7 @@ impl Wishes {
         self.vcpus = self.vcpus.take().or(other.vcpus);
         self.network = self.network.take().or(other.network);
         self.ports = self.ports.take().or(other.ports);
+        self.vsock = self.vsock.take().or(other.vsock);
         self.signs.extend(other.signs);
         self.faults.extend(other.faults);
     }
@@ -164,6 +173,25 @@ impl Wishes {
         let Said { value, by } = self.text(value, by)?;
         let value = PathBuf::from(value);
         Some(Said { value, by })
+    }
+
+    /// The path of a socket, to which `_` and a port can be added.
+    pub fn socket(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
+        let said = self.path(value, by)?;
+        let mut parts = said.value.components();
+        let is_plain = parts.next() == Some(Component::RootDir)
+            && parts.all(|part| matches!(part, Component::Normal(_)))
+            && said.value.file_name().is_some()
+            && !value.ends_with('/');
+        if is_plain && value.len() <= MAX_SOCKET {
+            return Some(said);
+        }
+        let (by, value) = (said.by, cut(value));
+        self.faults.push(match is_plain {
+            true => Fault::LongSocket { by, value },
+            false => Fault::Socket { by, value },
+        });
+        None
     }
 
     /// A text of one line.

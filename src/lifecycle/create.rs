@@ -25,7 +25,7 @@ use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
 use super::virtiofsd::Virtiofsd;
-use super::{Error, Unikernel, network, snapshot};
+use super::{Error, Unikernel, network, snapshot, vsock};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -108,6 +108,7 @@ fn make(request: &Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Reco
     });
     if made.is_err() {
         let _ = cgroup.remove();
+        vsock::remove_left(entry, &record);
     }
     made.map(|()| record)
 }
@@ -176,7 +177,7 @@ fn build(
     let monitor = Monitor::new(
         machine,
         files,
-        request.plan.share(),
+        &request.plan,
         hooks,
         listener,
         faults.clone(),
@@ -248,9 +249,10 @@ fn files(request: &Request, kvm: File) -> Result<Files, Error> {
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
-        // Nor a tree to share, by whomever.
+        // Nor a tree to share, by whomever, nor one with a socket in it.
         shares: Vec::new(),
         served: Vec::new(),
+        vsock: None,
     })
 }
 

@@ -4,7 +4,7 @@ use super::cgroup::{self, Cgroup};
 use super::lock::Lock;
 use super::state::Status;
 use super::store::{Entry, Store};
-use super::{Error, Unikernel, network::Leftovers, snapshot};
+use super::{Error, Unikernel, network::Leftovers, snapshot, vsock};
 use crate::exit;
 
 /// Deletes a stopped or created container, or what a killed `create` has left;
@@ -38,6 +38,7 @@ pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     if let Some(leftovers) = leftovers.filter(|_| unikernel.record.plan.net.is_some()) {
         leftovers.remove();
     }
+    vsock::remove_left(&unikernel.entry, &unikernel.record);
     let cgroup = Cgroup::from(&unikernel.record);
     cgroup.remove().map_err(|why| failed(id, why))?;
     run_poststop_hooks(&unikernel);

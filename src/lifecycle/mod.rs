@@ -36,6 +36,7 @@ mod unikernel;
 mod update;
 mod user;
 mod virtiofsd;
+mod vsock;
 
 use std::process::ExitCode;
 

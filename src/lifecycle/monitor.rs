@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -21,7 +22,9 @@ use super::handover::{Listener, Message};
 use super::lock::Lock;
 use super::seal;
 use super::start_hooks::StartHooks;
+use super::vsock::{self, Bound};
 use crate::exit;
+use crate::plan::Plan;
 use crate::vmm::{Files, GuestExit, Machine, MachineConfig, NetDevice, Prepared, Share};
 
 /// The workload, before and after the machine is made.
@@ -32,6 +35,9 @@ struct Inner {
     config: MachineConfig,
     files: RefCell<Option<Files>>,
     share: Option<&'static str>,
+    vsock: Option<PathBuf>,
+    /// The socket that is to go with the guest.
+    bound: RefCell<Option<Bound>>,
     machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
     /// Where `start` tells what the guest shall know.
@@ -43,13 +49,13 @@ struct Inner {
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config`, `files` and, if it is to `share` that by
-    /// some tag, the container's tree, tells `faults` why it could not, lets `lock` go when it
+    /// A monitor that will make its machine of `config`, `files` and what `plan` says that the guest
+    /// has of the container's tree, tells `faults` why it could not, lets `lock` go when it
     /// waits for `start`, hears by `listener` what the guest shall know, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,
         files: Files,
-        share: Option<&'static str>,
+        plan: &Plan,
         hooks: StartHooks,
         listener: Listener,
         faults: Arc<Faults>,
@@ -58,7 +64,9 @@ impl Monitor {
         Self(Rc::new(Inner {
             config,
             files: RefCell::new(Some(files)),
-            share,
+            share: plan.share(),
+            vsock: plan.vsock.clone(),
+            bound: RefCell::new(None),
             machine: RefCell::new(None),
             hooks,
             listener: RefCell::new(Some(listener)),
@@ -86,6 +94,13 @@ impl Monitor {
         if let Some(tag) = self.0.share {
             let (tag, root) = (tag.to_owned(), tree()?);
             files.shares.push(Share { tag, root });
+        }
+        if let Some(path) = &self.0.vsock {
+            // By the rights that it will have when the guest asks for others' sockets.
+            let bound = seal::without_capabilities(|| vsock::bind(path));
+            let (vsock, bound) = bound.map_err(|e| e.to_string())??;
+            files.vsock = Some(vsock);
+            self.0.bound.replace(Some(bound));
         }
         let machine = Prepared::new(&self.0.config, files).map_err(|e| e.to_string())?;
         self.0.machine.replace(Some(machine));
@@ -138,6 +153,9 @@ impl Executor for Monitor {
         self.0.hooks.run().map_err(ExecutorError::Other)?;
         seal::seal(machine.descriptors()).map_err(|e| ExecutorError::Other(e.to_string()))?;
         let end = machine.run();
+        if let Some(bound) = self.0.bound.take() {
+            bound.remove();
+        }
         if matches!(end, GuestExit::Crashed(_)) {
             exit::warn_who_reads(&format!("runu: {end}"));
         }

@@ -51,6 +51,19 @@ pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
     Ok(())
 }
 
+/// Does some work with the rights that are left when the monitor is sealed: this thread's effective
+/// capabilities are gone until it is done.
+///
+/// # Errors
+/// When the kernel refuses any of it.
+pub fn without_capabilities<T>(work: impl FnOnce() -> T) -> Result<T, SealError> {
+    let before = caps::read(None, CapSet::Effective)?;
+    caps::clear(None, CapSet::Effective)?;
+    let done = work();
+    caps::set(None, CapSet::Effective, &before)?;
+    Ok(done)
+}
+
 /// Gives this process a SELinux label (proc_pid_attr(5), `current`), as libcontainer 0.7 does
 /// not.
 ///

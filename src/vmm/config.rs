@@ -3,7 +3,8 @@
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,19 @@ pub struct Files {
     pub shares: Vec<Share>,
     /// File trees that it has by virtio-fs. With one, guest memory is shared.
     pub served: Vec<ServedShare>,
+    /// Where the guest's streams to its neighbours begin and end.
+    pub vsock: Option<Vsock>,
+}
+
+/// A guest's sockets, by Firecracker's convention (its docs/vsock.md).
+#[derive(Debug)]
+pub struct Vsock {
+    /// Who connects here and says `CONNECT PORT` is connected with that port of the guest's. It is
+    /// made non-blocking.
+    pub listener: UnixListener,
+    /// The guest's connections with port N of its host go to the Unix socket at this path and
+    /// `_N`, which is looked for when the guest asks.
+    pub path: PathBuf,
 }
 
 /// A file tree that a guest reads and writes as this process may.

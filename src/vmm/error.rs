@@ -105,6 +105,8 @@ pub enum Error {
 
     #[error("the server of share {tag} {fault}")]
     BackEnd { tag: String, fault: String },
+    #[error("the guest's sockets cannot be waited for: {0}")]
+    Vsock(#[source] io::Error),
 
     #[error("the kernel's {kind} {name} is not attached")]
     NotAttached { kind: Kind, name: String },

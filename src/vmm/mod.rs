@@ -64,7 +64,7 @@ pub use boot::solo5::manifest::{
 };
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{
-    BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport,
+    BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;

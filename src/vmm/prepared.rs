@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
-use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share};
+use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share, Vsock};
 use super::devices::virtio::attach::{self, Places};
 use super::devices::virtio::console::Port;
 use super::error::Error;
@@ -29,6 +29,7 @@ pub struct Prepared {
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
     served: Vec<ServedShare>,
+    vsock: Option<Vsock>,
     kvm: Kvm,
     vm: VmFd,
     memory: GuestMemory,
@@ -69,6 +70,7 @@ impl Prepared {
             blocks: files.blocks,
             shares: files.shares,
             served: files.served,
+            vsock: files.vsock,
             kvm,
             vm,
             memory,
@@ -89,6 +91,7 @@ impl Prepared {
         let blocks = std::mem::take(&mut self.blocks);
         let shares = std::mem::take(&mut self.shares);
         let served = std::mem::take(&mut self.served);
+        let vsock = self.vsock.take();
         let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
             BootAbi::Solo5 | BootAbi::Hermit => {
@@ -96,7 +99,7 @@ impl Prepared {
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
             _ => {
-                let devices = attach::devices(nets, blocks, shares, served, port.clone())?;
+                let devices = attach::devices(nets, blocks, shares, served, vsock, port.clone())?;
                 (devices, Devices::default())
             }
         };

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
 use runu::vmm::{
-    BlockDevice, Console, Files, GuestExit, MachineConfig, NetDevice, Prepared, Transport,
+    BlockDevice, Console, Files, GuestExit, MachineConfig, NetDevice, Prepared, Transport, Vsock,
 };
 
 use crate::harness;
@@ -36,6 +36,7 @@ pub struct Setup {
     initramfs: Initramfs,
     pub blocks: Vec<BlockDevice>,
     pub nets: Vec<NetDevice>,
+    pub vsock: Option<Vsock>,
 }
 
 impl Setup {
@@ -82,6 +83,7 @@ impl Setup {
             initramfs,
             blocks: Vec::new(),
             nets: Vec::new(),
+            vsock: None,
         })
     }
 
@@ -123,6 +125,7 @@ impl Setup {
             blocks: self.blocks,
             shares: Vec::new(),
             served: Vec::new(),
+            vsock: self.vsock,
         };
         let nets = self.nets;
         let machine = std::thread::spawn(move || {

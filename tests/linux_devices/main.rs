@@ -10,6 +10,7 @@ mod guest;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod net;
+mod vsock;
 
 use std::env;
 use std::io::Write;

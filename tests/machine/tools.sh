@@ -1,8 +1,8 @@
-# Debian's fio and iperf3 for guests of tests/machine.sh --linux. Sourced there: uses its `fail`,
+# Debian's fio, iperf3 and socat for guests of tests/machine.sh --linux. Sourced there: uses its `fail`,
 # `need`, $cache and $work, and userland.sh.
 
-tool_packages=(fio iperf3)
-tools=(fio iperf3)
+tool_packages=(fio iperf3 socat)
+tools=(fio iperf3 socat)
 
 # Prints the folder of the tools: for each a folder with the program, its libraries and their
 # loader. Fetches the packages the first time.

@@ -34,6 +34,7 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             blocks: Vec::new(),
             shares: Vec::new(),
             served: Vec::new(),
+            vsock: None,
         };
         let _machine = Prepared::new(&config, files).unwrap();
         // By the /proc that is mounted, which is the outer namespace's.

@@ -32,6 +32,7 @@ impl Guest {
             blocks: Vec::new(),
             shares: Vec::new(),
             served: Vec::new(),
+            vsock: None,
         };
         let (guest_input, input) = pipe();
         let (output, guest_output) = pipe();

@@ -36,6 +36,7 @@ fn parts() -> Option<(impl FnOnce() -> Machine + Send + 'static, UnixDatagram)> 
         blocks: Vec::new(),
         shares: Vec::new(),
         served: Vec::new(),
+        vsock: None,
     };
     let config = MachineConfig {
         memory: 2 * MIN_MEMORY,

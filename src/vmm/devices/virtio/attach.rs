@@ -17,7 +17,8 @@ use super::pci::Function;
 use super::rng::Rng;
 use super::serving::Serving;
 use super::transport::Interface;
-use crate::vmm::config::{BlockDevice, NetDevice, ServedShare, Share, Transport};
+use super::vsock::Vsock;
+use crate::vmm::config::{self, BlockDevice, NetDevice, ServedShare, Share, Transport};
 use crate::vmm::devices::mmio_bus::{self, MmioBus};
 use crate::vmm::devices::pci::line::Pin;
 use crate::vmm::devices::pci::{self, PciBus};
@@ -36,6 +37,7 @@ pub fn devices(
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
     served: Vec<ServedShare>,
+    vsock: Option<config::Vsock>,
     port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
     let mut devices: Vec<Box<dyn Device>> = Vec::new();
@@ -51,15 +53,18 @@ pub fn devices(
     for share in served {
         devices.push(Box::new(Fs::new(share)?));
     }
+    if let Some(vsock) = vsock {
+        devices.push(Box::new(Vsock::new(vsock)?));
+    }
     devices.push(Box::new(Console::new(port)));
     devices.push(Box::new(Rng));
     Ok(devices)
 }
 
 /// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
-pub fn count(nets: usize, blocks: usize, shares: usize) -> usize {
+pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
     // And the console and the entropy device.
-    nets + blocks + shares + 2
+    nets + blocks + shares + vsocks + 2
 }
 
 /// Where a guest finds its devices.

@@ -20,6 +20,7 @@
 //! | [`fs`] | a tree of files that another process serves |
 //! | [`vhost_user`] | that process |
 //! | [`rng`] | the entropy device |
+//! | [`vsock`] | the socket device |
 
 pub mod attach;
 mod bells;
@@ -46,6 +47,7 @@ pub mod transport;
 pub mod trial;
 mod used;
 pub mod vhost_user;
+pub mod vsock;
 pub mod worker;
 
 use std::ops::{BitOr, BitOrAssign};

@@ -5,6 +5,7 @@
 //! panics, reaches out of the guest's memory or goes on for ever.
 
 mod transport;
+mod vsock;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,6 +17,7 @@ use nix::libc::EFD_NONBLOCK;
 use vmm_sys_util::eventfd::EventFd;
 
 pub use transport::transport;
+pub use vsock::vsock;
 
 use super::Device;
 use super::block::Block;
@@ -76,8 +78,13 @@ impl Bytes<'_> {
     }
 }
 
-/// Does with `device` as `input` says; `happen` is what happens at its other end.
-fn drive<D: Device>(device: D, input: &[u8], mut happen: impl FnMut(&mut Bytes<'_>)) {
+/// Does with `device` as `input` says; `happen` is what happens at its other end, or what only a
+/// driver of this kind does. Gives the device as it is then.
+fn drive<D: Device>(
+    device: D,
+    input: &[u8],
+    mut happen: impl FnMut(&mut Bytes<'_>, &mut Driver<D>),
+) -> Driver<D> {
     let mut input = Bytes(input);
     let mut features = device.features() & u64::from_le_bytes(input.take());
     let queues = device.queue_sizes().len();
@@ -111,13 +118,14 @@ fn drive<D: Device>(device: D, input: &[u8], mut happen: impl FnMut(&mut Bytes<'
                 features = driver.device.features() & u64::from_le_bytes(input.take());
                 is_broken = true;
             }
-            _ => happen(&mut input),
+            _ => happen(&mut input, &mut driver),
         }
         let _ = driver.device.source();
         if is_broken {
             driver.reset(features);
         }
     }
+    driver
 }
 
 /// The network device, over a socket.
@@ -134,12 +142,14 @@ pub fn net(input: &[u8]) {
         mtu: 1500,
     });
     let mut packet = vec![0; 65_536];
-    drive(net.expect("a device"), input, |input| match input.byte() {
-        0..192 => {
-            let len = usize::from(input.word() % 4096) + 1;
-            let _ = other.send(&packet[..len]);
+    drive(net.expect("a device"), input, |input, _| {
+        match input.byte() {
+            0..192 => {
+                let len = usize::from(input.word() % 4096) + 1;
+                let _ = other.send(&packet[..len]);
+            }
+            _ => while other.recv(&mut packet).is_ok() {},
         }
-        _ => while other.recv(&mut packet).is_ok() {},
     });
 }
 
@@ -161,7 +171,7 @@ pub fn block(input: &[u8]) {
         read_only: is_read_only,
     });
     let mut is_cut = false;
-    drive(block.expect("a device"), input, |input| {
+    drive(block.expect("a device"), input, |input, _| {
         if input.byte() == 0 {
             image.set_len(512).expect("a size");
             is_cut = true;
@@ -183,7 +193,7 @@ pub fn console(input: &[u8]) {
     let port = Port::new().expect("a port");
     let null = File::options().write(true).open("/dev/null");
     port.connect(Output::new(null.ok(), Arc::default()), space);
-    drive(Console::new(port.clone()), input, |input| {
+    drive(Console::new(port.clone()), input, |input, _| {
         match input.byte() {
             0..128 => {
                 let typed = [b'k'; 600];
@@ -210,8 +220,8 @@ mod tests {
     #[test]
     fn the_corpus() {
         let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
-        let runs: [fn(&[u8]); 4] = [net, block, console, transport];
-        for (name, run) in ["net", "block", "console", "transport"]
+        let runs: [fn(&[u8]); 5] = [net, block, console, vsock, transport];
+        for (name, run) in ["net", "block", "console", "vsock", "transport"]
             .into_iter()
             .zip(runs)
         {
@@ -233,7 +243,7 @@ mod tests {
         let mut random = Random::new();
         for round in 0..600 {
             let input: Vec<u8> = (0..round).map(|_| random.number() as u8).collect();
-            for run in [net, block, console, transport] {
+            for run in [net, block, console, vsock, transport] {
                 run(&input);
             }
         }
