@@ -85,7 +85,7 @@ fn a_unikernel_is_an_ordinary_containers_client() -> Result {
             let spec = unikernel(WEB, words);
             let container = containerd.run(&web.pod, &ContainerSpec { name, ..spec })?;
             let status = containerd.wait_exit(&container)?;
-            let said = container.log("stdout")?;
+            let said = container.log("stdout")? + &container.log("stderr")?;
             assert_eq!(status.exit_code, 0, "{status:?}\n{said}");
             let line = said
                 .lines()
