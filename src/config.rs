@@ -21,7 +21,16 @@ pub struct Config {
     pub policy: PathBuf,
     /// containerd's gRPC socket, where the environment that its shim hands on is not to tell.
     pub containerd: Option<PathBuf>,
+    /// The virtiofsd that serves guests their files, an absolute path.
+    pub virtiofsd: Option<PathBuf>,
 }
+
+/// Where virtiofsd lies beside PATH: Fedora and Debian 13, Arch, and last QEMU's own before 8.0.
+const VIRTIOFSD: [&str; 3] = [
+    "/usr/libexec/virtiofsd",
+    "/usr/lib/virtiofsd",
+    "/usr/lib/qemu/virtiofsd",
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -29,6 +38,7 @@ impl Default for Config {
             runtimes: vec!["runc".into(), "crun".into()],
             policy: "/etc/runu/policy.d".into(),
             containerd: None,
+            virtiofsd: None,
         }
     }
 }
@@ -43,6 +53,8 @@ pub enum ConfigError {
         path: PathBuf,
         source: toml::de::Error,
     },
+    #[error("{place}: install virtiofsd (Debian 12 has it in qemu-system-common)")]
+    NoVirtiofsd { place: String },
 }
 
 impl Config {
@@ -50,6 +62,29 @@ impl Config {
     /// a container from being stopped, or a caller from starting.
     pub fn load_or_default() -> Self {
         Self::load().unwrap_or_default()
+    }
+
+    /// The virtiofsd of this node: the one that is configured, or the first one that can be
+    /// executed in PATH and the usual places.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoVirtiofsd`].
+    pub fn find_virtiofsd(&self) -> Result<PathBuf, ConfigError> {
+        let missing = |place| ConfigError::NoVirtiofsd { place };
+        if let Some(path) = &self.virtiofsd {
+            // Not by a name, which `which` would look for in the working directory.
+            return match path.is_absolute() {
+                true => which::which(path)
+                    .map_err(|_| missing(format!("{} is no program", path.display()))),
+                false => Err(missing(format!("{} is no absolute path", path.display()))),
+            };
+        }
+        let found = which::which("virtiofsd").ok();
+        let usual = || VIRTIOFSD.iter().find_map(|path| which::which(path).ok());
+        found.or_else(usual).ok_or_else(|| {
+            let places = VIRTIOFSD.join(", ");
+            missing(format!("there is no virtiofsd in PATH, {places}"))
+        })
     }
 
     /// Reads the configuration; no file at the usual place means the defaults.

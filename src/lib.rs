@@ -148,6 +148,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
         Outcome::Unikernel(ref plan) => {
             let explanation = Explanation::of(&facts, &decision)?.to_string();
             let globals = &call.globals;
+            let virtiofsd = plan.virtiofs.is_some().then(|| config.find_virtiofsd());
             let mut request = Request {
                 globals,
                 args,
@@ -156,6 +157,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 plan: (**plan).clone(),
                 explanation,
                 files,
+                virtiofsd: virtiofsd.transpose()?,
                 relay: None,
             };
             match args.run {

@@ -42,9 +42,12 @@ pub struct Plan {
     pub initrd: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<PlannedBlock>,
-    /// Where the guest's root file system is; with 9P it gets the container's tree.
+    /// Where the guest's root file system is; by 9P and virtio-fs it gets the container's tree.
     #[serde(default, skip_serializing_if = "Root::is_none")]
     pub root: Root,
+    /// The tag by which it finds that tree, where virtiofsd serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtiofs: Option<String>,
     /// The guest's place in the pod's network; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<PlannedNet>,
@@ -103,6 +106,7 @@ impl Plan {
             initrd: initrd.map(|i| i.path.clone()),
             blocks,
             root,
+            virtiofs: served_tag(facts, root),
             net: network::plan(facts, image)?,
             virtio: transport::choose(facts, abi)?,
             vsock: vsock::plan(facts, abi)?,
@@ -116,7 +120,7 @@ impl Plan {
         self.blocks.first().filter(|block| block.is_root_disk())
     }
 
-    /// The tag by which the guest finds the container's tree, if it gets it.
+    /// The tag by which the guest finds the container's tree, if it gets it by 9P.
     pub fn share(&self) -> Option<&'static str> {
         (self.root == Root::Share).then_some(guest::TAG)
     }
@@ -136,6 +140,15 @@ impl Plan {
             None => Ok(self.cmdline.clone()),
         }
     }
+}
+
+/// The tag of a tree that virtiofsd serves.
+fn served_tag(facts: &Facts, root: Root) -> Option<String> {
+    let tag = match facts.family() {
+        Some(Family::Hermit) => guest::HERMIT_TAG,
+        _ => guest::TAG,
+    };
+    (root == Root::Virtiofs).then(|| tag.to_owned())
 }
 
 /// The guest's virtual CPUs: as many as are wished for, or else as the container's quota can

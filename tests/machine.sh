@@ -17,7 +17,7 @@
 # systemd, a bus and a runtime folder of its own.
 #
 # With --linux the kernel and some of its modules are in /linux, to be guests, in
-# /linux-generic those of Debian's generic kernel, which has 9p, and in /tools programs for
+# /linux-generic those of Debian's generic kernel, which has 9p and virtio-fs, and in /tools programs for
 # them. A guest with several CPUs needs --cpus 1: QEMU's emulation of nested machines hangs with
 # more.
 #
@@ -92,7 +92,7 @@ pod_modules=(tun veth llc stp bridge sch_ingress act_mirred cls_bpf overlay loop
 modules+=("${pod_modules[@]:1}")
 # What the generic one needs as a guest.
 generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
-    virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p)
+    virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p fuse virtiofs)
 
 # kernel FLAVOUR MODULE...: prints the folder with a kernel of Debian's and its modules; fetches
 # them the first time. One that was fetched with other modules does not serve.

@@ -71,6 +71,10 @@ fn what_is_wished_for_is_granted() {
         ("pvh+initrd+disk", "linux", "none"),
         ("pvh", "unikraft", "9p"),
         ("pvh", "other", "9p"),
+        ("pvh+initrd", "linux", "virtiofs"),
+        ("pvh", "osv", "virtiofs"),
+        ("pvh", "hermit", "virtiofs"),
+        ("pvh", "other", "virtiofs"),
         ("pvh+disk", "other", "block"),
     ] {
         let granted = root(kernel, family, Some(wish)).unwrap();
@@ -78,6 +82,11 @@ fn what_is_wished_for_is_granted() {
     }
     let share = plan("pvh", &[("rootfs", "9p")]).unwrap();
     assert_eq!(share.share(), Some("fs0"));
+    let served = plan("pvh", &[("rootfs", "virtiofs"), ("family", "hermit")]).unwrap();
+    assert_eq!(
+        (served.share(), served.virtiofs.as_deref()),
+        (None, Some("/"))
+    );
     let written = plan("pvh", &[("rootfs", "9p"), ("cmdline", "mine")]).unwrap();
     assert_eq!((written.share(), &*written.cmdline), (Some("fs0"), "mine"));
 }
@@ -101,8 +110,16 @@ fn what_cannot_be_had_is_refused_with_a_reason() {
         ("pvh", "osv", "9p", "have no 9P"),
         ("pvh", "nanos", "9p", "have no 9P"),
         ("pvh", "hermit", "9p", "have no 9P"),
+        ("pvh", "nanos", "virtiofs", "have no virtio-fs"),
+        ("pvh", "unikraft", "virtiofs", "built without it"),
         ("solo5", "solo5", "9p", "know of no virtio device"),
-        ("pvh", "linux", "nfs", "write 9p, initrd, block or none"),
+        ("solo5", "solo5", "virtiofs", "know of no virtio device"),
+        (
+            "pvh",
+            "linux",
+            "nfs",
+            "write 9p, virtiofs, initrd, block or none",
+        ),
     ] {
         let told = root(kernel, family, Some(wish)).unwrap_err();
         assert!(told.contains(why), "{told}");

@@ -121,6 +121,7 @@ fn checks(config: Result<Config, ConfigError>) -> Vec<Check> {
         node::policy(&config),
         node::delegate(&config),
         node::containerd(&config),
+        node::virtiofsd(&config),
     ]);
     checks
 }

@@ -61,6 +61,20 @@ pub fn delegate(config: &Config) -> Check {
     }
 }
 
+/// Who serves guests their files by virtio-fs.
+pub fn virtiofsd(config: &Config) -> Check {
+    match config.find_virtiofsd() {
+        Ok(path) => {
+            Check::ok("virtiofsd", path.display().to_string()).with(json!({ "path": path }))
+        }
+        Err(why) => Check::limited(
+            "virtiofsd",
+            one_line(&why),
+            "until then no guest can have its root by virtio-fs; 9p needs no other program",
+        ),
+    }
+}
+
 /// The containerd that would be asked for media types.
 pub fn containerd(config: &Config) -> Check {
     let environment = |name: &str| std::env::var_os(name);

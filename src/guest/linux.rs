@@ -44,7 +44,8 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         && program.starts_with('/')
     {
         // An initrd that is not the root hands over to the root's own.
-        let is_in_initrd = told.initrd && !matches!(told.root, Root::Share | Root::Block);
+        let is_in_initrd =
+            told.initrd && !matches!(told.root, Root::Share | Root::Virtiofs | Root::Block);
         let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
@@ -72,6 +73,7 @@ fn root(told: &Told) -> Vec<String> {
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",
             "rw",
         ]),
+        Root::Virtiofs => words(&[&format!("root={TAG}"), "rootfstype=virtiofs", "rw"]),
         Root::Block if told.read_only => words(&["root=/dev/vda", "ro"]),
         Root::Block => words(&["root=/dev/vda", "rw"]),
         Root::Initrd | Root::None => Vec::new(),

@@ -41,6 +41,9 @@ pub struct Mark {
     /// Whether it has Unikraft's 9P client, where that is to be known: 0.15 and newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_9p: Option<bool>,
+    /// Whether it has Unikraft's virtio-fs client: newer than 0.17.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub has_virtiofs: bool,
     /// Whether it can unpack an initrd.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub unpacks_initrd: bool,
@@ -59,6 +62,7 @@ impl Mark {
             reads_environment: false,
             reads_mounts: false,
             has_9p: None,
+            has_virtiofs: false,
             unpacks_initrd: false,
             drops_a_word: false,
         }
@@ -120,9 +124,10 @@ fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
     Some(Mark {
         reads_parameters: begins(own),
         reads_environment: reads("libposix_environ"),
-        // It has no other parameters.
-        reads_mounts: reads("libvfscore"),
+        // Neither has other parameters; the second one came with another virtual file system.
+        reads_mounts: reads("libvfscore") || reads("libposix_vfs_fstab"),
         has_9p: (!info.libraries.is_empty()).then(|| is_in("lib9pfs")),
+        has_virtiofs: is_in("libukfs_virtiofs"),
         unpacks_initrd: is_in("libukcpio"),
         release: info.release,
         ..Mark::new(Family::Unikraft)

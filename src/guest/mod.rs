@@ -34,7 +34,7 @@ pub use family::Family;
 pub use mark::Mark;
 pub use network::{Address, Network, Route};
 pub use recipe::Recipe;
-pub use root::{Root, TAG};
+pub use root::{HERMIT_TAG, Root, TAG};
 
 /// What a guest is to be told: the container's configuration, and what the machine has for it.
 #[derive(Debug, Clone, Copy, Default)]

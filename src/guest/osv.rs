@@ -3,10 +3,10 @@
 //! Its own options are split at blanks with a backslash as the escape; the program's words are
 //! quoted.
 //!
-//! Source: osv, core/commands.cc, core/options.cc, loader.cc.
+//! Source: osv, core/commands.cc, core/options.cc, loader.cc (`--rootfs`).
 
 use super::words::{double_quoted, line};
-use super::{Error, Family, Told};
+use super::{Error, Family, Root, Told};
 
 /// The room that every boot ABI has, less the zero byte.
 const MOST_BYTES: usize = 4095;
@@ -20,6 +20,9 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
     words.extend(network(told)?);
     if let Some(cwd) = told.folder() {
         words.push(option(&format!("--cwd={cwd}")));
+    }
+    if told.root == Root::Virtiofs {
+        words.push("--rootfs=virtiofs".to_owned());
     }
     let is_option = |arg: &&String| arg.starts_with('-');
     let options = told.args.iter().take_while(is_option);

@@ -16,6 +16,8 @@ pub enum Root {
     /// The container's tree, by 9P, with the tag [`TAG`].
     #[serde(rename = "9p")]
     Share,
+    /// The same by virtio-fs.
+    Virtiofs,
     /// Its first block device.
     Block,
 }
@@ -23,13 +25,22 @@ pub enum Root {
 /// What a guest finds the container's tree by. Unikraft's kernels look for this one if they
 /// are built to mount it by themselves.
 pub const TAG: &str = "fs0";
+/// What Hermit's kernels find it by: a tag is where they mount it, and of a tree for `/` they mount
+/// each folder (hermit-os/kernel, src/fs/fuse.rs).
+pub const HERMIT_TAG: &str = "/";
 
 impl Root {
     /// All names, for an error's line.
-    pub const NAMED: &str = "9p, initrd, block or none";
+    pub const NAMED: &str = "9p, virtiofs, initrd, block or none";
 
     pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::None, Self::Initrd, Self::Share, Self::Block];
+        let all = [
+            Self::None,
+            Self::Initrd,
+            Self::Share,
+            Self::Virtiofs,
+            Self::Block,
+        ];
         all.into_iter().find(|root| root.name() == name)
     }
 
@@ -38,6 +49,7 @@ impl Root {
             Self::None => "none",
             Self::Initrd => "initrd",
             Self::Share => "9p",
+            Self::Virtiofs => "virtiofs",
             Self::Block => "block",
         }
     }
@@ -73,7 +85,7 @@ mod tests {
 
     #[test]
     fn names_are_the_annotations() {
-        for name in ["none", "initrd", "9p", "block"] {
+        for name in ["none", "initrd", "9p", "virtiofs", "block"] {
             let root = Root::named(name).unwrap();
             assert_eq!(root.to_string(), name);
             assert_eq!(serde_json::to_string(&root).unwrap(), format!("{name:?}"));
@@ -94,6 +106,11 @@ mod tests {
             (None, Root::Share, "vfs.rootfs=9pfs vfs.rootdev=fs0 -- "),
             (Some("0.15.0"), Root::Share, "vfs.fstab=fs0:/:9pfs -- "),
             (Some("0.17.0"), Root::Share, "vfs.fstab=fs0:/:9pfs -- "),
+            (
+                Some("0.21.0"),
+                Root::Virtiofs,
+                "vfs.fstab=fs0:/:virtiofs -- ",
+            ),
             (None, Root::Initrd, ""),
             (
                 Some("0.15.0"),
@@ -126,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn osv_is_told_before_its_program() {
+        let served = line(Family::Osv, None, Root::Virtiofs, false);
+        assert_eq!(served, "--rootfs=virtiofs /bin/app a");
+        assert_eq!(line(Family::Osv, None, Root::Block, false), "/bin/app a");
+    }
+
+    #[test]
     fn linux_is_told_its_root_and_runs_the_roots_program() {
         let line = |root, read_only| line(Family::Linux, None, root, read_only);
         let share = line(Root::Share, false);
@@ -133,6 +157,9 @@ mod tests {
                      rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap rw \
                      init=/bin/app -- a";
         assert!(share.ends_with(words), "{share}");
+        let served = line(Root::Virtiofs, false);
+        let words = " root=fs0 rootfstype=virtiofs rw init=/bin/app -- a";
+        assert!(served.ends_with(words), "{served}");
         let block = line(Root::Block, false);
         assert!(line(Root::Block, true).contains(" root=/dev/vda ro init="));
         assert!(

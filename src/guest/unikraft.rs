@@ -60,6 +60,7 @@ fn root(mark: &Mark, root: Root) -> Vec<String> {
         // Releases that do not say which they are know no table yet.
         (Root::Share, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
         (Root::Share, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
+        (Root::Virtiofs, _) => vec![format!("vfs.fstab={TAG}:/:virtiofs")],
         (Root::Initrd, Some(release)) if mark.unpacks_initrd => {
             let how = match release {
                 // Into a file system of its own, unless the kernel has mounted one.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::cgroup::Cgroup;
 use super::faults::{self, Faults};
+use super::files::{self, Opened};
 use super::handover::Listener;
 use super::lock::Lock;
 use super::monitor::Monitor;
@@ -20,7 +21,7 @@ use super::relay::Relay;
 use super::scope::Limits;
 use super::start_hooks::StartHooks;
 use super::store::{Entry, Record, Store, write_whole};
-use super::{Error, Unikernel, files, network, snapshot, vsock};
+use super::{Error, Unikernel, network, snapshot, vsock};
 use crate::bundle::Bundle;
 use crate::cli::{Create, Globals};
 use crate::exit;
@@ -39,6 +40,8 @@ pub struct Request<'a> {
     pub explanation: String,
     /// The files that were judged; `create` takes them.
     pub files: facts::Files,
+    /// The program that serves the guest's files, where the plan has a tag for them.
+    pub virtiofsd: Option<PathBuf>,
     /// What the guest's terminal is joined with, where no console socket takes it.
     pub relay: Option<Relay>,
 }
@@ -82,7 +85,11 @@ fn make(request: &mut Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<
     entry.save(&record)?;
     entry.save_explanation(&request.explanation)?;
     let judged = std::mem::take(&mut request.files);
-    let (files, taken) = files::open(request, judged, kvm)?;
+    let Opened {
+        files,
+        server,
+        taken,
+    } = files::open(request, entry, judged, kvm)?;
     let made = build(request, entry, files, snapshot.start_hooks, lock).and_then(|pid| {
         if snapshot.wants_loopback {
             network::take_loopback_up(pid).map_err(failed)?;
@@ -90,6 +97,14 @@ fn make(request: &mut Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<
         record.process = Process::of(pid);
         entry.save(&record)?;
         limit(request, record.process).map_err(failed)?;
+        if let Some(server) = server {
+            let started = record
+                .process
+                .ok_or_else(|| "its process is gone".to_owned());
+            started
+                .and_then(|process| server.start(process))
+                .map_err(failed)?;
+        }
         write_pid_file(request.args.pid_file.as_deref(), pid)
     });
     if made.is_err() {

@@ -11,12 +11,22 @@ use nix::libc;
 use super::Error;
 use super::create::{Request, rootfs};
 use super::root_disk::{self, Taken};
+use super::store::Entry;
+use super::virtiofsd::Virtiofsd;
 use crate::facts;
 use crate::plan::PlannedBlock;
 use crate::vmm::{BlockDevice, Files, sealed_copy};
 
 /// The most bytes of a kernel that is copied into memory: as of one that is unpacked.
 const MOST_OF_KERNEL: u64 = 128 << 20;
+
+/// What a monitor gets, and what there is beside it.
+pub struct Opened {
+    pub files: Files,
+    pub server: Option<Virtiofsd>,
+    /// The rootfs, if it was taken from the host: to be put back where there will be no monitor.
+    pub taken: Option<Taken>,
+}
 
 /// Opens what the monitor needs, of what was `judged`. Where the guest's disk is the rootfs's own
 /// device, that is taken from the host last of all, when nothing has the rootfs in use any more.
@@ -25,9 +35,10 @@ const MOST_OF_KERNEL: u64 = 128 << 20;
 /// What cannot be opened, or not so; nothing is changed then.
 pub fn open(
     request: &Request,
+    entry: &Entry,
     judged: facts::Files,
     kvm: File,
-) -> Result<(Files, Option<Taken>), Error> {
+) -> Result<Opened, Error> {
     let kernel = judged.kernel.ok_or_else(|| Error::Create {
         id: request.args.id.clone(),
         why: "the plan has a kernel but no file".to_owned(),
@@ -43,16 +54,22 @@ pub fn open(
         // There is none yet: see the monitor.
         root: None,
         blocks: blocks.collect::<Result<_, _>>()?,
-        // Nor a tree to share, nor one with a socket in it.
+        // Nor a tree to share, by whomever, nor one with a socket in it.
         shares: Vec::new(),
+        served: Vec::new(),
         vsock: None,
-    };
-    let Some(planned) = root_disk else {
-        return Ok((files, None));
     };
     let failed = |why| Error::Create {
         id: request.args.id.clone(),
         why,
+    };
+    let server = server(request, entry, &mut files).map_err(failed)?;
+    let Some(planned) = root_disk else {
+        return Ok(Opened {
+            files,
+            server,
+            taken: None,
+        });
     };
     into_memory(&mut files, request).map_err(failed)?;
     let device = judged
@@ -66,7 +83,28 @@ pub fn open(
         read_only: planned.read_only,
     };
     files.blocks.insert(0, disk);
-    Ok((files, Some(taken)))
+    Ok(Opened {
+        files,
+        server,
+        taken: Some(taken),
+    })
+}
+
+/// Who is to serve the guest's files beside the monitor, which gets the other end.
+fn server(
+    request: &Request,
+    entry: &Entry,
+    files: &mut Files,
+) -> Result<Option<Virtiofsd>, String> {
+    let (Some(program), Some(tag)) = (&request.virtiofsd, &request.plan.virtiofs) else {
+        return Ok(None);
+    };
+    let config = serde_json::from_slice(&request.bundle.text).map_err(|e| e.to_string())?;
+    let server = Virtiofsd::prepare(program.clone(), entry, &config)?;
+    files
+        .served
+        .push(server.share(tag).map_err(|e| e.to_string())?);
+    Ok(Some(server))
 }
 
 /// Puts copies in place of what boots, so that its file system is not in use any more.

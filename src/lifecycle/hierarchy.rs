@@ -48,6 +48,23 @@ impl Hierarchy {
         Path::new(TOP).join(self.path(str::is_empty).unwrap_or_default())
     }
 
+    /// The files by which a process joins these cgroups, one for each hierarchy that is mounted.
+    pub fn procs(&self) -> Vec<PathBuf> {
+        let procs = |line: &str| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            let name = controllers.split(',').next().unwrap_or_default();
+            let top = Path::new(TOP).join(name.trim_start_matches("name="));
+            // Beside v1 hierarchies that of v2 has a folder of its own.
+            let top = match name.is_empty() && !top.join("cgroup.procs").exists() {
+                true => top.join("unified"),
+                false => top,
+            };
+            let file = top.join(path.trim_start_matches('/')).join("cgroup.procs");
+            file.exists().then_some(file)
+        };
+        self.0.lines().filter_map(procs).collect()
+    }
+
     fn path(&self, is_wanted: impl Fn(&str) -> bool) -> Option<&str> {
         self.0.lines().find_map(|line| {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;

@@ -33,9 +33,11 @@ mod start_hooks;
 mod state;
 mod stats;
 mod store;
+mod tree;
 mod unikernel;
 mod update;
 mod user;
+mod virtiofsd;
 mod vsock;
 
 use std::process::ExitCode;

@@ -107,7 +107,7 @@ fn devices(plan: &Plan, has_net: bool) -> Result<Vec<String>, String> {
     if !matches!(plan.virtio, Some(Transport::Mmio | Transport::MmioLegacy)) {
         return Ok(Vec::new());
     }
-    let shares = usize::from(plan.share().is_some());
+    let shares = usize::from(plan.share().is_some() || plan.virtiofs.is_some());
     let vsocks = usize::from(plan.vsock.is_some());
     let count = vmm::virtio_devices(has_net.into(), plan.blocks.len(), shares, vsocks);
     vmm::mmio_words(count).map_err(|e| e.to_string())

@@ -2,7 +2,7 @@
 
 use crate::facts::{Block, Facts, Fault, RootWish, Said};
 use crate::guest::{Family, Root};
-use crate::vmm::{BootAbi, DeviceKind, KernelImage};
+use crate::vmm::{BootAbi, DeviceKind, KernelImage, Transport};
 
 /// Where it is wished to be, or else where this kernel of this family would look for it.
 ///
@@ -80,7 +80,7 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
                 _ => Some("the kernel does not declare one block device: say none"),
             }
         }
-        Root::Share | Root::Block if !image.abi.has_virtio() => {
+        Root::Share | Root::Virtiofs | Root::Block if !image.abi.has_virtio() => {
             Some("kernels of its ABI know of no virtio device: say none")
         }
         Root::Share => match family {
@@ -90,6 +90,18 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
             Some(Family::Unikraft) if has_9p(facts) == Some(false) => {
                 Some("the kernel was built without it: build it with 9pfs, or say initrd")
             }
+            _ => None,
+        },
+        Root::Virtiofs => match family {
+            Some(Family::Nanos | Family::Rumprun | Family::Solo5) => {
+                Some("guests of its family have no virtio-fs: say initrd, block or none")
+            }
+            Some(Family::Unikraft) if !facts.mark().is_some_and(|mark| mark.has_virtiofs) => {
+                Some("the kernel was built without it: build it with ukfs-virtiofs, or say 9p")
+            }
+            _ if legacy(facts) => Some(
+                "it has no interface of before virtio 1.0: remove annotation runu.dev/virtio, or say 9p",
+            ),
             _ => None,
         },
         Root::Block => match family {
@@ -102,6 +114,11 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
             _ => None,
         },
     }
+}
+
+fn legacy(facts: &Facts) -> bool {
+    let wish = facts.wishes.virtio.as_ref();
+    wish.is_some_and(|said| said.value == Transport::MmioLegacy)
 }
 
 /// Whether a Unikraft kernel can mount 9P, where that is to be known.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,8 @@ pub struct Files {
     pub blocks: Vec<BlockDevice>,
     /// File trees that the guest has by 9P.
     pub shares: Vec<Share>,
+    /// File trees that it has by virtio-fs. With one, guest memory is shared.
+    pub served: Vec<ServedShare>,
     /// Where the guest's streams to its neighbours begin and end.
     pub vsock: Option<Vsock>,
 }
@@ -93,6 +95,16 @@ pub struct Share {
     pub tag: String,
     /// The tree's root with all that is mounted beneath, a folder, open as a path (O_PATH).
     pub root: OwnedFd,
+}
+
+/// A file tree that another process serves.
+#[derive(Debug)]
+pub struct ServedShare {
+    /// By which the guest finds it, of 36 bytes at most.
+    pub tag: String,
+    /// Connected with that process, a back end of vhost-user, which answers when the machine is
+    /// finished. It gets the guest's memory by this.
+    pub back_end: UnixStream,
 }
 
 /// A file that a guest has as a disk.

@@ -103,6 +103,8 @@ pub enum Error {
     #[error("the files of share {tag}: {source}")]
     Share { tag: String, source: io::Error },
 
+    #[error("the server of share {tag} {fault}")]
+    BackEnd { tag: String, fault: String },
     #[error("the guest's sockets cannot be waited for: {0}")]
     Vsock(#[source] io::Error),
 

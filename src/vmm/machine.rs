@@ -27,7 +27,7 @@ use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::hypercall::Hypercalls;
-use super::memory::GuestMemory;
+use super::memory::{self, GuestMemory};
 use super::signals;
 use super::stdio::Stdio;
 use super::stopper::Stopper;
@@ -94,6 +94,7 @@ impl Machine {
         let board = Board::new(keyboard, vm::line(&vm, SCI));
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
+        descriptors.extend(memory::descriptors(&memory));
         let virtio = attach(&vm, &memory, &places, devices)?;
         descriptors.extend(virtio.descriptors);
         let bus = PortBus::new(serial.clone(), board.clone(), virtio.pci);

@@ -1,10 +1,16 @@
-//! Guest memory: one or two anonymous mappings around the hole below 4 GiB.
+//! Guest memory: one or two mappings around the hole below 4 GiB, anonymous unless another process
+//! is to have them too.
 //!
 //! A core dump would hold it all: whoever runs a machine makes the process not dumpable.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::boot::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
 use super::error::Error;
@@ -120,6 +126,40 @@ pub fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Error> {
     })
 }
 
+/// As [`allocate`], of a file in memory that keeps its size (memfd_create(2)): whoever gets its
+/// descriptor can map the same pages.
+///
+/// # Errors
+/// [`Error::MemoryMap`] likewise.
+pub fn allocate_shared(memory: u64) -> Result<GuestMemory, Error> {
+    let failed = |fault: String| Error::MemoryMap { memory, fault };
+    let file = memory_file(memory).map_err(|e| failed(e.to_string()))?;
+    let mut ranges = Vec::new();
+    let mut offset = 0;
+    for range in backed_ranges(memory) {
+        let part = file.try_clone().map_err(|e| failed(e.to_string()))?;
+        let part = FileOffset::new(part, offset);
+        ranges.push((GuestAddress(range.start), range.size as usize, Some(part)));
+        offset += range.size;
+    }
+    GuestMemory::from_ranges_with_files(ranges).map_err(|e| failed(e.to_string()))
+}
+
+fn memory_file(size: u64) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = memfd_create("guest", flags)?;
+    ftruncate(&file, size)?;
+    // Who has the descriptor could cut it, and a mapping of what is cut off is a SIGBUS here.
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file.into())
+}
+
+/// The file descriptors of memory that can be shared.
+pub fn descriptors(memory: &GuestMemory) -> Vec<RawFd> {
+    let files = memory.iter().filter_map(|region| region.file_offset());
+    files.map(|part| part.file().as_raw_fd()).collect()
+}
+
 /// Makes `memory` the guest's physical memory. The [`Vcpu`](super::vcpu::Vcpu) keeps it mapped:
 /// nothing else runs the guest.
 pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
@@ -141,6 +181,10 @@ pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use vm_memory::Bytes;
+
     use super::*;
 
     const GIB: u64 = 1 << 30;
@@ -210,5 +254,25 @@ mod tests {
         assert_eq!(memory.iter().map(|r| r.len()).sum::<u64>(), 4 * GIB);
         assert!(!memory.address_in_range(GuestAddress(HOLE_START)));
         assert!(memory.address_in_range(GuestAddress(HOLE_END)));
+        assert!(descriptors(&memory).is_empty());
+    }
+
+    #[test]
+    fn shared_memory_is_one_file_around_the_hole_and_keeps_its_size() {
+        let memory = allocate_shared(4 * GIB).unwrap();
+        assert!(!memory.address_in_range(GuestAddress(HOLE_START)));
+        let above = GuestAddress(HOLE_END + 8);
+        memory.write_obj(7u8, above).unwrap();
+        let regions: Vec<_> = memory.iter().collect();
+        let offsets = regions.iter().map(|r| r.file_offset().unwrap().start());
+        assert_eq!(offsets.collect::<Vec<_>>(), [0, 3 * GIB]);
+        assert_eq!(descriptors(&memory).len(), 2);
+        let file = regions[0].file_offset().unwrap().file();
+        let mut byte = [0];
+        file.read_at(&mut byte, 3 * GIB + 8).unwrap();
+        assert_eq!(byte, [7]);
+        for size in [0, 5 * GIB] {
+            assert!(file.set_len(size).is_err());
+        }
     }
 }

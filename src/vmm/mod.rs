@@ -66,13 +66,14 @@ pub use boot::solo5::manifest::{
 };
 pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{
-    BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, Share, Transport, Vsock,
+    BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };
 pub use console::Console;
 pub use devices::mmio_bus::mmio_words;
 pub use devices::virtio::attach::count as virtio_devices;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
+pub use devices::virtio::vhost_user::check as check_back_end;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::boot::image::{BootAbi, KernelImage};
 use super::boot::{self, EntryState, Loaded, Told};
-use super::config::{BlockDevice, Files, MachineConfig, NetDevice, Share, Vsock};
+use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share, Vsock};
 use super::devices::virtio::attach::{self, Places};
 use super::devices::virtio::console::Port;
 use super::error::Error;
@@ -15,7 +15,7 @@ use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
 use super::hypercall::solo5::{Devices, Solo5};
 use super::machine::{Machine, Peripherals};
-use super::memory::GuestMemory;
+use super::memory::{self, GuestMemory};
 use super::signals;
 use super::timer;
 use super::vm;
@@ -28,6 +28,7 @@ pub struct Prepared {
     root: Option<Root>,
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
+    served: Vec<ServedShare>,
     vsock: Option<Vsock>,
     kvm: Kvm,
     vm: VmFd,
@@ -51,7 +52,10 @@ impl Prepared {
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let memory = boot::allocate(&image, size)?;
+        let memory = match files.served.is_empty() || !image.abi.has_virtio() {
+            true => boot::allocate(&image, size)?,
+            false => memory::allocate_shared(size)?,
+        };
         let vm = vm::create(&kvm, &memory, image.abi != BootAbi::Solo5)?;
         if image.abi == BootAbi::Multiboot1 {
             timer::start_as_firmware_does(&vm)?;
@@ -65,6 +69,7 @@ impl Prepared {
             root: files.root.map(Root),
             blocks: files.blocks,
             shares: files.shares,
+            served: files.served,
             vsock: files.vsock,
             kvm,
             vm,
@@ -81,10 +86,11 @@ impl Prepared {
     ///
     /// # Errors
     /// A command line that does not fit, a device that the kernel does not declare, or that it
-    /// declares and does not get, and what KVM refuses.
+    /// declares and does not get, a back end that does not answer, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
         let blocks = std::mem::take(&mut self.blocks);
         let shares = std::mem::take(&mut self.shares);
+        let served = std::mem::take(&mut self.served);
         let vsock = self.vsock.take();
         let port = Port::new()?;
         let (devices, declared) = match self.image.abi {
@@ -93,7 +99,7 @@ impl Prepared {
                 (Vec::new(), Devices::attach(manifest, blocks, nets)?)
             }
             _ => {
-                let devices = attach::devices(nets, blocks, shares, vsock, port.clone())?;
+                let devices = attach::devices(nets, blocks, shares, served, vsock, port.clone())?;
                 (devices, Devices::default())
             }
         };

@@ -66,3 +66,25 @@ fn annotations_pick_the_mode_of_one_container() -> Result {
     containerd.assert_nothing_left_since(&before);
     Ok(())
 }
+
+/// containerd's shim is the parent of what serves the guest's files, and sees to its end.
+#[test]
+fn a_pod_with_virtiofsd_leaves_nothing() -> Result {
+    if containerd::cannot_start() || harness::cannot_boot() || harness::no_virtiofsd() {
+        return Ok(());
+    }
+    let containerd = Containerd::start(&harness::runu())?;
+    containerd.import(&images::unikernel(SPIN)?)?;
+    let before = containerd.census()?;
+    let pod = containerd.run_pod(&PodSpec {
+        name: "served",
+        annotations: &[("runu.dev/rootfs", "virtiofs")],
+        ..Default::default()
+    })?;
+    let guest = containerd.run(&pod, &unikernel(SPIN, &[]))?;
+    guest.wait_log("stdout", "spinning")?;
+    containerd.stop_pod(&pod)?;
+    containerd.remove_pod(&pod)?;
+    containerd.assert_nothing_left_since(&before);
+    Ok(())
+}

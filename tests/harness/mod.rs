@@ -94,3 +94,14 @@ pub fn cannot_boot() -> bool {
         Err(e) => skip(&format!("/dev/kvm: {e}")),
     }
 }
+
+/// Whether there is no virtiofsd, said aloud.
+pub fn no_virtiofsd() -> bool {
+    let places = [
+        "virtiofsd",
+        "/usr/libexec/virtiofsd",
+        "/usr/lib/qemu/virtiofsd",
+    ];
+    let is_there = places.iter().any(|place| which::which(place).is_ok());
+    !is_there && skip("there is no virtiofsd: Debian 12 has it in qemu-system-common")
+}

@@ -124,6 +124,7 @@ impl Setup {
             root: None,
             blocks: self.blocks,
             shares: Vec::new(),
+            served: Vec::new(),
             vsock: self.vsock,
         };
         let nets = self.nets;

@@ -38,6 +38,26 @@ checks!(ALL, OF_ALL:
     locks_hold_in_the_guest,
     no_room_is_an_error_and_room_is_found_again,
     nothing_but_files_and_folders_is_made,
+    no_file_is_root_s_for_others_to_run,
+    the_kernels_file_systems_are_empty,
+    what_stays,
+);
+
+// By virtio-fs: the host's root itself, with the container's capabilities.
+checks!(SERVED, OF_SERVED:
+    files_are_made_read_and_written,
+    appending_goes_to_the_end,
+    truncation_and_holes,
+    an_unlinked_file_is_still_there_for_who_has_it,
+    renames,
+    links,
+    modes_and_times,
+    a_thousand_entries,
+    files_are_mapped,
+    long_and_foreign_names,
+    locks_hold_in_the_guest,
+    no_room_is_an_error_and_room_is_found_again,
+    no_device_is_made,
     the_kernels_file_systems_are_empty,
     what_stays,
 );
@@ -53,6 +73,11 @@ checks!(RIGHTS, OF_RIGHTS:
     rights_are_the_containers_users,
 );
 
+checks!(OWNER, OF_OWNER:
+    a_read_only_root_is_one,
+    rights_are_the_containers_capabilities,
+);
+
 /// Runs the checks of that name, and ends the machine.
 pub fn run(name: &str) {
     let _ = umask(Mode::empty());
@@ -60,6 +85,8 @@ pub fn run(name: &str) {
         "all" => OF_ALL,
         "volumes" => OF_VOLUMES,
         "rights" => OF_RIGHTS,
+        "served" => OF_SERVED,
+        "owner" => OF_OWNER,
         other => panic!("no checks {other}"),
     };
     // The test runner has begun a line.
@@ -203,8 +230,6 @@ fn modes_and_times() {
         fs::set_permissions(&path, Permissions::from_mode(bits)).unwrap();
         assert_eq!(mode(&path), bits);
     }
-    let refused = fs::set_permissions(&path, Permissions::from_mode(0o4755));
-    assert_errno(refused, libc::EPERM);
     fs::set_permissions(folder.0, Permissions::from_mode(0o2750)).unwrap();
     assert_eq!(mode(folder.0), 0o2750);
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -214,6 +239,14 @@ fn modes_and_times() {
     let times = fs::FileTimes::new().set_accessed(time).set_modified(time);
     file.set_times(times).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), time);
+}
+
+fn no_file_is_root_s_for_others_to_run() {
+    let folder = Folder::new("/work/set-id");
+    let path = folder.path("file");
+    fs::write(&path, "").unwrap();
+    let refused = fs::set_permissions(&path, Permissions::from_mode(0o4755));
+    assert_errno(refused, libc::EPERM);
 }
 
 fn files_are_mapped() {

@@ -13,19 +13,16 @@ use crate::harness::program::Program;
 
 /// In the order in which they need each other. virtio over PCI and over MMIO: which it is does
 /// not matter here.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 6] = [
     "virtio_ring",
     "virtio",
     "virtio_mmio",
     "virtio_pci_legacy_dev",
     "virtio_pci_modern_dev",
     "virtio_pci",
-    "netfs",
-    "fscache",
-    "9pnet",
-    "9pnet_virtio",
-    "9p",
 ];
+const FOR_9P: &[&str] = &["netfs", "fscache", "9pnet", "9pnet_virtio", "9p"];
+const FOR_VIRTIOFS: &[&str] = &["fuse", "virtiofs"];
 
 /// Mounts the root that the command line names, as a distribution's does, and goes there. What
 /// is for init is for the one there.
@@ -44,7 +41,7 @@ for word in $($b cat /proc/cmdline); do
     esac
 done
 $b mkdir /tree
-$b mount -t "$type" -o "$flags,$access" "$root" /tree || { echo "no root"; $b poweroff -f; }
+$b mount -t "$type" -o "${flags:+$flags,}$access" "$root" /tree || { echo "no root"; $b poweroff -f; }
 $b umount /proc /sys
 exec $b switch_root /tree "$init" "$@"
 "#;
@@ -55,8 +52,9 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A guest that runs these checks; `None`, said aloud, where there is no kernel for it.
-    pub fn new(id: &str, checks: &str) -> Option<Guest> {
+    /// A guest that runs these checks on a root by `9p` or `virtiofs`; `None`, said aloud, where
+    /// there is no kernel for it.
+    pub fn new(id: &str, rootfs: &str, checks: &str) -> Option<Guest> {
         let folder = generic_folder()?;
         if harness::cannot_boot() {
             return None;
@@ -71,15 +69,20 @@ impl Guest {
         let bundle = Bundle::runnable(id, &args)
             .annotate("runu.dev/kernel", "/boot/vmlinuz")
             .annotate("runu.dev/initrd", "/boot/initrd")
-            .annotate("runu.dev/rootfs", "9p")
+            .annotate("runu.dev/rootfs", rootfs)
             .annotate("runu.dev/memory", "512Mi")
             .with(|config| {
                 config["process"]["env"] = json!([format!("CHECKS={checks}")]);
                 config["linux"]["resources"]["memory"] = Value::Null;
             });
-        let init = format!("modules='{}'\n{INIT}", MODULES.join(" "));
+        let own = match rootfs {
+            "9p" => FOR_9P,
+            _ => FOR_VIRTIOFS,
+        };
+        let modules = [&MODULES, own].concat();
+        let init = format!("modules='{}'\n{INIT}", modules.join(" "));
         let mut initramfs = Initramfs::new(&init);
-        for module in MODULES {
+        for module in modules {
             let name = format!("{module}.ko");
             initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
         }

@@ -1,4 +1,4 @@
-//! The container's tree as the root of a Linux guest, by 9p: Debian's generic kernel, with the
+//! The container's tree as the root of a Linux guest, by 9p and by virtio-fs: Debian's generic kernel, with the
 //! test's own program run from there. In the emulated machine only: it needs every instruction.
 //!
 //! The same program is on both sides: `checks` runs in the guest.
@@ -13,7 +13,7 @@ mod volumes;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use guest::{Guest, run, wait_long};
 use serde_json::json;
@@ -32,9 +32,19 @@ fn assert_held(said: &str, checks: &[&str]) {
 
 #[test]
 fn a_root_by_9p_is_a_file_system_like_another() {
-    let Some(guest) = Guest::new("files-all", "all") else {
-        return;
-    };
+    if let Some(guest) = Guest::new("files-all", "9p", "all") {
+        is_a_file_system_like_another(guest, checks::ALL);
+    }
+}
+
+#[test]
+fn a_root_by_virtiofs_is_a_file_system_like_another() {
+    if let Some(guest) = Guest::new("files-served", "virtiofs", "served") {
+        is_a_file_system_like_another(guest, checks::SERVED);
+    }
+}
+
+fn is_a_file_system_like_another(guest: Guest, checks: &[&str]) {
     let root = guest.bundle.rootfs();
     for folder in ["work", "small"] {
         fs::create_dir(root.join(folder)).unwrap();
@@ -50,7 +60,7 @@ fn a_root_by_9p_is_a_file_system_like_another() {
     });
     let (status, said) = run(&guest, |_| ());
     assert_eq!(status, 0, "{said}");
-    assert_held(&said, checks::ALL);
+    assert_held(&said, checks);
     // What it wrote is the host's.
     let work = root.join("work");
     let kept = fs::read(work.join("kept")).unwrap();
@@ -82,9 +92,19 @@ fn config_map(folder: &Path, version: &str, content: &str) {
 
 #[test]
 fn volumes_are_seen_as_they_are_mounted_and_as_they_change() {
-    let Some(guest) = Guest::new("files-volumes", "volumes") else {
-        return;
-    };
+    if let Some(guest) = Guest::new("files-volumes", "9p", "volumes") {
+        sees_volumes(guest);
+    }
+}
+
+#[test]
+fn so_they_are_by_virtiofs() {
+    if let Some(guest) = Guest::new("served-volumes", "virtiofs", "volumes") {
+        sees_volumes(guest);
+    }
+}
+
+fn sees_volumes(guest: Guest) {
     let volumes = tempfile::tempdir().unwrap();
     let of = |name: &str| volumes.path().join(name);
     config_map(&of("config"), "..one", "old");
@@ -119,22 +139,16 @@ fn volumes_are_seen_as_they_are_mounted_and_as_they_change() {
 /// the container's user.
 #[test]
 fn what_the_container_may_not_the_guest_may_not() {
-    let Some(guest) = Guest::new("files-rights", "rights") else {
+    let Some(guest) = Guest::new("files-rights", "9p", "rights") else {
         return;
     };
     let volume = tempfile::tempdir().unwrap();
     let own = volume.path().join("own");
     fs::create_dir(&own).unwrap();
     std::os::unix::fs::chown(&own, Some(1000), Some(1000)).unwrap();
-    fs::write(volume.path().join("secret"), "of root alone").unwrap();
-    fs::write(volume.path().join("public"), "of root").unwrap();
-    let mode = |name: &str, mode| {
-        let path = volume.path().join(name);
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    };
-    mode("secret", 0o600);
-    mode("public", 0o644);
     fs::set_permissions(volume.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    file(volume.path(), "secret", "of root alone", 0o600);
+    file(volume.path(), "public", "of root", 0o644);
     let guest = guest.with(|config| {
         config["root"]["readonly"] = true.into();
         config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
@@ -146,6 +160,40 @@ fn what_the_container_may_not_the_guest_may_not() {
     assert_held(&said, checks::RIGHTS);
     let owner = own.join("new").metadata().unwrap();
     assert_eq!((owner.uid(), owner.gid()), (1000, 1000));
+}
+
+fn file(folder: &Path, name: &str, content: &str, mode: u32) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+/// virtiofsd is root, and the guest's root is too: but for the container's capabilities.
+#[test]
+fn by_virtiofs_the_guest_has_the_containers_capabilities() {
+    let Some(guest) = Guest::new("served-rights", "virtiofs", "owner") else {
+        return;
+    };
+    let volume = tempfile::tempdir().unwrap();
+    fs::set_permissions(volume.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let own = volume.path().join("own");
+    fs::create_dir(&own).unwrap();
+    for (name, content, mode) in [("secret", "-", 0o600), ("public", "of another", 0o644)] {
+        let path = file(volume.path(), name, content, mode);
+        std::os::unix::fs::chown(path, Some(1000), Some(1000)).unwrap();
+    }
+    let guest = guest.with(|config| {
+        config["root"]["readonly"] = true.into();
+        config["process"]["capabilities"] = json!({ "bounding": ["CAP_SETUID"], "effective": ["CAP_SETUID"], "permitted": ["CAP_SETUID"] });
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.push(json!({ "destination": "/volume", "type": "bind", "source": volume.path(), "options": ["rbind", "rw"] }));
+    });
+    let (status, said) = run(&guest, |_| ());
+    assert_eq!(status, 0, "{said}");
+    assert_held(&said, checks::OWNER);
+    let owner = own.join("new").metadata().unwrap();
+    assert_eq!((owner.uid(), owner.gid()), (0, 0));
 }
 
 /// In the guest: what the program is run for there, by the name of the checks.

@@ -110,6 +110,18 @@ pub fn nothing_but_files_and_folders_is_made() {
     let made = unsafe { libc::mkfifo(fifo.as_ptr(), 0o644) };
     let error = std::io::Error::last_os_error();
     assert_eq!((made, error.raw_os_error()), (-1, Some(libc::EPERM)));
+    assert!(create_dir("/proc/new").is_err());
+}
+
+pub fn no_device_is_made() {
+    let folder = Folder::new("/work/devices");
+    let node = CString::new(folder.path("node")).unwrap();
+    for kind in [libc::S_IFCHR, libc::S_IFBLK] {
+        // SAFETY: a path that ends in a zero.
+        let made = unsafe { libc::mknod(node.as_ptr(), kind | 0o644, 0x103) };
+        let error = std::io::Error::last_os_error();
+        assert_eq!((made, error.raw_os_error()), (-1, Some(libc::EPERM)));
+    }
 }
 
 pub fn the_kernels_file_systems_are_empty() {
@@ -119,7 +131,6 @@ pub fn the_kernels_file_systems_are_empty() {
     for path in ["/proc/self", "/proc/self/mem", "/proc/1/root"] {
         assert_errno(fs::metadata(path), libc::ENOENT);
     }
-    assert!(create_dir("/proc/new").is_err());
     // The node is there, and the device is the guest's own.
     assert_eq!(fs::metadata("/dev/null").unwrap().rdev(), 0x103);
 }

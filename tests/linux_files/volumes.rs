@@ -61,3 +61,13 @@ pub fn rights_are_the_containers_users() {
     let theirs = std::os::unix::fs::chown("/volume/own/new", Some(0), Some(0));
     assert_errno(theirs, libc::EPERM);
 }
+
+/// Of all capabilities the container has CAP_SETUID alone, and the guest is its own root.
+pub fn rights_are_the_containers_capabilities() {
+    assert_eq!(read_to_string("/volume/public").unwrap(), "of another");
+    assert_errno(File::open("/volume/secret"), libc::EACCES);
+    assert_errno(fs::write("/volume/public", ""), libc::EACCES);
+    fs::write("/volume/own/new", "mine").unwrap();
+    let theirs = std::os::unix::fs::chown("/volume/own/new", Some(1000), None);
+    assert_errno(theirs, libc::EPERM);
+}

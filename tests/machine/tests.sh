@@ -8,8 +8,9 @@
 # guest; with --network, pods' networks, and 16 MiB each way; with --containerd, the same by
 # containerd's CRI.
 # RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
-# Needs runc, and the guests (make -C fixtures/guests). Exits with 1 if a test failed,
-# and as tests/machine.sh does if the machine failed. Nothing may be skipped in there.
+# Needs runc, virtiofsd (Debian 12: qemu-system-common), and the guests (make -C fixtures/guests).
+# Exits with 1 if a test failed, and as tests/machine.sh does if the machine failed. Nothing may
+# be skipped in there.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -17,7 +18,7 @@ machine=(--timeout 900)
 files=()
 only=
 tests=(vmm guests ends solo5 hermit lifecycle events upgrade robustness hooks run confinement console bad_input delegate
-    bundles init terminal doctor vcpus stopping disks block_root)
+    bundles init terminal doctor vcpus stopping virtiofs disks block_root)
 if [ "${1-}" = --systemd ]; then
     machine+=(--systemd)
     tests=(systemd rootless)
@@ -79,10 +80,12 @@ sed -i "1i only=$only" "$work/script"
 for name in RUNU_TEST_LONG RUNU_TEST_TRANSPORTS; do
     [ -z "${!name-}" ] || sed -i "1i export $name=1" "$work/script"
 done
+virtiofsd=$(command -v virtiofsd /usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd | head -1)
 # busybox's nsenter would run busybox's own ip, and its losetup does not say which device it took.
 tests/machine.sh "${machine[@]}" --script "$work/script" "$runu:/usr/bin/runu" \
     "$(command -v runc):/usr/bin/runc" "$(command -v tc):/usr/sbin/tc" \
-    "$(command -v nsenter):/usr/bin/nsenter" "$(command -v losetup):/usr/sbin/losetup" \
+    "$(command -v nsenter):/usr/bin/nsenter" "$virtiofsd:/usr/libexec/virtiofsd" \
+    "$(command -v losetup):/usr/sbin/losetup" \
     "$(command -v mke2fs):/usr/sbin/mke2fs" "$(command -v e2fsck):/usr/sbin/e2fsck" \
     "$work/tests:/tests" \
     fixtures/bin:/repository/fixtures/bin fixtures/bundles:/repository/fixtures/bundles \

@@ -33,6 +33,7 @@ fn a_signal_before_the_guest_runs_is_not_lost() {
             root: None,
             blocks: Vec::new(),
             shares: Vec::new(),
+            served: Vec::new(),
             vsock: None,
         };
         let _machine = Prepared::new(&config, files).unwrap();

@@ -31,6 +31,7 @@ impl Guest {
             root: None,
             blocks: Vec::new(),
             shares: Vec::new(),
+            served: Vec::new(),
             vsock: None,
         };
         let (guest_input, input) = pipe();

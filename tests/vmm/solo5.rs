@@ -35,6 +35,7 @@ fn parts() -> Option<(impl FnOnce() -> Machine + Send + 'static, UnixDatagram)> 
         root: None,
         blocks: Vec::new(),
         shares: Vec::new(),
+        served: Vec::new(),
         vsock: None,
     };
     let config = MachineConfig {

@@ -210,7 +210,11 @@ const KERNELS: [u32; 25] = [
     0xabba_1974, // xenfs
 ];
 
-fn is_kernels(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+/// Whether a file is in one of the kernel's own file systems.
+///
+/// # Errors
+/// Those of fstatfs(2).
+pub fn is_kernels(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     // The magic numbers have 32 bits.
     Ok(KERNELS.contains(&(fstatfs(fd)?.f_type as u32)))
 }

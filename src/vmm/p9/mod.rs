@@ -34,6 +34,8 @@ use std::sync::Arc;
 use rustix::fs::Statx;
 use rustix::io::Errno;
 
+pub use folder::is_kernels;
+
 use fids::Fids;
 use folder::{Folder, device, file_type};
 use wire::{Qid, Reply, Request};

@@ -9,6 +9,7 @@ use kvm_ioctls::VmFd;
 use super::Device;
 use super::block::Block;
 use super::console::{Console, Port};
+use super::fs::Fs;
 use super::mmio::Mmio;
 use super::net::Net;
 use super::p9::P9;
@@ -17,7 +18,7 @@ use super::rng::Rng;
 use super::serving::Serving;
 use super::transport::Interface;
 use super::vsock::Vsock;
-use crate::vmm::config::{self, BlockDevice, NetDevice, Share, Transport};
+use crate::vmm::config::{self, BlockDevice, NetDevice, ServedShare, Share, Transport};
 use crate::vmm::devices::mmio_bus::{self, MmioBus};
 use crate::vmm::devices::pci::line::Pin;
 use crate::vmm::devices::pci::{self, PciBus};
@@ -35,6 +36,7 @@ pub fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
+    served: Vec<ServedShare>,
     vsock: Option<config::Vsock>,
     port: Port,
 ) -> Result<Vec<Box<dyn Device>>, Error> {
@@ -48,6 +50,9 @@ pub fn devices(
     for share in shares {
         devices.push(Box::new(P9::new(share)?));
     }
+    for share in served {
+        devices.push(Box::new(Fs::new(share)?));
+    }
     if let Some(vsock) = vsock {
         devices.push(Box::new(Vsock::new(vsock)?));
     }
@@ -56,7 +61,7 @@ pub fn devices(
     Ok(devices)
 }
 
-/// How many devices [`devices`] gives a guest with so many of these.
+/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
 pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
     // And the console and the entropy device.
     nets + blocks + shares + vsocks + 2

@@ -6,6 +6,7 @@
 //! | [`transport`] | what all transports have in common: features, status, the set-up of queues |
 //! | [`mmio`], [`pci`] | the transports: over registers in memory, over a PCI bus |
 //! | [`doors`] | where drivers notify |
+//! | [`bells`] | what wakes who serves |
 //! | [`serving`] | a device at work on the queues that its driver has given it |
 //! | [`worker`] | the threads that serve |
 //! | [`attach`] | a machine's devices, each in its place |
@@ -16,16 +17,20 @@
 //! | [`block`] | the block device |
 //! | [`console`] | the console device |
 //! | [`p9`] | a tree of files, by 9P |
+//! | [`fs`] | a tree of files that another process serves |
+//! | [`vhost_user`] | that process |
 //! | [`rng`] | the entropy device |
 //! | [`vsock`] | the socket device |
 
 pub mod attach;
+mod bells;
 pub mod block;
 mod chain;
 pub mod console;
 #[cfg(any(test, fuzzing))]
 mod direct;
 mod doors;
+mod fs;
 pub mod mmio;
 pub mod net;
 pub mod p9;
@@ -41,6 +46,7 @@ pub mod transport;
 #[cfg(any(test, fuzzing))]
 pub mod trial;
 mod used;
+pub mod vhost_user;
 pub mod vsock;
 pub mod worker;
 
@@ -49,6 +55,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 
 use nix::poll::PollFlags;
 use virtio_queue::Queue;
+use vmm_sys_util::eventfd::EventFd;
 
 use crate::vmm::memory::GuestMemory;
 
@@ -72,6 +79,27 @@ pub trait Device: Send {
     /// The driver has agreed on these of the features offered, the transport's among them.
     /// Without VERSION_1 it uses the legacy interface. No queue is served before this.
     fn activate(&mut self, _features: u64) {}
+
+    /// Whether its queues are another process's to serve. Then [`Device::serve`] is not called, and
+    /// nothing here touches its rings.
+    fn is_served_elsewhere(&self) -> bool {
+        false
+    }
+
+    /// Gives the queues to the process that serves them, until the next [`Device::reset`]: the
+    /// driver's notifications of each come by its bell. Called behind [`Device::activate`].
+    ///
+    /// # Errors
+    /// [`Broken`]: that process does not take them.
+    fn hand_over(
+        &mut self,
+        _features: u64,
+        _queues: &[Queue],
+        _bells: &[EventFd],
+        _memory: &GuestMemory,
+    ) -> Result<(), Broken> {
+        Ok(())
+    }
 
     /// The driver starts anew. Requests that have not been answered are forgotten.
     fn reset(&mut self) {}
@@ -163,9 +191,9 @@ impl BitOrAssign for Used {
     }
 }
 
-/// The driver has broken the rules of its device, with what.
+/// The driver, or who serves its queues, has broken the rules of the device, with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the driver breaks a virtio device: {0}")]
+#[error("a virtio device is broken: {0}")]
 pub struct Broken(pub &'static str);
 
 /// How a device reaches its driver. Nothing here waits.

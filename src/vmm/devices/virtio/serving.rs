@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
-use vmm_sys_util::eventfd::EventFd;
 
+use super::bells::Bells;
 use super::transport::VERSION_1;
 use super::{Broken, Device, Errand, Interrupts, Used, used};
 use crate::vmm::error::Error;
 use crate::vmm::memory::GuestMemory;
-use crate::vmm::vm;
 
 /// A device, and all that its transport and its server share.
 pub struct Serving {
@@ -24,23 +23,6 @@ pub struct Serving {
     memory: GuestMemory,
     bells: Bells,
     is_over: AtomicBool,
-}
-
-/// What wakes the device's thread.
-pub struct Bells {
-    /// For each queue: the driver has notified of it.
-    pub queues: Vec<EventFd>,
-    /// There may be another source to wait for, or the machine ends.
-    pub attention: EventFd,
-}
-
-impl Bells {
-    fn new(queues: usize) -> Result<Bells, Error> {
-        Ok(Bells {
-            queues: (0..queues).map(|_| vm::event()).collect::<Result<_, _>>()?,
-            attention: vm::event()?,
-        })
-    }
 }
 
 struct Work {
@@ -85,6 +67,7 @@ impl Serving {
             device,
             queues: Vec::new(),
         };
+        let is_elsewhere = work.device.is_served_elsewhere();
         let serving = Serving {
             work: Mutex::new(work),
             config: Mutex::new(config),
@@ -92,7 +75,7 @@ impl Serving {
             is_modern: AtomicBool::new(false),
             interrupts,
             memory,
-            bells: Bells::new(identity.queue_sizes.len())?,
+            bells: Bells::new(identity.queue_sizes.len(), is_elsewhere)?,
             is_over: AtomicBool::new(false),
         };
         Ok((Arc::new(serving), identity))
@@ -134,6 +117,13 @@ impl Serving {
         }
         let mut work = self.lock();
         work.device.activate(features);
+        let (device, bells) = (&mut work.device, &self.bells.queues);
+        if device
+            .hand_over(features, &queues, bells, &self.memory)
+            .is_err()
+        {
+            return self.break_down();
+        }
         work.queues = queues;
         drop(work);
         // The driver may have offered buffers already.
@@ -211,7 +201,11 @@ impl Serving {
     /// Tells the device that its source is ready, if it is at work.
     pub fn ready(&self) {
         let work = &mut *self.lock();
-        if !work.queues.is_empty() {
+        if work.queues.is_empty() {
+            // Not at work.
+        } else if self.bells.are_heard_elsewhere {
+            self.pass_on(work);
+        } else {
             let more = self.attend(work, |work, memory| {
                 work.device.ready(&mut work.queues, memory)
             });
@@ -234,6 +228,22 @@ impl Serving {
                 work.device.serve(index, &mut work.queues, memory)
             });
             self.notify_again(more);
+        }
+    }
+
+    /// Passes on what the process that serves the queues has to say: it has seen itself to which
+    /// buffers the driver wants to be told of.
+    fn pass_on(&self, work: &mut Work) {
+        match work.device.ready(&mut [], &self.memory) {
+            Ok(used) => {
+                let queues = 0..self.bells.queues.len();
+                let told = queues.filter(|&index| used.contains(Used::queue(index)));
+                told.for_each(|index| self.interrupts.queue(index));
+            }
+            Err(Broken(_)) => {
+                work.queues.clear();
+                self.break_down();
+            }
         }
     }
 

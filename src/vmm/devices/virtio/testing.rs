@@ -66,7 +66,8 @@ impl Driver {
     }
 
     pub fn over(interface: Interface, device: Box<dyn Device>) -> Driver {
-        let memory = memory::allocate(MIN_MEMORY).unwrap();
+        // As any device can have it.
+        let memory = memory::allocate_shared(MIN_MEMORY).unwrap();
         let irq = EventFd::new(EFD_NONBLOCK).unwrap();
         Driver {
             device: Mmio::new(

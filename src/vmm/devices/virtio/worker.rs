@@ -100,7 +100,8 @@ pub enum Wait {
 /// One turn of a device's thread: waits, and serves what the driver has notified of and what is
 /// ready.
 pub fn turn(serving: &Serving, wait: Wait) {
-    let bells = serving.bells();
+    let attention = &serving.bells().attention;
+    let bells = serving.bells().heard();
     let source = serving.source();
     let descriptor = |fd, events| pollfd {
         fd,
@@ -108,23 +109,23 @@ pub fn turn(serving: &Serving, wait: Wait) {
         revents: 0,
     };
     let readable = |fd| descriptor(fd, libc::POLLIN);
-    let mut fds = vec![readable(bells.attention.as_raw_fd())];
-    fds.extend(bells.queues.iter().map(|bell| readable(bell.as_raw_fd())));
+    let mut fds = vec![readable(attention.as_raw_fd())];
+    fds.extend(bells.iter().map(|bell| readable(bell.as_raw_fd())));
     fds.extend(source.map(|(fd, events)| descriptor(fd, events.bits())));
     if poll(&mut fds, wait).is_err() {
         return;
     }
     let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.revents != 0);
     if is_ready(0) {
-        let _ = bells.attention.read();
+        let _ = attention.read();
     }
-    for (index, bell) in bells.queues.iter().enumerate() {
+    for (index, bell) in bells.iter().enumerate() {
         if is_ready(1 + index) {
             let _ = bell.read();
             serving.serve(index);
         }
     }
-    if is_ready(1 + bells.queues.len()) {
+    if is_ready(1 + bells.len()) {
         serving.ready();
     }
     while let Some(errand) = serving.errand() {
