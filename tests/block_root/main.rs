@@ -6,8 +6,10 @@ mod harness;
 mod refused;
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use harness::bundle::Bundle;
@@ -25,9 +27,27 @@ const DEVICE: usize = 4 << 20;
 const FILE_SYSTEM_KIB: usize = 4000;
 const BEHIND: usize = 8000;
 
+/// A mounted rootfs. There is one at a time: a mount namespace that one test makes would hold on to
+/// the mounts of the others.
+struct Root {
+    mounted: Mounted,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Root {
+    type Target = Mounted;
+
+    fn deref(&self) -> &Mounted {
+        &self.mounted
+    }
+}
+
 /// A guest's bundle, mounted with these options, with a changed config.json. `None`, said aloud,
 /// where that cannot be.
-fn root(id: &str, options: &str, change: impl FnOnce(&mut Value)) -> Option<Mounted> {
+fn root(id: &str, options: &str, change: impl FnOnce(&mut Value)) -> Option<Root> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that has failed keeps nobody waiting.
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut blocks = vec![0; DEVICE];
     blocks[(BEHIND + 1) * BLOCK..][..5].copy_from_slice(b"image");
     let bundle = Bundle::runnable(id, &["disk", &format!("at={BEHIND}")])
@@ -39,7 +59,10 @@ fn root(id: &str, options: &str, change: impl FnOnce(&mut Value)) -> Option<Moun
     fs::write(mounted.bundle.rootfs().join("kept"), "of the image").unwrap();
     mounted.unmount();
     mounted.mount(options);
-    Some(mounted)
+    Some(Root {
+        mounted,
+        _turn: turn,
+    })
 }
 
 /// The block that the guest writes.
