@@ -138,7 +138,7 @@ pub fn assert_errno<T: std::fmt::Debug>(result: std::io::Result<T>, errno: i32) 
 }
 
 fn files_are_made_read_and_written() {
-    let folder = Folder::new("/work/files");
+    let folder = Folder::new("/data/files");
     let path = folder.path("file");
     let mut file = File::create_new(&path).unwrap();
     assert_errno(File::create_new(&path), libc::EEXIST);
@@ -158,7 +158,7 @@ fn files_are_made_read_and_written() {
 }
 
 fn appending_goes_to_the_end() {
-    let folder = Folder::new("/work/append");
+    let folder = Folder::new("/data/append");
     let path = folder.path("log");
     let open = || {
         File::options()
@@ -176,7 +176,7 @@ fn appending_goes_to_the_end() {
 }
 
 fn truncation_and_holes() {
-    let folder = Folder::new("/work/truncate");
+    let folder = Folder::new("/data/truncate");
     let path = folder.path("file");
     fs::write(&path, "some content").unwrap();
     let file = File::options().write(true).open(&path).unwrap();
@@ -199,7 +199,7 @@ fn path_len(path: &str) -> u64 {
 }
 
 fn an_unlinked_file_is_still_there_for_who_has_it() {
-    let folder = Folder::new("/work/unlink");
+    let folder = Folder::new("/data/unlink");
     let path = folder.path("file");
     fs::write(&path, "content").unwrap();
     let mut file = File::options().read(true).write(true).open(&path).unwrap();
@@ -216,7 +216,7 @@ fn an_unlinked_file_is_still_there_for_who_has_it() {
 }
 
 fn modes_and_times() {
-    let folder = Folder::new("/work/modes");
+    let folder = Folder::new("/data/modes");
     let path = folder.path("file");
     File::options()
         .write(true)
@@ -242,7 +242,7 @@ fn modes_and_times() {
 }
 
 fn no_file_is_root_s_for_others_to_run() {
-    let folder = Folder::new("/work/set-id");
+    let folder = Folder::new("/data/set-id");
     let path = folder.path("file");
     fs::write(&path, "").unwrap();
     let refused = fs::set_permissions(&path, Permissions::from_mode(0o4755));
@@ -250,7 +250,7 @@ fn no_file_is_root_s_for_others_to_run() {
 }
 
 fn files_are_mapped() {
-    let folder = Folder::new("/work/map");
+    let folder = Folder::new("/data/map");
     let path = folder.path("file");
     fs::write(&path, vec![b'.'; 8192]).unwrap();
     let file = File::options().read(true).write(true).open(&path).unwrap();
@@ -280,7 +280,7 @@ fn files_are_mapped() {
 }
 
 fn locks_hold_in_the_guest() {
-    let folder = Folder::new("/work/locks");
+    let folder = Folder::new("/data/locks");
     let path = folder.path("file");
     let (one, two) = (File::create(&path).unwrap(), File::open(&path).unwrap());
     one.lock().unwrap();
@@ -304,8 +304,8 @@ fn no_room_is_an_error_and_room_is_found_again() {
 
 fn what_stays() {
     let data: Vec<u8> = (0..1 << 20).map(pattern).collect();
-    fs::write("/work/kept", data).unwrap();
-    File::create("/work/mode").unwrap();
-    fs::set_permissions("/work/mode", Permissions::from_mode(0o640)).unwrap();
-    symlink("kept", "/work/link").unwrap();
+    fs::write("/data/kept", data).unwrap();
+    File::create("/data/mode").unwrap();
+    fs::set_permissions("/data/mode", Permissions::from_mode(0o640)).unwrap();
+    symlink("kept", "/data/link").unwrap();
 }

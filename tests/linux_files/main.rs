@@ -46,7 +46,7 @@ fn a_root_by_virtiofs_is_a_file_system_like_another() {
 
 fn is_a_file_system_like_another(guest: Guest, checks: &[&str]) {
     let root = guest.bundle.rootfs();
-    for folder in ["work", "small"] {
+    for folder in ["data", "small"] {
         fs::create_dir(root.join(folder)).unwrap();
     }
     fs::create_dir(root.join("many")).unwrap();
@@ -62,17 +62,17 @@ fn is_a_file_system_like_another(guest: Guest, checks: &[&str]) {
     assert_eq!(status, 0, "{said}");
     assert_held(&said, checks);
     // What it wrote is the host's.
-    let work = root.join("work");
-    let kept = fs::read(work.join("kept")).unwrap();
+    let data = root.join("data");
+    let kept = fs::read(data.join("kept")).unwrap();
     assert_eq!(kept.len(), 1 << 20);
     assert!(
         kept.iter()
             .zip(0usize..)
             .all(|(byte, n)| *byte == checks::pattern(n))
     );
-    assert_eq!(work.join("mode").metadata().unwrap().mode() & 0o7777, 0o640);
-    assert_eq!(fs::read_link(work.join("link")).unwrap(), Path::new("kept"));
-    let entries = fs::read_dir(&work).unwrap().count();
+    assert_eq!(data.join("mode").metadata().unwrap().mode() & 0o7777, 0o640);
+    assert_eq!(fs::read_link(data.join("link")).unwrap(), Path::new("kept"));
+    let entries = fs::read_dir(&data).unwrap().count();
     assert_eq!(entries, 3, "the rest was removed");
 }
 

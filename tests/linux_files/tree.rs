@@ -11,7 +11,7 @@ use nix::libc;
 use super::checks::{Folder, assert_errno};
 
 pub fn renames() {
-    let folder = Folder::new("/work/rename");
+    let folder = Folder::new("/data/rename");
     let at = |name: &str| folder.path(name);
     create_dir(at("a")).unwrap();
     create_dir(at("b")).unwrap();
@@ -34,7 +34,7 @@ pub fn renames() {
 }
 
 pub fn links() {
-    let folder = Folder::new("/work/links");
+    let folder = Folder::new("/data/links");
     let at = |name: &str| folder.path(name);
     fs::write(at("file"), "one").unwrap();
     fs::hard_link(at("file"), at("hard")).unwrap();
@@ -46,7 +46,7 @@ pub fn links() {
     fs::write(at("hard"), "both").unwrap();
     assert_eq!(read_to_string(at("file")).unwrap(), "both");
     symlink("file", at("soft")).unwrap();
-    symlink("/work/links/file", at("absolute")).unwrap();
+    symlink("/data/links/file", at("absolute")).unwrap();
     symlink("nowhere", at("dangling")).unwrap();
     symlink("loop", at("loop")).unwrap();
     for link in ["soft", "absolute"] {
@@ -71,7 +71,7 @@ pub fn a_thousand_entries() {
         numbers
     };
     assert!(numbers("/many").into_iter().eq(0..1000));
-    let folder = Folder::new("/work/some");
+    let folder = Folder::new("/data/some");
     for n in 0..50 {
         fs::write(folder.path(&format!("entry-{n}")), n.to_string()).unwrap();
     }
@@ -79,7 +79,7 @@ pub fn a_thousand_entries() {
 }
 
 pub fn long_and_foreign_names() {
-    let folder = Folder::new("/work/names");
+    let folder = Folder::new("/data/names");
     let names = [
         "n".repeat(255),
         "ñandú-日本語-🦀 \"'\\\n".to_owned(),
@@ -104,7 +104,7 @@ pub fn long_and_foreign_names() {
 }
 
 pub fn nothing_but_files_and_folders_is_made() {
-    let folder = Folder::new("/work/special");
+    let folder = Folder::new("/data/special");
     let fifo = CString::new(folder.path("fifo")).unwrap();
     // SAFETY: a path that ends in a zero.
     let made = unsafe { libc::mkfifo(fifo.as_ptr(), 0o644) };
@@ -114,7 +114,7 @@ pub fn nothing_but_files_and_folders_is_made() {
 }
 
 pub fn no_device_is_made() {
-    let folder = Folder::new("/work/devices");
+    let folder = Folder::new("/data/devices");
     let node = CString::new(folder.path("node")).unwrap();
     for kind in [libc::S_IFCHR, libc::S_IFBLK] {
         // SAFETY: a path that ends in a zero.
