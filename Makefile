@@ -47,7 +47,7 @@ guests:
 check:
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --all-targets --test systemd --test rootless --test linux --test linux_files --test linux_devices -- -D warnings
+	cargo clippy --locked --all-targets --test systemd --test rootless --test linux --test linux_root --test linux_files --test linux_devices -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	@$(MAKE) --no-print-directory -C fixtures/guests check
