@@ -15,10 +15,7 @@ use super::store::Entry;
 use super::virtiofsd::Virtiofsd;
 use crate::facts;
 use crate::plan::PlannedBlock;
-use crate::vmm::{BlockDevice, Files, sealed_copy};
-
-/// The most bytes of a kernel that is copied into memory: as of one that is unpacked.
-const MOST_OF_KERNEL: u64 = 128 << 20;
+use crate::vmm::{BlockDevice, Files, MAX_KERNEL, sealed_copy};
 
 /// What a monitor gets, and what there is beside it.
 pub struct Opened {
@@ -119,7 +116,7 @@ fn into_memory(files: &mut Files, request: &Request) -> Result<(), String> {
         })
     };
     let plan = &request.plan;
-    files.kernel = copy(&files.kernel, &plan.kernel, MOST_OF_KERNEL)?;
+    files.kernel = copy(&files.kernel, &plan.kernel, MAX_KERNEL)?;
     if let (Some(file), Some(path)) = (&files.initrd, &plan.initrd) {
         files.initrd = Some(copy(file, path, plan.memory)?);
     }

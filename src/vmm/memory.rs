@@ -9,11 +9,12 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{SealFlags, fcntl_add_seals};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::boot::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
 use super::error::Error;
+use super::sealed;
 
 /// The least memory that a machine can have, in bytes: the first MiB, which holds
 /// the boot structures, and one more for a kernel.
@@ -146,12 +147,11 @@ pub fn allocate_shared(memory: u64) -> Result<GuestMemory, Error> {
 }
 
 fn memory_file(size: u64) -> io::Result<File> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let file = memfd_create("guest", flags)?;
-    ftruncate(&file, size)?;
+    let file = sealed::anonymous(c"guest")?;
+    file.set_len(size)?;
     // Who has the descriptor could cut it, and a mapping of what is cut off is a SIGBUS here.
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(file.into())
+    Ok(file)
 }
 
 /// The file descriptors of memory that can be shared.

@@ -79,5 +79,5 @@ pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
 pub use memory::{MAX_MEMORY, MIN_MEMORY};
 pub use prepared::Prepared;
-pub use sealed::sealed_copy;
+pub use sealed::{MAX_KERNEL, sealed_copy};
 pub use terminal::RawTerminal;

@@ -7,6 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+/// The most bytes of a kernel that is kept so. Kernels with their applications are of a few MiB,
+/// and a node can spare this much for the moment in which a container is made.
+pub const MAX_KERNEL: u64 = 128 << 20;
+
 /// An empty one, to be written.
 ///
 /// # Errors

@@ -8,12 +8,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 use super::tar;
 use crate::vmm::error::KernelError;
-use crate::vmm::sealed;
+use crate::vmm::sealed::{self, MAX_KERNEL};
 use flate2::bufread::GzDecoder;
-
-/// The most bytes that are unpacked, and read. Hermit's kernels with their applications are
-/// of a few MiB, and a node can spare this much for the moment in which a container is made.
-const MAX_UNPACKED: u64 = 128 << 20;
 
 /// A member's magic number and the only method, "deflate" (section 2.3.1).
 const MAGIC: &[u8] = &[0x1f, 0x8b, 8];
@@ -39,7 +35,7 @@ pub fn unpack(file: &File) -> Result<Option<Unpacked>, KernelError> {
     if !metadata.is_file() || !starts_with(file, MAGIC)? {
         return Ok(None);
     }
-    if metadata.len() > MAX_UNPACKED {
+    if metadata.len() > MAX_KERNEL {
         return Err(too_large());
     }
     let mut file = file;
@@ -91,9 +87,9 @@ fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
 /// All of what is unpacked, if it is not too large.
 fn copy(contents: impl Read) -> Result<File, KernelError> {
     // One byte more, to see that there is one.
-    anonymous(contents.take(MAX_UNPACKED + 1)).and_then(|file| {
+    anonymous(contents.take(MAX_KERNEL + 1)).and_then(|file| {
         let len = file.metadata()?.len();
-        (len <= MAX_UNPACKED).then_some(file).ok_or_else(too_large)
+        (len <= MAX_KERNEL).then_some(file).ok_or_else(too_large)
     })
 }
 
@@ -120,7 +116,7 @@ fn damaged(e: io::Error) -> KernelError {
 }
 
 fn too_large() -> KernelError {
-    KernelError::UnpacksTooLarge { max: MAX_UNPACKED }
+    KernelError::UnpacksTooLarge { max: MAX_KERNEL }
 }
 
 #[cfg(test)]
@@ -187,7 +183,7 @@ mod tests {
         let found = fault(&bomb);
         assert!(found.contains("more than 128 MiB"), "{found}");
         let sparse = file(&bomb);
-        sparse.set_len(MAX_UNPACKED + 1).unwrap();
+        sparse.set_len(MAX_KERNEL + 1).unwrap();
         let found = unpack(&sparse).unwrap_err().to_string();
         assert!(found.contains("more than 128 MiB"), "{found}");
     }
