@@ -122,7 +122,8 @@ impl Program {
     }
 
     /// Calls it and waits. Output goes to files: a container that lives on holds
-    /// its stdio, and a pipe would be read for as long.
+    /// its stdio, and a pipe would be read for as long. Each call has files of its
+    /// own: what such a container writes later is in no other call's output.
     pub fn call<S: AsRef<OsStr>>(&self, args: &[S]) -> Outcome {
         let mut command = self.command(args);
         self.capture(&mut command)
@@ -130,18 +131,19 @@ impl Program {
 
     /// Runs a prepared command as [`Program::call`] does.
     pub fn capture(&self, command: &mut Command) -> Outcome {
-        let file = |name| self.folder.path().join(name);
-        let create = |name| fs::File::create(file(name)).unwrap();
+        let [stdout, stderr] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
         let status = command
-            .stdout(create("stdout"))
-            .stderr(create("stderr"))
+            .stdout(stdout.reopen().unwrap())
+            .stderr(stderr.reopen().unwrap())
             .status()
             .unwrap();
-        let text = |name| String::from_utf8_lossy(&fs::read(file(name)).unwrap()).into_owned();
+        let text = |file: &tempfile::NamedTempFile| {
+            String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned()
+        };
         Outcome {
             code: status.code().expect("it was ended by a signal"),
-            stdout: text("stdout"),
-            stderr: text("stderr"),
+            stdout: text(&stdout),
+            stderr: text(&stderr),
         }
     }
 
