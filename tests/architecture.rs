@@ -178,7 +178,7 @@ fn the_docs_name_what_the_code_has() {
     }
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     for amount in [
-        runu::plan::overhead(0),
+        runu::plan::overhead(0, runu::guest::Root::None),
         runu::plan::DEFAULT_MEMORY,
         runu::vmm::MIN_MEMORY,
     ] {

@@ -191,7 +191,7 @@ fn guest_memory_follows_the_limit_or_the_annotation() {
     let mib = |bytes: u64| bytes >> 20;
     // All but the little that lies below 1 MiB and is not memory.
     let limited = Bundle::unikernel("limited", "hello", "pvh", &["hello"]);
-    let planned = (64 << 20) - runu::plan::overhead(64 << 20);
+    let planned = (64 << 20) - runu::plan::overhead(64 << 20, runu::guest::Root::None);
     assert!((planned - (1 << 20)..=planned).contains(&usable("limited", &limited)));
     let asked = Bundle::unikernel("asked", "hello", "linux64", &["hello"])
         .annotate("runu.dev/memory", "20Mi");

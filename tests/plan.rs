@@ -62,3 +62,18 @@ fn a_wish_for_vcpus_is_granted_or_refused_but_never_cut() {
         assert!(told.ends_with(&expected), "{told}");
     }
 }
+
+fn memory_by_limit(annotations: &str) -> u64 {
+    let memory = r#"{"limit": 268435456}"#;
+    let config = format!(
+        r#"{{"annotations": {annotations}, "linux": {{"resources": {{"memory": {memory}}}}}}}"#
+    );
+    Plan::make(&facts(&config)).unwrap().memory
+}
+
+#[test]
+fn what_a_limit_gives_leaves_room_for_the_monitor_and_for_virtiofsd() {
+    assert_eq!(memory_by_limit("{}") >> 20, 246);
+    let served = r#"{"runu.dev/rootfs": "virtiofs"}"#;
+    assert_eq!(memory_by_limit(served) >> 20, 234);
+}

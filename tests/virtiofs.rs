@@ -236,6 +236,8 @@ fn what_cannot_be_served_is_refused_in_one_line() {
     let bundle = bundle(id, "spin");
     let (folder, config) = node_with("echo in vain; echo sorry >&2; exit 3");
     refused(&bundle, id, Some(&config), "it said: sorry");
+    let (_folder, mute) = node_with("exec sleep 1000");
+    refused(&bundle, id, Some(&mute), "it does not answer --help");
     fs::remove_file(folder.path().join("virtiofsd")).unwrap();
     refused(&bundle, id, Some(&config), "install virtiofsd");
     let legacy = bundle.annotate("runu.dev/virtio", "mmio-legacy");

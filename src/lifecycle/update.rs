@@ -13,6 +13,7 @@ use super::cgroup::Cgroup;
 use super::{Error, Unikernel};
 use crate::cli::Update;
 use crate::facts::quantity::display;
+use crate::guest::Root;
 use crate::plan::overhead;
 
 /// The most of a resources file that is read, in bytes.
@@ -46,11 +47,12 @@ pub fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
         why,
     };
     let resources = resources(args).map_err(failed)?;
+    let plan = &unikernel.record.plan;
     let limit = resources
         .memory()
         .as_ref()
         .and_then(|memory| memory.limit());
-    holds_guest(limit, unikernel.record.plan.memory).map_err(failed)?;
+    holds_guest(limit, plan.memory, plan.root).map_err(failed)?;
     let cgroup = Cgroup::from(&unikernel.record);
     cgroup.apply(&resources, process).map_err(failed)
 }
@@ -111,11 +113,11 @@ fn amount(text: &str) -> Option<i64> {
 }
 
 /// Whether a memory limit (bytes; below 0 is none) leaves the guest its memory.
-fn holds_guest(limit: Option<i64>, memory: u64) -> Result<(), String> {
+fn holds_guest(limit: Option<i64>, memory: u64, root: Root) -> Result<(), String> {
     let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else {
         return Ok(());
     };
-    if limit.saturating_sub(overhead(limit)) >= memory {
+    if limit.saturating_sub(overhead(limit, root)) >= memory {
         return Ok(());
     }
     Err(format!(
@@ -170,9 +172,13 @@ mod tests {
     #[test]
     fn a_limit_must_hold_the_guest() {
         let memory = 64 << 20;
-        assert!(holds_guest(None, memory).is_ok());
-        assert!(holds_guest(Some(-1), memory).is_ok());
-        assert!(holds_guest(Some(80 << 20), memory).is_ok());
-        assert!(holds_guest(Some(64 << 20), memory).is_err());
+        let holds = |limit, root| holds_guest(limit, memory, root).is_ok();
+        assert!(holds(None, Root::None));
+        assert!(holds(Some(-1), Root::None));
+        assert!(holds(Some(80 << 20), Root::Share));
+        assert!(!holds(Some(64 << 20), Root::None));
+        // virtiofsd is in it too.
+        assert!(!holds(Some(80 << 20), Root::Virtiofs));
+        assert!(holds(Some(88 << 20), Root::Virtiofs));
     }
 }

@@ -10,14 +10,15 @@
 //! [`tree`]: super::tree
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::io::{self, ErrorKind, PipeReader, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::thread;
+use std::time::Duration;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
@@ -62,6 +63,10 @@ const FOR_ITS_SANDBOX: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability:
 /// CAP_DAC_READ_SEARCH, by which whoever breaks it opens any file of the tree's file system
 /// (open_by_handle_at(2)).
 const NO_HANDLES: &str = "--inode-file-handles=never";
+
+/// How long a virtiofsd may take to say a part of its help, and how much of it is read, in bytes.
+const PATIENCE: Duration = Duration::from_secs(5);
+const MOST_HELP: u64 = 1 << 20;
 
 /// A server that is not running yet.
 pub struct Virtiofsd {
@@ -200,13 +205,26 @@ impl Virtiofsd {
 
 /// Whether a virtiofsd could use handles of files.
 fn knows_handles(program: &Path) -> io::Result<bool> {
-    let help = Command::new(program)
+    // A socket, for reads of it have a time limit.
+    let (words, stdout) = UnixStream::pair()?;
+    words.set_read_timeout(Some(PATIENCE))?;
+    let mut child = Command::new(program)
         .arg("--help")
         .env_clear()
         .stdin(Stdio::null())
-        .output()?;
-    let text = String::from_utf8_lossy(&help.stdout);
-    Ok(text.contains("--inode-file-handles"))
+        .stdout(OwnedFd::from(stdout))
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut text = Vec::new();
+    let read = words.take(MOST_HELP).read_to_end(&mut text);
+    let _ = child.kill();
+    let _ = child.wait();
+    match read {
+        Err(e) if e.kind() == ErrorKind::WouldBlock => {
+            Err(io::Error::other("it does not answer --help"))
+        }
+        read => read.map(|_| String::from_utf8_lossy(&text).contains("--inode-file-handles")),
+    }
 }
 
 /// Whether virtiofsd can serve the container with its rights: its own user is root, who asks for

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::bundle::Bundle;
@@ -105,6 +105,13 @@ impl<'a> Container<'a> {
                 _ => None,
             },
         )
+    }
+
+    /// Whether its process has ended; [`Self::wait`] tells how.
+    pub fn has_ended(&self) -> bool {
+        let id = Id::Pid(Pid::from_raw(self.pid()));
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        waitid(id, flags).unwrap() != WaitStatus::StillAlive
     }
 
     /// The pid in the pid file.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::sys::stat::{Mode, umask};
 
+use super::memory::*;
 use super::tree::*;
 use super::volumes::*;
 
@@ -78,6 +79,8 @@ checks!(OWNER, OF_OWNER:
     rights_are_the_containers_capabilities,
 );
 
+checks!(MEMORY, OF_MEMORY: all_memory_is_taken);
+
 /// Runs the checks of that name, and ends the machine.
 pub fn run(name: &str) {
     let _ = umask(Mode::empty());
@@ -87,6 +90,7 @@ pub fn run(name: &str) {
         "rights" => OF_RIGHTS,
         "served" => OF_SERVED,
         "owner" => OF_OWNER,
+        "memory" => OF_MEMORY,
         other => panic!("no checks {other}"),
     };
     // The test runner has begun a line.

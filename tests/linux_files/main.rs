@@ -8,6 +8,7 @@ mod harness;
 
 mod checks;
 mod guest;
+mod memory;
 mod tree;
 mod volumes;
 
@@ -49,10 +50,7 @@ fn is_a_file_system_like_another(guest: Guest, checks: &[&str]) {
     for folder in ["data", "small"] {
         fs::create_dir(root.join(folder)).unwrap();
     }
-    fs::create_dir(root.join("many")).unwrap();
-    for n in 0..1000 {
-        fs::write(root.join(format!("many/entry-{n}")), "").unwrap();
-    }
+    many(&guest, 1000);
     let guest = guest.with(|config| {
         let mounts = config["mounts"].as_array_mut().unwrap();
         let options = ["size=1m", "mode=755"];
@@ -74,6 +72,15 @@ fn is_a_file_system_like_another(guest: Guest, checks: &[&str]) {
     assert_eq!(fs::read_link(data.join("link")).unwrap(), Path::new("kept"));
     let entries = fs::read_dir(&data).unwrap().count();
     assert_eq!(entries, 3, "the rest was removed");
+}
+
+/// So many empty files.
+fn many(guest: &Guest, files: usize) {
+    let folder = guest.bundle.rootfs().join("many");
+    fs::create_dir(&folder).unwrap();
+    for n in 0..files {
+        fs::write(folder.join(format!("entry-{n}")), "").unwrap();
+    }
 }
 
 /// A folder as the kubelet makes it of a ConfigMap: `key` leads to `..data/key`, and `..data` to
@@ -194,6 +201,26 @@ fn by_virtiofs_the_guest_has_the_containers_capabilities() {
     assert_held(&said, checks::OWNER);
     let owner = own.join("new").metadata().unwrap();
     assert_eq!((owner.uid(), owner.gid()), (0, 0));
+}
+
+/// What virtiofsd and the host's kernel need for each file that the guest knows of is in the
+/// container's limit too.
+#[test]
+fn by_virtiofs_a_guest_may_take_all_the_memory_that_its_limit_gives_it() {
+    let Some(guest) = Guest::new("served-memory", "virtiofs", "memory") else {
+        return;
+    };
+    many(&guest, 20_000);
+    let guest = guest.with(|config| {
+        config["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove("runu.dev/memory");
+        config["linux"]["resources"]["memory"] = json!({ "limit": 256 << 20 });
+    });
+    let (status, said) = run(&guest, |_| ());
+    assert_eq!(status, 0, "{said}");
+    assert_held(&said, checks::MEMORY);
 }
 
 /// In the guest: what the program is run for there, by the name of the checks.

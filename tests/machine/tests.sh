@@ -68,6 +68,8 @@ cat >"$work/script" <<'EOF'
 export RUNU_TEST_BIN=/usr/bin/runu RUNU_TEST_DIR=/repository RUNU_TEST_REQUIRE_ALL=1
 export RUNU_TEST_LINUX=/linux RUNU_TEST_LINUX_GENERIC=/linux-generic RUNU_TEST_TOOLS=/tools
 export RUNU_TRANSFER=16777216
+# As containerd's service has.
+ulimit -n 524288
 failed=0
 for test in /tests/*; do
     echo "$test, in the emulated machine:"
