@@ -35,13 +35,8 @@ fn bundle(id: &str, cmdline: &str, modules: &[&str], script: &str) -> Option<Bun
         .annotate("runu.dev/kernel", "/boot/vmlinux")
         .annotate("runu.dev/initrd", "/boot/initrd");
     let inside = |path: &str| bundle.rootfs().join(path);
-    let init = format!("modules='{}'\n{INIT}\n{script}", modules.join(" "));
-    let mut initramfs = Initramfs::new(&init);
-    for module in modules {
-        let name = format!("{module}.ko");
-        initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
-    }
-    initramfs.save(&inside("boot/initrd"));
+    let init = format!("{INIT}\n{script}");
+    Initramfs::with_modules(&folder, modules, &init).save(&inside("boot/initrd"));
     fs::write(inside("boot/vmlinux"), vmlinux).unwrap();
     Some(bundle)
 }

@@ -25,26 +25,6 @@ const MODULES: [&str; 6] = [
     "virtio_blk",
 ];
 
-/// Mounts the root that the command line names, as a distribution's does, and goes there.
-const INITRD: &str = r#"
-b=/busybox
-$b mount -t proc proc /proc
-$b mount -t devtmpfs dev /dev
-for module in $modules; do $b insmod /$module.ko || echo "no $module"; done
-for word in $($b cat /proc/cmdline); do
-    case $word in
-    root=*) root=${word#*=} ;;
-    init=*) init=${word#*=} ;;
-    ro | rw) access=$word ;;
-    esac
-done
-$b mkdir /tree
-$b mount -t ext2 -o "$access" "$root" /tree || $b poweroff -f
-$b mount --move /dev /tree/dev
-$b umount /proc
-exec $b switch_root /tree "$init" "$@"
-"#;
-
 /// The program in the image. What it ends with keeps the guest's own writes.
 const INIT: &str = r#"#!/bin/busybox sh
 b=/bin/busybox
@@ -73,12 +53,7 @@ fn root(id: &str, read_only: bool) -> Option<Mounted> {
         });
     let root = Mounted::new(bundle, &vec![0; 32 * MIB], 32 << 10)?;
     let inside = |name: &str| root.bundle.rootfs().join(name);
-    let mut initramfs = Initramfs::new(&format!("modules='{}'\n{INITRD}", MODULES.join(" ")));
-    for module in MODULES {
-        let name = format!("{module}.ko");
-        initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
-    }
-    initramfs.save(&inside("boot/initrd"));
+    Initramfs::to_the_root(&folder, &MODULES).save(&inside("boot/initrd"));
     root.bundle.add("/boot/vmlinuz", &folder.join("vmlinuz"));
     root.bundle.add("/bin/busybox", "/bin/busybox".as_ref());
     root.bundle.add("/init", "/bin/busybox".as_ref());

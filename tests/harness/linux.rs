@@ -57,13 +57,42 @@ pub fn vmlinux(bzimage: &[u8]) -> Vec<u8> {
     elf
 }
 
+/// Mounts the root that the command line names, as a distribution's does, and goes there. A disk
+/// is named by its node, and what is on it finds the nodes too. What is for init is for the one
+/// there.
+const TO_THE_ROOT: &str = r#"
+b=/busybox
+$b mount -t proc proc /proc
+$b mount -t sysfs sysfs /sys
+$b mount -t devtmpfs dev /dev
+for module in $modules; do $b insmod /$module.ko || echo "no $module"; done
+type=ext2
+for word in $($b cat /proc/cmdline); do
+    case $word in
+    root=*) root=${word#*=} ;;
+    rootfstype=*) type=${word#*=} ;;
+    rootflags=*) flags=${word#*=} ;;
+    ro | rw) access=$word ;;
+    init=*) init=${word#*=} ;;
+    esac
+done
+$b mkdir /tree
+$b mount -t "$type" -o "${flags:+$flags,}$access" "$root" /tree || { echo "no root"; $b poweroff -f; }
+case $root in
+/dev/*) $b mount --move /dev /tree/dev ;;
+*) $b umount /dev ;;
+esac
+$b umount /proc /sys
+exec $b switch_root /tree "$init" "$@"
+"#;
+
 /// An initramfs (Linux's Documentation/driver-api/early-userspace/buffer-format.rst): files,
 /// all of them programs, and empty folders.
 pub struct Initramfs(Vec<u8>);
 
 impl Initramfs {
     /// With busybox, and this script as the first process.
-    pub fn new(init: &str) -> Self {
+    fn new(init: &str) -> Self {
         let mut archive = Self(Vec::new());
         for folder in ["dev", "proc", "sys"] {
             archive.entry(folder, 0o040_755, &[]);
@@ -73,6 +102,22 @@ impl Initramfs {
         archive.file("busybox", &fs::read("/bin/busybox").unwrap());
         archive.file("exit-1", &exit_by_port(1));
         archive
+    }
+
+    /// With these modules too, of the kernel's `folder`; the script finds their names in
+    /// `modules`, in this order.
+    pub fn with_modules(folder: &Path, modules: &[&str], init: &str) -> Self {
+        let mut archive = Self::new(&format!("modules='{}'\n{init}", modules.join(" ")));
+        for module in modules {
+            let name = format!("{module}.ko");
+            archive.file(&name, &fs::read(folder.join(&name)).unwrap());
+        }
+        archive
+    }
+
+    /// One that loads these modules and mounts the root that the command line names.
+    pub fn to_the_root(folder: &Path, modules: &[&str]) -> Self {
+        Self::with_modules(folder, modules, TO_THE_ROOT)
     }
 
     pub fn folder(&mut self, name: &str) {

@@ -61,15 +61,8 @@ impl Setup {
             Transport::Mmio | Transport::MmioLegacy => &["virtio_mmio"],
         };
         let modules = [&["virtio_ring", "virtio"], of_transport, modules].concat();
-        let init = format!(
-            "modules='{}'\n{INIT}\n{script}\npoweroff -f",
-            modules.join(" ")
-        );
-        let mut initramfs = Initramfs::new(&init);
-        for module in modules {
-            let name = format!("{module}.ko");
-            initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
-        }
+        let init = format!("{INIT}\n{script}\npoweroff -f");
+        let mut initramfs = Initramfs::with_modules(&folder, &modules, &init);
         for tool in tools {
             initramfs.folder(tool);
             for file in fs::read_dir(tool_folder(tool)).unwrap() {

@@ -13,7 +13,7 @@ mod net;
 mod vsock;
 
 use std::env;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use runu::vmm::Transport;
@@ -44,6 +44,17 @@ fn pattern(seed: u64, len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
+}
+
+/// Whether `data`, so many times, is what comes before the stream's end.
+fn is_all(mut stream: impl Read, data: &[u8], times: usize) -> bool {
+    let mut back = vec![0; data.len()];
+    let mut is_same = true;
+    for _ in 0..times {
+        stream.read_exact(&mut back).unwrap();
+        is_same &= back == data;
+    }
+    is_same && stream.read(&mut back).unwrap() == 0
 }
 
 /// Of these bytes, so many times. As busybox has it: this program is not optimised.

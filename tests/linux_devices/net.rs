@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_short};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use runu::vmm::{NetDevice, Transport};
 
 use crate::guest::{Setup, answer, tool_folder};
-use crate::{MIB, much, pattern, sha256, transports};
+use crate::{MIB, is_all, much, pattern, sha256, transports};
 
 /// With what the guest may leave to the host, and the MTU.
 const NETS: [(bool, u16); 4] = [(true, 1500), (false, 1500), (true, 9000), (false, 9000)];
@@ -113,14 +113,8 @@ fn is_sent_back([to, from]: &[TcpListener; 2], data: &[u8], times: usize) -> boo
                 stream.write_all(data).unwrap();
             }
         });
-        let (mut stream, _) = from.accept().unwrap();
-        let mut back = vec![0; data.len()];
-        let mut is_same = true;
-        for _ in 0..times {
-            stream.read_exact(&mut back).unwrap();
-            is_same &= back == data;
-        }
-        is_same && stream.read(&mut back).unwrap() == 0
+        let (stream, _) = from.accept().unwrap();
+        is_all(stream, data, times)
     })
 }
 

@@ -13,7 +13,7 @@ use crate::guest::{Setup, answer};
 use crate::harness::bundle::Bundle;
 use crate::harness::guard::Container;
 use crate::harness::program::{Program, wait_for};
-use crate::{MIB, pattern, sha256, transports};
+use crate::{MIB, is_all, pattern, sha256, transports};
 
 const MODULES: [&str; 3] = [
     "vsock",
@@ -89,7 +89,7 @@ fn connect(path: &Path, port: u32) -> UnixStream {
 
 /// Whether what listens at port 1000 gives back all that it is sent, while it is sent.
 fn is_sent_back(path: &Path, data: &[u8], times: usize) -> bool {
-    let mut stream = connect(path, 1000);
+    let stream = connect(path, 1000);
     let mut input = stream.try_clone().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -98,13 +98,7 @@ fn is_sent_back(path: &Path, data: &[u8], times: usize) -> bool {
             }
             input.shutdown(Shutdown::Write).unwrap();
         });
-        let mut back = vec![0; data.len()];
-        let mut is_same = true;
-        for _ in 0..times {
-            stream.read_exact(&mut back).unwrap();
-            is_same &= back == data;
-        }
-        is_same && stream.read(&mut back).unwrap() == 0
+        is_all(stream, data, times)
     })
 }
 

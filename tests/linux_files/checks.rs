@@ -38,30 +38,17 @@ checks!(ALL, OF_ALL:
     long_and_foreign_names,
     locks_hold_in_the_guest,
     no_room_is_an_error_and_room_is_found_again,
-    nothing_but_files_and_folders_is_made,
-    no_file_is_root_s_for_others_to_run,
     the_kernels_file_systems_are_empty,
     what_stays,
 );
 
-// By virtio-fs: the host's root itself, with the container's capabilities.
-checks!(SERVED, OF_SERVED:
-    files_are_made_read_and_written,
-    appending_goes_to_the_end,
-    truncation_and_holes,
-    an_unlinked_file_is_still_there_for_who_has_it,
-    renames,
-    links,
-    modes_and_times,
-    a_thousand_entries,
-    files_are_mapped,
-    long_and_foreign_names,
-    locks_hold_in_the_guest,
-    no_room_is_an_error_and_room_is_found_again,
-    no_device_is_made,
-    the_kernels_file_systems_are_empty,
-    what_stays,
+checks!(BY_9P, OF_9P:
+    nothing_but_files_and_folders_is_made,
+    no_file_is_root_s_for_others_to_run,
 );
+
+// The host's root itself, with the container's capabilities.
+checks!(BY_VIRTIOFS, OF_VIRTIOFS: no_device_is_made);
 
 checks!(VOLUMES, OF_VOLUMES:
     a_config_map_is_updated,
@@ -85,10 +72,10 @@ checks!(MEMORY, OF_MEMORY: all_memory_is_taken);
 pub fn run(name: &str) {
     let _ = umask(Mode::empty());
     let table = match name {
-        "all" => OF_ALL,
+        "9p" => &[OF_ALL, OF_9P].concat(),
+        "virtiofs" => &[OF_ALL, OF_VIRTIOFS].concat(),
         "volumes" => OF_VOLUMES,
         "rights" => OF_RIGHTS,
-        "served" => OF_SERVED,
         "owner" => OF_OWNER,
         "memory" => OF_MEMORY,
         other => panic!("no checks {other}"),

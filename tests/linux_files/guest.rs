@@ -24,28 +24,6 @@ const MODULES: [&str; 6] = [
 const FOR_9P: &[&str] = &["netfs", "fscache", "9pnet", "9pnet_virtio", "9p"];
 const FOR_VIRTIOFS: &[&str] = &["fuse", "virtiofs"];
 
-/// Mounts the root that the command line names, as a distribution's does, and goes there. What
-/// is for init is for the one there.
-const INIT: &str = r#"
-b=/busybox
-$b mount -t proc proc /proc
-$b mount -t sysfs sysfs /sys
-for module in $modules; do $b insmod /$module.ko || echo "no $module"; done
-for word in $($b cat /proc/cmdline); do
-    case $word in
-    root=*) root=${word#*=} ;;
-    rootfstype=*) type=${word#*=} ;;
-    rootflags=*) flags=${word#*=} ;;
-    ro | rw) access=$word ;;
-    init=*) init=${word#*=} ;;
-    esac
-done
-$b mkdir /tree
-$b mount -t "$type" -o "${flags:+$flags,}$access" "$root" /tree || { echo "no root"; $b poweroff -f; }
-$b umount /proc /sys
-exec $b switch_root /tree "$init" "$@"
-"#;
-
 pub struct Guest {
     id: String,
     pub bundle: Bundle,
@@ -80,12 +58,7 @@ impl Guest {
             _ => FOR_VIRTIOFS,
         };
         let modules = [&MODULES, own].concat();
-        let init = format!("modules='{}'\n{INIT}", modules.join(" "));
-        let mut initramfs = Initramfs::new(&init);
-        for module in modules {
-            let name = format!("{module}.ko");
-            initramfs.file(&name, &fs::read(folder.join(&name)).unwrap());
-        }
+        let initramfs = Initramfs::to_the_root(&folder, &modules);
         initramfs.save(&bundle.rootfs().join("boot/initrd"));
         bundle.add("/boot/vmlinuz", &folder.join("vmlinuz"));
         bundle.add("/checks", &std::env::current_exe().unwrap());
