@@ -57,7 +57,9 @@ pub enum Fault {
         shown(path)
     )]
     DiskOnRootDisk { by: Source, path: PathBuf },
-    #[error("{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy or pci")]
+    #[error(
+        "{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy, pci or pci-modern"
+    )]
     Virtio { by: Source, value: String },
     #[error(
         "{by} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"

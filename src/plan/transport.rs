@@ -9,7 +9,8 @@ use crate::vmm::{BootAbi, Transport};
 ///
 /// Kernels by Multiboot were built for a PC with a PCI bus. Unikraft's for Firecracker take
 /// registers in memory, and find them on their command line; Linux, Nanos and OSv take both, and
-/// are interrupted by messages over PCI.
+/// are interrupted by messages over PCI. Hermit's passes over a function that has the legacy
+/// interface too (hermit-os/kernel, src/drivers/virtio/transport/pci.rs).
 pub fn choose(facts: &Facts, abi: BootAbi) -> Result<Option<Transport>, Fault> {
     let wish = facts.wishes.virtio.clone();
     if matches!(abi, BootAbi::Solo5 | BootAbi::Hermit) {
@@ -22,8 +23,9 @@ pub fn choose(facts: &Facts, abi: BootAbi) -> Result<Option<Transport>, Fault> {
         return Ok(Some(value));
     }
     Ok(Some(match (abi, facts.family()) {
+        (_, Some(Family::Hermit)) => Transport::PciModern,
         (BootAbi::Multiboot1 | BootAbi::BzImage, _) => Transport::Pci,
-        (_, Some(Family::Linux | Family::Hermit | Family::Nanos | Family::Osv)) => Transport::Pci,
+        (_, Some(Family::Linux | Family::Nanos | Family::Osv)) => Transport::Pci,
         _ => Transport::Mmio,
     }))
 }

@@ -38,10 +38,17 @@ pub enum Transport {
     MmioLegacy,
     /// Functions on a PCI bus that have both interfaces.
     Pci,
+    /// The same with the modern interface alone.
+    PciModern,
 }
 
 impl Transport {
-    pub const ALL: [Transport; 3] = [Transport::Mmio, Transport::MmioLegacy, Transport::Pci];
+    pub const ALL: [Transport; 4] = [
+        Transport::Mmio,
+        Transport::MmioLegacy,
+        Transport::Pci,
+        Transport::PciModern,
+    ];
 }
 
 impl fmt::Display for Transport {
@@ -50,6 +57,7 @@ impl fmt::Display for Transport {
             Transport::Mmio => "mmio",
             Transport::MmioLegacy => "mmio-legacy",
             Transport::Pci => "pci",
+            Transport::PciModern => "pci-modern",
         })
     }
 }

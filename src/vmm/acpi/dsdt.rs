@@ -33,7 +33,7 @@ pub fn table(places: &Places) -> Sdt {
     append(&mut dsdt, &device("_SB_.PEVT", &"QEMU0001", 0, &pvpanic));
     match places {
         Places::Mmio(_, slots) => slots.iter().for_each(|s| append(&mut dsdt, &virtio(s))),
-        Places::Pci(slots) => append(&mut dsdt, &pci_bus(slots)),
+        Places::Pci(_, slots) => append(&mut dsdt, &pci_bus(slots)),
     }
     dsdt
 }

@@ -71,7 +71,8 @@ pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Places {
     Mmio(Interface, Vec<mmio_bus::Slot>),
-    Pci(Vec<pci::Slot>),
+    /// With the oldest interface that a function offers.
+    Pci(Interface, Vec<pci::Slot>),
 }
 
 impl Places {
@@ -84,10 +85,12 @@ impl Places {
     /// [`Error::TooManyDevices`].
     pub fn of(transport: Transport, count: usize) -> Result<Places, Error> {
         let mmio = |interface| Ok(Places::Mmio(interface, mmio_bus::Slot::first(count)?));
+        let pci = |oldest| Ok(Places::Pci(oldest, pci::Slot::first(count)?));
         match transport {
             Transport::Mmio => mmio(Interface::Modern),
             Transport::MmioLegacy => mmio(Interface::Legacy),
-            Transport::Pci => Ok(Places::Pci(pci::Slot::first(count)?)),
+            Transport::Pci => pci(Interface::Legacy),
+            Transport::PciModern => pci(Interface::Modern),
         }
     }
 }
@@ -114,7 +117,7 @@ pub fn attach(
 ) -> Result<Attached, Error> {
     match places {
         Places::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
-        Places::Pci(slots) => attach_pci(vm, memory, slots, devices),
+        Places::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
     }
 }
 
@@ -143,6 +146,7 @@ fn attach_mmio(
 fn attach_pci(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
+    oldest: Interface,
     slots: &[pci::Slot],
     devices: Vec<Box<dyn Device>>,
 ) -> Result<Attached, Error> {
@@ -157,7 +161,14 @@ fn attach_pci(
         pins.insert(slot.irq, pin.clone());
         let signals = (pin, vm::messages(vm));
         let doors = Box::new(vm.clone());
-        functions.push(Function::new(slot, device, memory.clone(), signals, doors)?);
+        let place = (oldest, slot);
+        functions.push(Function::new(
+            place,
+            device,
+            memory.clone(),
+            signals,
+            doors,
+        )?);
     }
     let servings: Vec<_> = functions.iter().map(Function::serving).collect();
     let pci = PciBus::new(functions);

@@ -6,6 +6,7 @@ use virtio_bindings::virtio_ids::*;
 use super::{MEMORY, NOTIFY_MULTIPLIER, msix};
 use crate::vmm::devices::pci::config::{ConfigSpace, Identity, Space};
 use crate::vmm::devices::pci::{FUNCTION_MEMORY, FUNCTION_PORTS, Slot};
+use crate::vmm::devices::virtio::transport::Interface;
 
 /// Red Hat's, for all virtio devices.
 const VENDOR: u16 = 0x1af4;
@@ -54,9 +55,17 @@ pub struct Places {
     pub window_data: usize,
 }
 
-/// The configuration space of a device of this type.
-pub fn describe(slot: &Slot, id: u32, queues: usize) -> (ConfigSpace, Places) {
-    let legacy = legacy_device(id);
+/// The configuration space of a device of this type, that offers no older interface than
+/// `oldest`.
+pub fn describe(
+    (oldest, slot): (Interface, &Slot),
+    id: u32,
+    queues: usize,
+) -> (ConfigSpace, Places) {
+    let legacy = match oldest {
+        Interface::Legacy => legacy_device(id),
+        Interface::Modern => None,
+    };
     // Types are small numbers.
     let id = id as u16;
     let identity = Identity {

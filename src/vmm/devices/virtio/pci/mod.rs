@@ -65,20 +65,20 @@ struct Registers {
 }
 
 impl Function {
-    /// A device in its place, that uses `memory`, interrupts by `pin` or `message`, and is
-    /// notified by `doors`.
+    /// A device in its place, that offers no older interface than `oldest`, uses `memory`,
+    /// interrupts by `pin` or `message`, and is notified by `doors`.
     ///
     /// # Errors
     /// [`Error::EventFd`].
     pub fn new(
-        slot: &Slot,
+        (oldest, slot): (Interface, &Slot),
         device: Box<dyn Device>,
         memory: GuestMemory,
         (pin, message): (Pin, Message),
         doors: Box<dyn Doors>,
     ) -> Result<Function, Error> {
         let queues = device.queue_sizes().len();
-        let (config, places) = capabilities::describe(slot, device.id(), queues);
+        let (config, places) = capabilities::describe((oldest, slot), device.id(), queues);
         let interrupts = Arc::new(Interrupts::new(queues, pin, message));
         let registers = Registers {
             core: Core::new(device, memory, interrupts.clone())?,

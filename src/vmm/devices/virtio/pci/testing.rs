@@ -15,6 +15,7 @@ use crate::vmm::devices::virtio::serving::Serving;
 use crate::vmm::devices::virtio::testing::{
     AVAILABLE, BUFFER, DESCRIPTORS, DRIVER_OK, FEATURES_OK, FOUND, SIZE, USED, WRITE,
 };
+use crate::vmm::devices::virtio::transport::Interface;
 use crate::vmm::devices::virtio::worker::{self, Wait};
 use crate::vmm::memory::{self, GuestMemory, MIN_MEMORY};
 use std::sync::Arc;
@@ -56,6 +57,11 @@ impl Driver {
     }
 
     pub fn with(device: Box<dyn Device>) -> Driver {
+        Self::of(Interface::Legacy, device)
+    }
+
+    /// The driver of a device that offers no older interface than `oldest`.
+    pub fn of(oldest: Interface, device: Box<dyn Device>) -> Driver {
         let memory = memory::allocate(MIN_MEMORY).unwrap();
         let (level, levels) = channel();
         let (message, messages) = channel();
@@ -64,7 +70,8 @@ impl Driver {
         let slot = Slot::first(1).unwrap()[0];
         let signals = (pin, message as _);
         let doors = Box::new(NoDoors);
-        let function = Function::new(&slot, device, memory.clone(), signals, doors).unwrap();
+        let function =
+            Function::new((oldest, &slot), device, memory.clone(), signals, doors).unwrap();
         Driver {
             serving: function.serving(),
             bus: PciBus::new(vec![function]),

@@ -4,10 +4,12 @@ use super::testing::*;
 use crate::vmm::boot::testing::Random;
 use crate::vmm::devices::pci::config::Space;
 use crate::vmm::devices::pci::{ADDRESS, DATA};
+use crate::vmm::devices::virtio::rng::Rng;
 use crate::vmm::devices::virtio::testing::{
     AVAILABLE, DESCRIPTORS, DRIVER_OK, EVENT_IDX, FEATURES_OK, FOUND, INDIRECT_DESC, NEEDS_RESET,
     USED,
 };
+use crate::vmm::devices::virtio::transport::Interface;
 use crate::vmm::memory::MIN_MEMORY;
 
 /// Where a legacy driver has its queue of 64 entries: one page after the other.
@@ -78,6 +80,14 @@ fn it_says_what_it_is() {
             vendor(20, 5, 0)
         ]
     );
+}
+
+#[test]
+fn without_the_legacy_interface_it_has_its_modern_identity() {
+    let driver = Driver::of(Interface::Modern, Box::new(Rng));
+    assert_eq!(driver.config(0x00), 0x1044_1af4);
+    assert_eq!(driver.config(0x08), 0xff00_0001, "revision 1");
+    assert_eq!(driver.config(0x2c), 0x0040_1af4);
 }
 
 #[test]

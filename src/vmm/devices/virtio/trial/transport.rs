@@ -94,7 +94,13 @@ impl Trial {
         });
         let signals = (pin, message as _);
         let doors = Box::new(NoDoors);
-        let function = Function::new(&slots[0], device, memory.clone(), signals, doors);
+        let function = Function::new(
+            (Interface::Legacy, &slots[0]),
+            device,
+            memory.clone(),
+            signals,
+            doors,
+        );
         let function = function.expect("a function");
         Trial {
             serving: function.serving(),
