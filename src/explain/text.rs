@@ -201,8 +201,12 @@ fn machine(plan: &Plan) -> String {
     let virtio = plan
         .virtio
         .map(|transport| format!(", virtio by {transport}"));
+    let root = match plan.root {
+        root if root.is_none() => String::new(),
+        root => format!(", root by {root}"),
+    };
     format!(
-        "{} by {}, {} of memory, {} vCPU{}{}, command line {:?}",
+        "{} by {}, {} of memory, {} vCPU{}{}{root}, command line {:?}",
         plan.kernel.display(),
         plan.abi,
         display(plan.memory),

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::caller::{Caller, call, ok};
 use crate::harness;
@@ -30,12 +30,22 @@ pub struct Docker {
 }
 
 impl Docker {
+    /// One that makes no network.
     pub fn start() -> Self {
+        Self::configured(json!({ "bridge": "none", "iptables": false, "ip-forward": false }))
+    }
+
+    /// One that makes its own bridge, and lets packets pass.
+    pub fn with_network() -> Self {
+        Self::configured(json!({}))
+    }
+
+    fn configured(network: Value) -> Self {
         // With runc as its own default: what is run by runu is dockerd's doing.
         let runc = which::which("runc").unwrap();
         let containerd = Containerd::start(&runc).unwrap();
         let file = containerd.node().dir().join("daemon.json");
-        fs::write(file, configuration(&containerd)).unwrap();
+        fs::write(file, configuration(&containerd, network)).unwrap();
         let docker = Self {
             daemon: spawn(containerd.node()),
             containerd,
@@ -133,12 +143,12 @@ fn socket(dir: &Path) -> String {
     format!("unix://{}/docker.sock", dir.display())
 }
 
-/// dockerd's configuration: what `dockerd --help` has as flags. It makes no
-/// network, and its containers outlive it (`live-restore`).
-fn configuration(containerd: &Containerd) -> String {
+/// dockerd's configuration: what `dockerd --help` has as flags, those of its network given. Its
+/// containers outlive it (`live-restore`).
+fn configuration(containerd: &Containerd, network: Value) -> String {
     let node = containerd.node();
     let dir = node.dir();
-    json!({
+    let mut configuration = json!({
         "runtimes": { "runu": { "path": harness::runu() } },
         "default-runtime": "runu",
         "live-restore": true,
@@ -149,11 +159,11 @@ fn configuration(containerd: &Containerd) -> String {
         "hosts": [socket(dir)],
         "cgroup-parent": node.cgroup(),
         "storage-driver": "vfs",
-        "bridge": "none",
-        "iptables": false,
-        "ip-forward": false,
         // A root without CAP_SYS_RESOURCE cannot lower it.
         "oom-score-adjust": 0,
-    })
-    .to_string()
+    });
+    for (name, value) in network.as_object().unwrap() {
+        configuration[name] = value.clone();
+    }
+    configuration.to_string()
 }

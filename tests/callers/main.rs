@@ -11,6 +11,7 @@ mod docker;
 mod harness;
 mod kind;
 mod life;
+mod network;
 mod podman;
 mod terminal;
 
@@ -58,5 +59,19 @@ fn docker_and_an_ordinary_container() {
 fn docker_and_a_unikernel() {
     if !docker::cannot_start() && !harness::cannot_boot() {
         life::lead(&mut Docker::start(), &kind::unikernel());
+    }
+}
+
+#[test]
+fn podman_and_its_network() {
+    if !podman::cannot_start() && !harness::cannot_boot() {
+        network::serve(&mut Podman::start());
+    }
+}
+
+#[test]
+fn docker_and_its_network() {
+    if !docker::cannot_start() && !harness::cannot_boot() {
+        network::serve(&mut Docker::with_network());
     }
 }

@@ -12,6 +12,7 @@ mod ends;
 mod harness;
 mod limits;
 mod mixed;
+mod neighbours;
 mod network;
 mod ordinary;
 mod pods;
