@@ -114,7 +114,7 @@ impl Plan {
             root,
             virtiofs: served_tag(facts, root),
             net: network::plan(facts, image)?,
-            virtio: transport::choose(facts, abi)?,
+            virtio: transport::choose(facts, abi, root)?,
             vsock: vsock::plan(facts, abi)?,
             memory,
             vcpus: vcpus(facts, abi)?,

@@ -4,7 +4,7 @@ use runu::bundle::Config;
 use runu::facts::{Facts, Fault, Wanted};
 use runu::plan::Plan;
 use runu::policy::{Outcome, Policy, PolicyFile};
-use runu::vmm::BootAbi;
+use runu::vmm::{BootAbi, Transport};
 
 /// Facts of a bundle with this config.json, on a host with 4 CPUs.
 fn facts(config: &str) -> Facts {
@@ -76,4 +76,30 @@ fn what_a_limit_gives_leaves_room_for_the_monitor_and_for_virtiofsd() {
     assert_eq!(memory_by_limit("{}") >> 20, 246);
     let served = r#"{"runu.dev/rootfs": "virtiofs"}"#;
     assert_eq!(memory_by_limit(served) >> 20, 234);
+}
+
+fn transport(annotations: &str) -> Option<Transport> {
+    let config = format!(r#"{{"annotations": {annotations}}}"#);
+    let mut facts = facts(&config);
+    facts.suppose_kernel(BootAbi::Linux64);
+    Plan::make(&facts).unwrap().virtio
+}
+
+#[test]
+fn a_guest_finds_its_devices_where_its_drivers_look() {
+    for (annotations, expected) in [
+        (r#"{"runu.dev/family": "unikraft"}"#, Transport::Mmio),
+        (
+            r#"{"runu.dev/family": "unikraft", "runu.dev/rootfs": "9p"}"#,
+            Transport::MmioLegacy,
+        ),
+        (
+            r#"{"runu.dev/family": "unikraft", "runu.dev/rootfs": "9p", "runu.dev/virtio": "mmio"}"#,
+            Transport::Mmio,
+        ),
+        (r#"{"runu.dev/family": "hermit"}"#, Transport::PciModern),
+        (r#"{"runu.dev/family": "osv"}"#, Transport::Pci),
+    ] {
+        assert_eq!(transport(annotations), Some(expected), "{annotations}");
+    }
 }

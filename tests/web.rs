@@ -90,6 +90,7 @@ fn it_serves_by_every_abi_and_transport() {
         ("linux64", "mmio"),
         ("linux64", "mmio-legacy"),
         ("linux64", "pci"),
+        ("linux64", "pci-modern"),
         ("pvh", "mmio"),
         ("pvh", "pci"),
         ("multiboot1", "mmio"),
