@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::harness::containerd::{self, ContainerSpec, Containerd, Mount, PodSpec};
-use crate::harness::{self, images};
+use crate::harness::{self, http, images};
 use crate::{Result, WEB, unikernel};
 
 /// Bytes: more than the sockets on the way hold.
@@ -80,7 +80,7 @@ fn in_the_sidecar() {
     let mut answer = String::new();
     input.read_line(&mut answer).unwrap();
     assert!(answer.starts_with("OK "), "{answer}");
-    let sent: Vec<u8> = (0..MUCH).map(|n| (n * 7 + n / 251) as u8).collect();
+    let sent = http::pattern(MUCH);
     let back = std::thread::scope(|scope| {
         scope.spawn(|| stream.write_all(&sent).unwrap());
         let mut back = vec![0; sent.len()];
