@@ -53,7 +53,7 @@ impl Setup {
             return None;
         }
         let of_transport: &[&str] = match transport {
-            Transport::Pci => &[
+            Transport::Pci | Transport::PciModern => &[
                 "virtio_pci_legacy_dev",
                 "virtio_pci_modern_dev",
                 "virtio_pci",

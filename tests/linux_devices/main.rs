@@ -23,7 +23,7 @@ const MIB: usize = 1 << 20;
 /// This transport, or with `RUNU_TEST_TRANSPORTS` all of them.
 fn transports(short: Transport) -> Vec<Transport> {
     match env::var_os("RUNU_TEST_TRANSPORTS") {
-        Some(_) => vec![Transport::Pci, Transport::Mmio, Transport::MmioLegacy],
+        Some(_) => Transport::ALL.to_vec(),
         None => vec![short],
     }
 }
