@@ -201,9 +201,10 @@ fn machine(plan: &Plan) -> String {
     let virtio = plan
         .virtio
         .map(|transport| format!(", virtio by {transport}"));
-    let root = match plan.root {
-        root if root.is_none() => String::new(),
-        root => format!(", root by {root}"),
+    let root = if plan.root.is_none() {
+        String::new()
+    } else {
+        format!(", root by {}", plan.root)
     };
     format!(
         "{} by {}, {} of memory, {} vCPU{}{}{root}, command line {:?}",
