@@ -6,9 +6,9 @@ RELEASE := target/$(TARGET)/release/runu
 # How long `make fuzz` stays with each fuzzer.
 FUZZ_SECONDS ?= 60
 
-# The tests that `cargo test` leaves out (`test = false` in Cargo.toml). To cargo, --all-targets
+# The tests that `cargo test` leaves out (`test = false` in tests/Cargo.toml). To cargo, --all-targets
 # is without them, whatever else is named beside it.
-APART := $(shell awk -F '"' '/^name/ { name = $$2 } /^test = false/ { print name }' Cargo.toml)
+APART := $(shell awk -F '"' '/^name/ { name = $$2 } /^test = false/ { print name }' tests/Cargo.toml)
 
 # The tests call the program that ships.
 export RUNU_TEST_BIN := $(CURDIR)/$(RELEASE)
@@ -19,19 +19,19 @@ demo: tools-demo build guests ## an ordinary container and a unikernel through o
 	@tests/demo.sh $(RELEASE)
 
 test: tools-test check build guests ## everything; see docs/testing.md
-	cargo test --no-fail-fast
+	cargo test --workspace --no-fail-fast
 	tests/machine/tests.sh $(RELEASE)
 	tests/machine/tests.sh --systemd $(RELEASE)
 	tests/machine/tests.sh --linux $(RELEASE)
 
 soak: tools-test build guests ## the containerd scenario twenty times, 200 starts and stops of a pod, 16 MiB each way
-	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 RUNU_CHURN=200 cargo test --test containerd -- --nocapture
+	RUNU_TEST_REQUIRE_ALL=1 RUNU_SOAK=20 RUNU_CHURN=200 cargo test -p tests --test containerd -- --nocapture
 	tests/machine/tests.sh --network $(RELEASE)
 	tests/machine/tests.sh --containerd $(RELEASE)
 
 bench: tools-test build ## what delegation costs, beside runc alone; what deciding takes
-	cargo bench --bench delegate
-	cargo bench --bench decide
+	cargo bench -p tests --bench delegate
+	cargo bench -p tests --bench decide
 
 # The sanitizers' flags are for nightly compilers, or for a stable one that is told so.
 fuzz: export RUSTC_BOOTSTRAP := 1
@@ -43,16 +43,16 @@ fuzz: ## every fuzzer for FUZZ_SECONDS; see fuzz/README.md
 	done
 
 build:
-	cargo build --release --locked
+	cargo build --release --locked -p runu
 
 guests:
 	@$(MAKE) --no-print-directory -C fixtures/guests
 
 check:
-	cargo fmt --check
+	cargo fmt --check --all
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked $(APART:%=--test %) -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p tests $(APART:%=--test %) -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	@$(MAKE) --no-print-directory -C fixtures/guests check

@@ -1,7 +1,5 @@
 //! The structure of the code: which module imports which, and how long a file is.
 
-mod harness;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -178,9 +176,9 @@ fn the_docs_name_what_the_code_has() {
     }
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     for amount in [
-        runu::plan::overhead(0, runu::guest::Root::None),
-        runu::plan::DEFAULT_MEMORY,
-        runu::vmm::MIN_MEMORY,
+        decision::plan::overhead(0, guest::Root::None),
+        decision::plan::DEFAULT_MEMORY,
+        vmm::MIN_MEMORY,
     ] {
         assert!(
             dispatch.contains(&mib(amount)),
@@ -189,7 +187,7 @@ fn the_docs_name_what_the_code_has() {
         );
     }
     let guests = read("docs/guests.md");
-    use runu::vmm::{Crash, GuestExit};
+    use vmm::{Crash, GuestExit};
     for crash in [
         Crash::TripleFault { rip: None },
         Crash::GuestReported { by: "pvpanic" },
@@ -208,7 +206,7 @@ fn conditions() -> Vec<String> {
         let text = format!(
             "version = 1\n[[rules]]\nname = \"x\"\nbecause = \"y\"\nthen = \"deny\"\nwhen = {when}\n"
         );
-        let refusal = runu::policy::PolicyFile::parse("f", &text).unwrap_err();
+        let refusal = decision::policy::PolicyFile::parse("f", &text).unwrap_err();
         let refusal = refusal.to_string();
         let list = refusal.split("expected one of").nth(1).unwrap().to_owned();
         let quoted = list.split('`').skip(1).step_by(2).map(str::to_owned);

@@ -1,7 +1,5 @@
 //! Bad annotations, images and policies, each refused in one line, soon and in little memory.
 
-mod harness;
-
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! Bad bundles: exit 1, one line on stderr, the same line in the log, and
 //! nothing left.
 
-mod harness;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

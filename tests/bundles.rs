@@ -1,8 +1,6 @@
 //! How callers name things for `create`: bundles, roots and files by relative paths and
 //! symlinks, descriptors and sockets that they hand over.
 
-mod harness;
-
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;

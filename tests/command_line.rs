@@ -1,8 +1,6 @@
 //! Odd command lines, by runu and by the runc that is installed: the same answer, byte for
 //! byte. And what callers make of `--version`.
 
-mod harness;
-
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};

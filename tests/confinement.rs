@@ -1,7 +1,5 @@
 //! What the monitor still has when the guest runs: next to nothing.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

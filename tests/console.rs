@@ -1,7 +1,5 @@
 //! The console socket: the caller gets the pty that is the guest's COM1.
 
-mod harness;
-
 use std::fs::File;
 use std::io::{IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};

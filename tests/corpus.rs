@@ -2,8 +2,6 @@
 
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
-mod harness;
-
 use std::fs;
 use std::panic::catch_unwind;
 

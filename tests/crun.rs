@@ -1,7 +1,5 @@
 //! crun as the delegate.
 
-mod harness;
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 

@@ -1,8 +1,6 @@
 //! A pod's block devices, given to a guest: a loop device, and a Solo5 guest that reads and
 //! writes it.
 
-mod harness;
-
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 

@@ -1,7 +1,5 @@
 //! What this host has: `runu doctor`, and rules that ask about it.
 
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;

@@ -1,7 +1,5 @@
 //! Every way in which a guest can end: its status, and the line that says why.
 
-mod harness;
-
 use std::fs::File;
 use std::io::Write;
 

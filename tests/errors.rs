@@ -1,8 +1,6 @@
 //! Every verb in every state, by runc on an ordinary container and by runu on a unikernel:
 //! the same exit code and the same words, but where a unikernel is something else.
 
-mod harness;
-
 use std::fs;
 
 use harness::bundle::Bundle;

@@ -1,7 +1,5 @@
 //! What a unikernel uses, as `events` tells it, and the kernel's OOM kill.
 
-mod harness;
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

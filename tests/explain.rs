@@ -3,8 +3,6 @@
 //! Each case is a config.json and a list of what its rootfs holds; its snapshot
 //! is what the program prints, for people and as JSON, with the exit code.
 
-mod harness;
-
 use std::path::PathBuf;
 
 use harness::bundle::Bundle;

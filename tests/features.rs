@@ -1,7 +1,5 @@
 //! `features`: runc's, and runu's beside them.
 
-mod harness;
-
 use std::path::Path;
 use std::process::Command;
 

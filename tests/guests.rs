@@ -1,7 +1,5 @@
 //! What the guests see and say: command line, memory, initrd, console.
 
-mod harness;
-
 use std::fs;
 use std::io::Write;
 
@@ -191,7 +189,7 @@ fn guest_memory_follows_the_limit_or_the_annotation() {
     let mib = |bytes: u64| bytes >> 20;
     // All but the little that lies below 1 MiB and is not memory.
     let limited = Bundle::unikernel("limited", "hello", "pvh", &["hello"]);
-    let planned = (64 << 20) - runu::plan::overhead(64 << 20, runu::guest::Root::None);
+    let planned = (64 << 20) - decision::plan::overhead(64 << 20, guest::Root::None);
     assert!((planned - (1 << 20)..=planned).contains(&usable("limited", &limited)));
     let asked = Bundle::unikernel("asked", "hello", "linux64", &["hello"])
         .annotate("runu.dev/memory", "20Mi");

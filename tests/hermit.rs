@@ -1,8 +1,6 @@
 //! Hermit's kernels through the program: what they see, the container's files by their calls,
 //! and what calls that are wrong come to.
 
-mod harness;
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,7 +1,5 @@
 //! Hooks: what each is told, and what comes of one that fails.
 
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! The container around a monitor is the one that runc makes around a process: a unikernel
 //! and an ordinary container with the same configuration, by runu and by runc.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::CommandExt;

@@ -1,7 +1,5 @@
 //! A unikernel's life through the program, on the host's KVM.
 
-mod harness;
-
 use std::fs;
 
 use harness::bundle::Bundle;

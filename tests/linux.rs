@@ -1,8 +1,6 @@
 //! Debian's own kernel, as a bzImage and as the ELF in it, with a busybox initramfs. In the
 //! emulated machine only: it needs every instruction.
 
-mod harness;
-
 use std::fs;
 use std::sync::OnceLock;
 

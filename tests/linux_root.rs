@@ -1,8 +1,6 @@
 //! A Linux guest with the rootfs's own device as its root: Debian's kernel, and a program of the
 //! image's that reads and writes there. In the emulated machine only: it needs every instruction.
 
-mod harness;
-
 use std::fs;
 use std::time::{Duration, Instant};
 

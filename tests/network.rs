@@ -1,7 +1,5 @@
 //! A unikernel in its pod's network: the guest `pong` answers for the pod.
 
-mod harness;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;

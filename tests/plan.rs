@@ -1,10 +1,10 @@
 //! A machine's description, from facts that are made up.
 
-use runu::bundle::Config;
-use runu::facts::{Facts, Fault, Wanted};
-use runu::plan::Plan;
-use runu::policy::{Outcome, Policy, PolicyFile};
-use runu::vmm::{BootAbi, Transport};
+use bundle::Config;
+use decision::facts::{Facts, Fault, Wanted};
+use decision::plan::Plan;
+use decision::policy::{Outcome, Policy, PolicyFile};
+use vmm::{BootAbi, Transport};
 
 /// Facts of a bundle with this config.json, on a host with 4 CPUs.
 fn facts(config: &str) -> Facts {

@@ -1,7 +1,5 @@
 //! The node's policy: its files, `runu policy`, and the ways to ask for a decision.
 
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};

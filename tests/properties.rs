@@ -1,19 +1,17 @@
 //! What holds of a decision whatever the facts are.
 
-mod harness;
-
 use std::sync::OnceLock;
 
+use bundle::Config;
+use decision::explanation::Explanation;
+use decision::facts::{Facts, Wanted};
+use decision::policy::{Outcome, Policy};
 use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use runu::bundle::Config;
-use runu::explain::Explanation;
-use runu::facts::{Facts, Wanted};
-use runu::policy::{Outcome, Policy};
-use runu::vmm::BootAbi;
 use serde_json::{Map, Value, json};
+use vmm::BootAbi;
 
 const KEYS: [&str; 22] = [
     "runu.dev/mode",
@@ -120,7 +118,7 @@ proptest! {
         if facts.has_sign() && matches!(decision.outcome, Outcome::Container) {
             // None: the sandbox.
             let rule = decision.rule.map(|rule| rule.name);
-            let is_sandbox = facts.container.kind == runu::facts::Kind::Sandbox;
+            let is_sandbox = facts.container.kind == decision::facts::Kind::Sandbox;
             prop_assert!(
                 is_sandbox && rule.is_none() || rule.as_deref() == Some("chosen-container"),
                 "{rule:?} for {facts:?}"

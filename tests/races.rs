@@ -1,8 +1,6 @@
 //! `start` and `delete` that are killed midway, and `kill` beside `start`: the container is
 //! afterwards in a state from which it goes on, and nobody waits in vain.
 
-mod harness;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};

@@ -1,8 +1,6 @@
 //! Calls that are killed, that come at once, and containers whose files or
 //! processes were meddled with: `delete --force` always leaves nothing.
 
-mod harness;
-
 use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;

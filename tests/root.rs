@@ -1,15 +1,13 @@
 //! Where a guest's root file system is: what is wished for, and what it is by default.
 
-mod harness;
-
 use std::fs;
 use std::path::Path;
 
+use bundle;
+use decision::facts::{Facts, Wanted};
+use decision::plan::Plan;
+use guest::Root;
 use harness::bundle::Bundle;
-use runu::bundle;
-use runu::facts::{Facts, Wanted};
-use runu::guest::Root;
-use runu::plan::Plan;
 
 /// The plan for a bundle with these annotations beside its kernel's, and with an initrd, a disk
 /// or both.
@@ -131,7 +129,7 @@ fn what_cannot_be_had_is_refused_with_a_reason() {
 fn disks_have_names_and_an_order() {
     let disks = |annotations: &[(&str, &str)]| {
         let plan = plan("pvh+disk", annotations)?;
-        let name = |disk: &runu::plan::PlannedBlock| (disk.device.clone(), disk.path.clone());
+        let name = |disk: &decision::plan::PlannedBlock| (disk.device.clone(), disk.path.clone());
         Ok::<_, String>(plan.blocks.iter().map(name).collect::<Vec<_>>())
     };
     let disk = |name: &str| (name.to_owned(), Path::new("/disk").to_owned());

@@ -2,8 +2,6 @@
 //!
 //! Every command runs as a service of the user's own systemd, as in a session of his.
 
-mod harness;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;

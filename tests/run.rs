@@ -1,7 +1,5 @@
 //! `run`: create, start, wait and delete in one call.
 
-mod harness;
-
 use std::fs::{self, File};
 
 use harness::bundle::Bundle;

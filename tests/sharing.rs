@@ -1,7 +1,5 @@
 //! Several in one pod: which ports reach whom, and who gets no network at all.
 
-mod harness;
-
 use std::net::UdpSocket;
 use std::time::Duration;
 

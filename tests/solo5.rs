@@ -1,7 +1,5 @@
 //! Solo5 kernels: what they are told, their calls, their disks.
 
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! How a guest is ended from outside: asked in the way that it listens to, or at once.
 
-mod harness;
-
 use std::time::{Duration, Instant};
 
 use harness::bundle::Bundle;

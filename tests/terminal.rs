@@ -1,7 +1,5 @@
 //! `run` in a terminal, as people call it: the caller's terminal and the guest's are one.
 
-mod harness;
-
 use std::fs::File;
 use std::process::{Child, Command};
 

@@ -1,7 +1,5 @@
 //! Runtimes that are put in each other's place while containers run.
 
-mod harness;
-
 use std::fs;
 use std::path::PathBuf;
 

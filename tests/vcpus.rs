@@ -1,8 +1,6 @@
 //! Several virtual CPUs: how many a guest gets, and that it can start them. How each can end the
 //! guest: see `ends`.
 
-mod harness;
-
 use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::program::Program;

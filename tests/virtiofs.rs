@@ -1,7 +1,5 @@
 //! A guest's files by virtiofsd: the process beside the monitor, from `create` to the end.
 
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! A container's socket for its neighbours: where it lies, who may find it, and that it goes.
 //! What goes through it is for tests/linux_devices, with a guest that has a driver.
 
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,8 +1,6 @@
 //! The project's web unikernel in a pod's network: what the world gets from it, by every boot
 //! ABI and every transport.
 
-mod harness;
-
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 

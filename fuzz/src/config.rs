@@ -1,8 +1,8 @@
 //! A config.json: what it alone says, with a kernel in the image and without.
 
-use runu::bundle::Config;
-use runu::facts::{Facts, Kind, Wanted};
-use runu::vmm::BootAbi;
+use bundle::Config;
+use decision::facts::{Facts, Kind, Wanted};
+use vmm::BootAbi;
 
 use super::decisions;
 

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use runu::explain::{self, Explanation};
-use runu::facts::{Facts, Kind};
-use runu::policy::{Decision, Outcome, Policy, PolicyFile, Reason};
+use decision::explanation::{self, Explanation};
+use decision::facts::{Facts, Kind};
+use decision::policy::{Decision, Outcome, Policy, PolicyFile, Reason};
 
 /// The most bytes of a reason: it is an error's line, and a line of the log.
 const LONGEST_REASON: usize = 4096;
@@ -82,5 +82,5 @@ fn check_explanation(facts: &Facts, decision: &Decision) {
     let is_obeyed = |c: char| c.is_control() && c != '\n';
     assert!(!text.contains(is_obeyed), "{text:?}");
     assert!(text.starts_with("decision "), "{text:?}");
-    assert!(!explain::line("id", decision).contains(char::is_control));
+    assert!(!explanation::line("id", decision).contains(char::is_control));
 }

@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use runu::bundle::Config;
-use runu::facts::{Facts, Media, Wanted};
-use runu::image::{Host, Image, Verdict, from_layout};
-use runu::vmm::BootAbi;
+use bundle::Config;
+use decision::facts::{Facts, Media, Wanted};
+use image::{Host, Image, Verdict, from_layout};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use vmm::BootAbi;
 
 use super::decisions;
 

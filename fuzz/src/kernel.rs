@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use runu::vmm::{self, KernelImage, MachineConfig, Transport};
+use vmm::{self, KernelImage, MachineConfig, Transport};
 
 const MIB: u64 = 1 << 20;
 

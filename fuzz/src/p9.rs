@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use runu::vmm::p9::{MAX_FRAME, Server};
+use p9::{MAX_FRAME, Server};
 use tempfile::TempDir;
 
 const SECRET: &[u8] = b"what no client reads";

@@ -2,12 +2,12 @@
 
 use std::sync::LazyLock;
 
-use runu::bundle::Config;
-use runu::facts::{Facts, Media, Wanted};
-use runu::image::Words;
-use runu::policy::{Policy, PolicyFile};
-use runu::vmm::BootAbi;
+use bundle::Config;
+use decision::facts::{Facts, Media, Wanted};
+use decision::policy::{Policy, PolicyFile};
+use image::Words;
 use serde_json::json;
+use vmm::BootAbi;
 
 use super::decisions::{self, DEFAULT, POLICIES};
 

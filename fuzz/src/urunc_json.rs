@@ -10,11 +10,11 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use runu::bundle::Bundle;
-use runu::facts::{Facts, Wanted};
-use runu::policy::Outcome;
-use runu::vmm::BootAbi;
+use bundle::Bundle;
+use decision::facts::{Facts, Wanted};
+use decision::policy::Outcome;
 use tempfile::TempDir;
+use vmm::BootAbi;
 
 use super::decisions::{self, POLICIES};
 

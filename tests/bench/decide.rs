@@ -3,20 +3,17 @@
 //!
 //! Fails where a median is over its bound.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use bundle::Bundle;
+use decision::facts::{Media, Wanted};
 use harness::containerd::Containerd;
 use harness::images;
-use runu::bundle::Bundle;
 use runu::config::Config;
 use runu::dispatch::{Caller, Judged, judge};
-use runu::facts::{Media, Wanted};
 
 const ROUNDS: usize = 200;
 

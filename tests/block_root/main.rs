@@ -1,8 +1,6 @@
 //! A rootfs on a block device of its own, as a snapshotter makes it, that is the guest's disk: a
 //! loop device with a file system, and a Solo5 guest that reads and writes behind it.
 
-#[path = "../harness/mod.rs"]
-mod harness;
 mod refused;
 
 use std::fs;

@@ -4,11 +4,11 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::bundle::Bundle;
-use crate::harness::guard::Container;
-use crate::harness::mounted::{Mount, Mounted, mounts_at};
-use crate::harness::program::{Outcome, Program};
-use crate::{harness, root};
+use crate::root;
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::mounted::{Mount, Mounted, mounts_at};
+use harness::program::{Outcome, Program};
 
 /// `create`, which is not to work.
 fn create(program: &Program, root: &Mounted, id: &str) -> Outcome {

@@ -7,11 +7,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::harness::containerd::{Census, Node};
-use crate::harness::images::Image;
-use crate::harness::program::{Outcome, wait_for};
 use crate::kind::Workload;
 use crate::terminal::Terminal;
+use harness::containerd::{Census, Node};
+use harness::images::Image;
+use harness::program::{Outcome, wait_for};
 
 /// How a client runs a container.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::caller::{Caller, Mode, call};
-use crate::harness;
-use crate::harness::containerd::{Containerd, Node};
-use crate::harness::images::Image;
-use crate::harness::program::wait_for;
 use crate::kind::Workload;
+use harness::containerd::{Containerd, Node};
+use harness::images::Image;
+use harness::program::wait_for;
 
 const NAMESPACE: &str = "callers";
 

@@ -9,10 +9,9 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::caller::{Caller, call, ok};
-use crate::harness;
-use crate::harness::containerd::{self, Containerd, Node};
-use crate::harness::images::Image;
-use crate::harness::program::wait_for;
+use harness::containerd::{self, Containerd, Node};
+use harness::images::Image;
+use harness::program::wait_for;
 
 /// Debian's, whatever else lies in PATH.
 const DOCKER: &str = "/usr/bin/docker";

@@ -1,7 +1,7 @@
 //! What runs: an ordinary container and a unikernel that say and do the same, and
 //! the few things that they do differently.
 
-use crate::harness::images::{self, Entry, Guest, Image};
+use harness::images::{self, Entry, Guest, Image};
 
 /// `sleep` says `tick N` once a second, `echo` answers lines.
 const SLEEP: Guest = ("sleep", "linux64");

@@ -6,11 +6,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::caller::{Caller, call};
-use crate::harness;
-use crate::harness::containerd::TEST_ID;
-use crate::harness::program::wait_for;
 use crate::kind::{self, Kind, Store, Workload};
 use crate::terminal::Terminal;
+use harness::containerd::TEST_ID;
+use harness::program::wait_for;
 
 /// Longer than from one tick to the next.
 const MORE_THAN_A_TICK: Duration = Duration::from_millis(1500);

@@ -7,8 +7,6 @@
 mod caller;
 mod ctr;
 mod docker;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod kind;
 mod life;
 mod network;

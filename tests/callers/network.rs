@@ -4,9 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::caller::{Caller, ok};
-use crate::harness::http;
-use crate::harness::images::{self, Guest};
-use crate::harness::program::PATIENCE;
+use harness::http;
+use harness::images::{self, Guest};
+use harness::program::PATIENCE;
 
 const WEB: Guest = ("web", "linux64");
 const PUBLISHED: u16 = 8080;

@@ -9,11 +9,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::caller::{Caller, Mode, ok};
-use crate::harness;
-use crate::harness::containerd::{self, Node};
-use crate::harness::images::Image;
-use crate::harness::program::wait_for;
 use crate::kind::Workload;
+use harness::containerd::{self, Node};
+use harness::images::Image;
+use harness::program::wait_for;
 
 /// Whether something that podman needs is missing, said aloud with the cure.
 pub fn cannot_start() -> bool {

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::harness::program::{PATIENCE, wait_for};
+use harness::program::{PATIENCE, wait_for};
 
 pub struct Terminal {
     master: File,

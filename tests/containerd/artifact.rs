@@ -1,8 +1,8 @@
 //! What a pod's image is by its media types alone: containerd is asked.
 
-use crate::harness::containerd::{self, ContainerSpec, Containerd, PodSpec};
-use crate::harness::{self, images};
 use crate::{HELLO, Result, sidecar};
+use harness::containerd::{self, ContainerSpec, Containerd, PodSpec};
+use harness::{self, images};
 
 /// No annotation of the pod's or of the image's says anything.
 fn artifact() -> ContainerSpec<'static> {

@@ -2,9 +2,9 @@
 //!
 //! `RUNU_CHURN=N` makes it N of each kind (10 by default).
 
-use crate::harness::containerd::{self, Container, Containerd, Pod, PodSpec};
-use crate::harness::{self, images};
 use crate::{Result, WEB, stopped, unikernel};
+use harness::containerd::{self, Container, Containerd, Pod, PodSpec};
+use harness::{self, images};
 
 #[test]
 fn pods_come_and_go() -> Result {

@@ -8,10 +8,10 @@ use prost::Message;
 use tonic::{Request, Status};
 
 use crate::Result;
-use crate::harness::bundle::Bundle;
-use crate::harness::containerd::{self, Containerd, unary};
-use crate::harness::mounted::Mounted;
-use crate::harness::{self, program::wait_for};
+use harness::bundle::Bundle;
+use harness::containerd::{self, Containerd, unary};
+use harness::mounted::Mounted;
+use harness::{self, program::wait_for};
 
 const NAMESPACE: &str = "disks";
 const ID: &str = "on-a-disk";

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::harness::containerd::{self, Container, ContainerSpec, Containerd, Pod, PodSpec};
-use crate::harness::{self, images};
 use crate::{EXIT, Result, SLEEP, unikernel};
+use harness::containerd::{self, Container, ContainerSpec, Containerd, Pod, PodSpec};
+use harness::{self, images};
 
 /// An ordinary container that does as the guest `sleep` does.
 const TICKS: &str = "tty; i=0; while :; do i=$((i + 1)); echo tick $i; sleep 0.2; done";

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::containerd::{self, ContainerSpec, ContainerState, Containerd, PodSpec};
-use crate::harness::{self, images};
 use crate::{MIB, Result, SLEEP, SPIN, unikernel};
+use harness::containerd::{self, ContainerSpec, ContainerState, Containerd, PodSpec};
+use harness::{self, images};
 
 #[test]
 fn metrics_and_limits_are_the_monitors() -> Result {

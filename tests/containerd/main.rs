@@ -8,8 +8,6 @@ mod artifact;
 mod churn;
 mod disk;
 mod ends;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod limits;
 mod mixed;
 mod neighbours;

@@ -1,10 +1,10 @@
 //! The scenario: a sidecar and a unikernel in one pod, through all its ends.
 
-use crate::harness::containerd::{
+use crate::{EXIT, Result, SLEEP, sidecar, stopped, unikernel};
+use harness::containerd::{
     self, Container, ContainerSpec, ContainerState, Containerd, Pod, PodSandboxState, PodSpec,
 };
-use crate::harness::{self, images};
-use crate::{EXIT, Result, SLEEP, sidecar, stopped, unikernel};
+use harness::{self, images};
 
 /// A pod of a sidecar and a unikernel, both running.
 struct Mixed {

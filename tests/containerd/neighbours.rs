@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use crate::harness::containerd::{self, ContainerSpec, Containerd, Mount, PodSpec};
-use crate::harness::{self, http, images};
 use crate::{Result, WEB, unikernel};
+use harness::containerd::{self, ContainerSpec, Containerd, Mount, PodSpec};
+use harness::{self, http, images};
 
 /// Bytes: more than the sockets on the way hold.
 const MUCH: usize = 256 << 10;

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use crate::harness::containerd::{
+use crate::{Result, WEB, sidecar, unikernel};
+use harness::containerd::{
     self, Container, ContainerSpec, ContainerState, Containerd, Pod, PodSpec, poll,
 };
-use crate::harness::{self, images};
-use crate::{Result, WEB, sidecar, unikernel};
+use harness::{self, images};
 
 /// What busybox says in an ordinary container.
 fn sh(containerd: &Containerd, client: &Container, script: &str) -> Result<String> {

@@ -1,8 +1,7 @@
 //! Ordinary containers: with runu they are as they are with runc.
 
-use crate::harness;
-use crate::harness::containerd::{self, ContainerSpec, Containerd, PodSpec};
 use crate::{MIB, Result, sidecar, stopped};
+use harness::containerd::{self, ContainerSpec, Containerd, PodSpec};
 
 #[test]
 fn an_ordinary_pod_is_as_it_is_under_runc() -> Result {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::harness::containerd::{self, ContainerSpec, Containerd, PodSpec, Server};
-use crate::harness::http::{checksum, pattern, transfer};
-use crate::harness::resolver::Resolver;
-use crate::harness::{self, images};
 use crate::{Result, WEB, stopped, unikernel};
+use harness::containerd::{self, ContainerSpec, Containerd, PodSpec, Server};
+use harness::http::{checksum, pattern, transfer};
+use harness::resolver::Resolver;
+use harness::{self, images};
 
 /// IPv4's header, and UDP's or ICMP's.
 const HEADERS: usize = 20 + 8;

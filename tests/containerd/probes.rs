@@ -4,9 +4,9 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::harness::containerd::{self, Container, Containerd, PodSpec};
-use crate::harness::{self, http, images};
 use crate::{Result, WEB, stopped, unikernel};
+use harness::containerd::{self, Container, Containerd, PodSpec};
+use harness::{self, http, images};
 
 /// A probe's `timeoutSeconds`.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! What a pod's spec says to one unikernel.
 
-use crate::harness::containerd::{self, ContainerSpec, Containerd, PodSpec};
-use crate::harness::{self, images};
 use crate::{HELLO, Result, SPIN, sidecar, unikernel};
+use harness::containerd::{self, ContainerSpec, Containerd, PodSpec};
+use harness::{self, images};
 
 #[test]
 fn a_guests_lines_and_its_command_line() -> Result {

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::harness::containerd::{self, ContainerSpec, Containerd, Mount, PodSpec};
-use crate::harness::{self, images};
 use crate::{Result, WEB, unikernel};
+use harness::containerd::{self, ContainerSpec, Containerd, Mount, PodSpec};
+use harness::{self, images};
 
 /// Gives a ConfigMap its next content: a folder of its own, to which the link `..data` leads
 /// from one moment to the next (Kubernetes, pkg/volume/util/atomic_writer.go).

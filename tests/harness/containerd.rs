@@ -3,7 +3,6 @@
 //!
 //! [`Containerd::start`] takes the runtime to test and makes it the default;
 //! runc is there beside it as the runtime handler `runc`, to compare with.
-#![allow(unused_imports)] // Each test file uses its own part.
 
 mod api;
 mod census;

@@ -2,7 +2,6 @@
 //!
 //! Everything a test makes lies in a temporary folder or is named by a guard
 //! that removes it when the test ends, well or not.
-#![allow(dead_code)] // Each test file uses its own part.
 
 pub mod bundle;
 pub mod bzimage;
@@ -22,19 +21,30 @@ pub mod resolver;
 pub mod terminal;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The repository, or the folder that holds its `fixtures` where the tests run
 /// elsewhere (`RUNU_TEST_DIR`: the emulated machine).
 pub fn repository() -> PathBuf {
-    std::env::var_os("RUNU_TEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::var_os("RUNU_TEST_DIR").map_or_else(here, PathBuf::from)
 }
 
-/// The program under test.
+/// The program under test: `RUNU_TEST_BIN`, or what `cargo build` has put beside the tests.
 pub fn runu() -> PathBuf {
-    std::env::var_os("RUNU_TEST_BIN")
-        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_runu")), PathBuf::from)
+    std::env::var_os("RUNU_TEST_BIN").map_or_else(built, PathBuf::from)
+}
+
+/// `target/<target>/<profile>/runu`, from `target/<target>/<profile>/deps/<test>`.
+fn built() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("runu");
+    assert!(
+        path.is_file(),
+        "{} is not there: cargo build",
+        path.display()
+    );
+    path
 }
 
 /// A test guest's kernel, built by `make -C fixtures/guests`.

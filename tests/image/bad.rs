@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use nix::sys::stat::Mode;
 use serde_json::{Value, json};
 
-use crate::harness::layout::{INDEX, Layout, MANIFEST};
 use crate::{layout, read};
+use harness::layout::{INDEX, Layout, MANIFEST};
 
 /// Reads a layout that must be refused with an error that has these words.
 #[track_caller]

@@ -1,10 +1,10 @@
 //! Which manifest of an index is taken, and why the others are not.
 
-use runu::image::{ImageError, Verdict, from_layout};
+use image::{ImageError, Verdict, from_layout};
 use serde_json::{Value, json};
 
-use crate::harness::layout::Layout;
 use crate::{host, layout};
+use harness::layout::Layout;
 
 /// The verdicts on an index's manifests, in its order.
 fn verdicts(kvm: bool, manifests: impl Fn(&Layout) -> Vec<Value>) -> Vec<Verdict> {

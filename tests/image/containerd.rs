@@ -8,12 +8,12 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use runu::image::{Containerd, ImageError, Source, Verdict};
+use image::{Containerd, ImageError, Source, Verdict};
 use serde_json::json;
 
-use crate::harness::layout::Layout;
-use crate::harness::{containerd, runu};
 use crate::host;
+use harness::layout::Layout;
+use harness::{containerd, runu};
 
 const NAMESPACE: &str = "runu-test";
 const KIND: &str = "application/vnd.example.unikernel.v1";

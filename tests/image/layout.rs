@@ -1,10 +1,10 @@
 //! Well-formed layouts.
 
-use runu::image::{Source, from_layout};
+use image::{Source, from_layout};
 use serde_json::json;
 
-use crate::harness::layout::{CONFIG, LAYER, MANIFEST};
 use crate::{host, layout, read};
+use harness::layout::{CONFIG, LAYER, MANIFEST};
 
 #[test]
 fn a_folder_without_a_layout_has_no_image() {

@@ -1,9 +1,6 @@
 //! What images say of themselves: read from layouts, good, bad and of many
 //! platforms, and from a containerd.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod bad;
 mod choice;
 mod containerd;
@@ -12,7 +9,7 @@ mod layout;
 use std::path::Path;
 
 use harness::layout::Layout;
-use runu::image::{Host, Image, ImageError, from_layout};
+use image::{Host, Image, ImageError, from_layout};
 use tempfile::TempDir;
 
 /// An amd64 host of the second level.

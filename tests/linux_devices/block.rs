@@ -6,8 +6,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::Command;
 
-use runu::vmm::{BlockDevice, Transport};
 use tempfile::TempDir;
+use vmm::{BlockDevice, Transport};
 
 use crate::guest::{Setup, answer};
 use crate::{MIB, much, pattern, sha256, transports};

@@ -2,12 +2,12 @@
 //! and what is typed and said arrives whole.
 
 use crate::guest::Setup;
-use crate::harness::bundle::Bundle;
-use crate::harness::guard::Container;
-use crate::harness::program::{Program, wait_for};
-use crate::harness::terminal::Terminal;
 use crate::transports;
-use runu::vmm::Transport;
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::program::{Program, wait_for};
+use harness::terminal::Terminal;
+use vmm::Transport;
 
 /// On the terminal of its own that hvc0 is. A trap waits for the end of a sleep.
 const SESSION: &str = r#"

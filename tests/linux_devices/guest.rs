@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
-use runu::vmm::{
+use vmm::{
     BlockDevice, Console, Files, GuestExit, MachineConfig, NetDevice, Prepared, Transport, Vsock,
 };
 
-use crate::harness;
-use crate::harness::linux::{self, Initramfs};
+use harness::linux::{self, Initramfs};
 
 /// Bytes: a tool and its libraries are some 80 MB, twice while Linux unpacks them.
 const MEMORY: u64 = 384 << 20;

@@ -7,8 +7,6 @@
 mod block;
 mod console;
 mod guest;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod net;
 mod vsock;
 
@@ -16,7 +14,7 @@ use std::env;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use runu::vmm::Transport;
+use vmm::Transport;
 
 const MIB: usize = 1 << 20;
 

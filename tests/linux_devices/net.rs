@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::libc::{self, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, ifreq};
 use nix::sched::{CloneFlags, unshare};
-use runu::vmm::{NetDevice, Transport};
+use vmm::{NetDevice, Transport};
 
 use crate::guest::{Setup, answer, tool_folder};
 use crate::{MIB, is_all, much, pattern, sha256, transports};

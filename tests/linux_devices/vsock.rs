@@ -6,14 +6,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use runu::vmm::{Transport, Vsock};
 use serde_json::json;
+use vmm::{Transport, Vsock};
 
 use crate::guest::{Setup, answer};
-use crate::harness::bundle::Bundle;
-use crate::harness::guard::Container;
-use crate::harness::program::{Program, wait_for};
 use crate::{MIB, is_all, pattern, sha256, transports};
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::program::{Program, wait_for};
 
 const MODULES: [&str; 3] = [
     "vsock",

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness;
-use crate::harness::bundle::Bundle;
-use crate::harness::guard::Container;
-use crate::harness::linux::{Initramfs, generic_folder};
-use crate::harness::program::Program;
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::linux::{Initramfs, generic_folder};
+use harness::program::Program;
 
 /// In the order in which they need each other. virtio over PCI and over MMIO: which it is does
 /// not matter here.

@@ -3,9 +3,6 @@
 //!
 //! The same program is on both sides: `checks` runs in the guest.
 
-#[path = "../harness/mod.rs"]
-mod harness;
-
 mod checks;
 mod guest;
 mod memory;

@@ -7,7 +7,7 @@
 # With --systemd, those that need systemd, a user's session or podman; with --linux, Linux as a
 # guest; with --network, pods' networks, and 16 MiB each way; with --containerd, the same by
 # containerd's CRI.
-# RUNU is the program to test, a static binary; a TEST is a name of `cargo test --test`.
+# RUNU is the program to test, a static binary; a TEST is a name of `cargo test -p tests --test`.
 # Needs runc, virtiofsd (Debian 12: qemu-system-common), and the guests (make -C fixtures/guests).
 # Exits with 1 if a test failed, and as tests/machine.sh does if the machine failed. Nothing may
 # be skipped in there.
@@ -55,11 +55,11 @@ shift
 work=$(mktemp -d "${TMPDIR:-/tmp}/runu-tests.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# cargo names each test's program on stderr: "Executable tests/NAME.rs (PATH)".
-cargo test --no-run "${tests[@]/#/--test=}" 2>&1 | tee "$work/cargo" >&2
+# cargo names each test's program on stderr: "Executable NAME.rs (PATH)".
+cargo test -p tests --no-run "${tests[@]/#/--test=}" 2>&1 | tee "$work/cargo" >&2
 mkdir -p "$work/tests"
 for name in "${tests[@]}"; do
-    program=$(sed -n "s|.*Executable tests/$name\(/main\)\?\.rs (\(.*\))|\2|p" "$work/cargo")
+    program=$(sed -n "s|.*Executable \(tests/\)\?$name\(/main\)\?\.rs (\(.*\))|\3|p" "$work/cargo")
     # Without what a debugger wants, most of it: the machine's first file system is half its memory.
     strip --strip-debug -o "$work/tests/$name" "$program"
 done

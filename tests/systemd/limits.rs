@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::bundle::Bundle;
-use crate::harness::guard::Container;
-use crate::harness::program::Program;
 use crate::{Scope, cannot_run, runu, scoped, systemctl};
+use harness::bundle::Bundle;
+use harness::guard::Container;
+use harness::program::Program;
 
 /// The files of a cgroup that hold limits, and systemd's properties behind them. Not
 /// `cpu.weight`: runc changed its rule for shares in 1.3.2, and libcgroups with it. Not

@@ -1,7 +1,5 @@
 //! Containers under systemd's cgroup driver: `--systemd-cgroup`, cgroups v2.
 
-#[path = "../harness/mod.rs"]
-mod harness;
 mod limits;
 
 use std::fs::{self, Permissions};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use runu::vmm::{BootAbi, Files, MIN_MEMORY, MachineConfig, Prepared, Transport};
+use vmm::{BootAbi, Files, MIN_MEMORY, MachineConfig, Prepared, Transport};
 
 use crate::code::HALT;
 use crate::guest::kvm;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
-use runu::vmm::{Console, Files, GuestExit, MIN_MEMORY, MachineConfig, Prepared, Transport};
+use vmm::{Console, Files, GuestExit, MIN_MEMORY, MachineConfig, Prepared, Transport};
 
 /// Each has [`MIN_MEMORY`].
 pub struct Guest {

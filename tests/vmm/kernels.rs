@@ -3,9 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use runu::vmm::BootAbi;
-
-use crate::harness;
+use vmm::BootAbi;
 
 pub const ABIS: [BootAbi; 4] = [
     BootAbi::Linux64,

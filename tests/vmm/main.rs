@@ -3,15 +3,13 @@
 mod code;
 mod first_process;
 mod guest;
-#[path = "../harness/mod.rs"]
-mod harness;
 mod kernels;
 mod solo5;
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use runu::vmm::{BootAbi, Crash, GuestExit, KernelImage, MIN_MEMORY};
+use vmm::{BootAbi, Crash, GuestExit, KernelImage, MIN_MEMORY};
 use vmm_sys_util::signal::{Killable, SIGRTMAX, SIGRTMIN, block_signal};
 
 use code::*;

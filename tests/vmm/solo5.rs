@@ -5,13 +5,12 @@ use std::os::unix::net::UnixDatagram;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use runu::vmm::{
+use vmm::{
     Console, Files, GuestExit, MIN_MEMORY, Machine, MachineConfig, NetDevice, Prepared, Transport,
 };
 use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
 use crate::guest::{kvm, pipe};
-use crate::harness;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// An Ethernet packet's protocol for experiments, at byte 12: the guest's.

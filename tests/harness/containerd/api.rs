@@ -12,7 +12,7 @@ use prost::Message;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
-use crate::harness::http::patience;
+use crate::http::patience;
 
 /// No call may take longer than it may by itself and this: a hang is a failure with a name.
 const TIMEOUT: Duration = Duration::from_secs(40);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::node::{self, Node};
-use crate::harness::images;
+use crate::images;
 
 /// Where Debian's containernetworking-plugins puts them.
 const CNI_BIN: &str = "/usr/lib/cni";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{api, poll};
-use crate::harness::images;
+use crate::images;
 
 /// A container to create.
 #[derive(Clone)]

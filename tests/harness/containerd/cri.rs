@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::container::{Container, ContainerSpec};
 use super::{Containerd, api, poll};
-use crate::harness::http::patience;
+use crate::http::patience;
 use api::{ContainerState, ContainerStatus, ExecSyncResponse, PodSandboxState};
 
 /// Seconds that `stop` gives a container before SIGKILL.

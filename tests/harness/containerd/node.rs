@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::census::Census;
-use crate::harness::netns;
+use crate::netns;
 
 /// The node's bridge; pods get their addresses from [`SUBNET`].
 pub const BRIDGE: &str = "runu0";

@@ -1,0 +1,139 @@
+//! What the guest is to have as block devices: files of the image, and block devices that the
+//! container was given.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use serde::Serialize;
+
+use super::Fault;
+use super::said::{Said, Source};
+use bundle::{BlockNode, FileError, Rootfs};
+
+/// A block device that is wished for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BlockWish {
+    /// The guest's own name for it; without one it is the guest's only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// A path in the container's rootfs, or of a block device of the container's.
+    #[serde(flatten)]
+    pub image: Said<PathBuf>,
+}
+
+/// What is behind a block device.
+#[derive(Debug, Serialize)]
+pub struct Block {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// As the container sees it.
+    pub path: PathBuf,
+    /// Who named it.
+    pub by: Source,
+    /// Bytes, 0 where there is a fault.
+    pub size: u64,
+    /// Of a block device of the container's; `None` for a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<Number>,
+    /// Nothing may be written to it.
+    pub read_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// A block device's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Number {
+    pub major: u32,
+    pub minor: u32,
+}
+
+/// Opens what is wished for, for reading: a look must change nothing, and an overlay copies a
+/// file that is opened for writing. A file is `None` where there is a fault.
+pub fn find(
+    rootfs: &Rootfs,
+    read_only: bool,
+    nodes: &[BlockNode],
+    wishes: &[BlockWish],
+) -> (Vec<Block>, Vec<Option<File>>) {
+    let open = |wish: &BlockWish| {
+        let is_it = |node: &&BlockNode| node.path == wish.image.value;
+        match nodes.iter().find(is_it) {
+            Some(node) => block(wish, open_node(node), Some(node), node.read_only),
+            None => {
+                let opened = rootfs.open_file(&wish.image.value);
+                block(wish, opened, None, read_only)
+            }
+        }
+    };
+    wishes.iter().map(open).unzip()
+}
+
+/// What is behind a wish, by its opened file: of a device's node, or of the image.
+pub fn block(
+    wish: &BlockWish,
+    opened: Result<File, FileError>,
+    node: Option<&BlockNode>,
+    read_only: bool,
+) -> (Block, Option<File>) {
+    let Said { value: path, by } = wish.image.clone();
+    let sized = opened.and_then(|mut file| {
+        let size = file.seek(SeekFrom::End(0));
+        Ok((size.map_err(|e| FileError::Io(e.to_string()))?, file))
+    });
+    let (file, size, fault) = match sized {
+        Ok((size, file)) => (Some(file), size, None),
+        Err(why) => {
+            let path = path.clone();
+            (None, 0, Some(Fault::BlockFile { path, why }))
+        }
+    };
+    let number = node.map(|node| Number {
+        major: node.major,
+        minor: node.minor,
+    });
+    let block = Block {
+        device: wish.device.clone(),
+        path,
+        by,
+        size,
+        number,
+        read_only,
+        fault,
+    };
+    (block, file)
+}
+
+/// Opens the host's device of that number: the container's own node is not there yet.
+pub fn open_node(node: &BlockNode) -> Result<File, FileError> {
+    let BlockNode { major, minor, .. } = *node;
+    let failed = |e: io::Error| FileError::Io(format!("block device {major}:{minor}: {e}"));
+    let path = host_path(Path::new("/sys/dev/block"), major, minor).map_err(failed)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let is_it = metadata.rdev() == libc::makedev(major, minor);
+    match metadata.file_type().is_block_device() && is_it {
+        true => Ok(file),
+        false => Err(failed(io::Error::other(
+            "its name on the host is another's",
+        ))),
+    }
+}
+
+/// The node of a block device on the host (Linux's Documentation/ABI/stable/sysfs-block; the
+/// name in `uevent` is devtmpfs's).
+fn host_path(sysfs: &Path, major: u32, minor: u32) -> io::Result<PathBuf> {
+    let text = fs::read_to_string(sysfs.join(format!("{major}:{minor}/uevent")))?;
+    let mut names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("DEVNAME="));
+    let name = names.next().ok_or(io::ErrorKind::NotFound)?;
+    Ok(Path::new("/dev").join(name))
+}

@@ -1,0 +1,264 @@
+//! The kernel and the initrd that a bundle holds.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::Fault;
+use super::said::{Said, Source};
+use super::wishes::Wishes;
+use bundle::{FileError, Rootfs};
+use guest::{Family, Mark};
+use vmm::{self, BootAbi, KernelImage};
+
+/// Where kraftkit's images have their kernel and initrd.
+///
+/// Source: kraftkit, `oci` package, well-known paths.
+const IMAGE_KERNEL: &str = "/unikraft/bin/kernel";
+const IMAGE_INITRD: &str = "/unikraft/bin/initrd";
+
+/// Where an image of runu's own artifact type has its initrd, if it has one.
+const ARTIFACT_INITRD: &str = "/boot/initrd";
+
+/// The only one that kernels are probed for so far, as OCI names it.
+const ARCHITECTURE: &str = "amd64";
+
+/// The kernel file.
+#[derive(Debug, Serialize)]
+pub struct Kernel {
+    /// As the container sees it.
+    pub path: PathBuf,
+    /// Who named it.
+    pub by: Source,
+    #[serde(flatten)]
+    pub state: State,
+}
+
+/// What the file turned out to be.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase", untagged)]
+pub enum State {
+    Bootable {
+        abi: BootAbi,
+        /// As OCI names it.
+        architecture: &'static str,
+        /// `gzip`, where the file is compressed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compression: Option<&'static str>,
+        /// Bytes of the file.
+        size: u64,
+        /// `sha256:…`; `None` where nobody asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+        /// What family's it looks like.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+        #[serde(skip)]
+        image: KernelImage,
+    },
+    Unusable {
+        fault: Fault,
+    },
+}
+
+/// The initrd file.
+#[derive(Debug, Serialize)]
+pub struct Initrd {
+    /// As the container sees it.
+    pub path: PathBuf,
+    /// Who named it.
+    pub by: Source,
+    /// Bytes of the file, 0 where there is a fault.
+    pub size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// What boots, of a kernel that is fit to.
+#[derive(Debug, Default)]
+pub struct Boots {
+    /// The file, or what was in it where it was compressed.
+    pub kernel: Option<File>,
+    /// The Hermit image that the kernel lay in.
+    pub image: Option<File>,
+}
+
+/// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
+/// reading of the whole file.
+pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Boots) {
+    let Said { value: path, by } = wish(wishes);
+    let (state, boots) = match rootfs.open_file(&path) {
+        Err(FileError::Missing) if by == Source::Path => return (None, Boots::default()),
+        Err(why) => {
+            let path = path.clone();
+            let fault = Fault::KernelFile { path, why };
+            (State::Unusable { fault }, Boots::default())
+        }
+        Ok(file) => probe(file, &path, digest)
+            .unwrap_or_else(|fault| (State::Unusable { fault }, Boots::default())),
+    };
+    (Some(Kernel { path, by, state }), boots)
+}
+
+/// A kernel that was not looked for, as if it were there.
+pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
+    let Said { value: path, by } = wish(wishes);
+    let image = KernelImage::of(abi, 0);
+    let state = State::Bootable {
+        abi,
+        architecture: ARCHITECTURE,
+        compression: None,
+        size: 0,
+        digest: None,
+        mark: None,
+        image,
+    };
+    Kernel { path, by, state }
+}
+
+/// The kernel that is wished for, or else the image's.
+fn wish(wishes: &Wishes) -> Said<PathBuf> {
+    wishes.kernel.clone().unwrap_or_else(|| Said {
+        value: IMAGE_KERNEL.into(),
+        by: Source::Path,
+    })
+}
+
+fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault> {
+    let bad_kernel = |why| Fault::kernel(path.to_owned(), &why);
+    let bad_file = |e: io::Error| Fault::KernelFile {
+        path: path.to_owned(),
+        why: FileError::Io(e.to_string()),
+    };
+    let digest = digest
+        .then(|| sha256(&file))
+        .transpose()
+        .map_err(bad_file)?;
+    let size = file.metadata().map_err(bad_file)?.len();
+    let unpacked = vmm::unpack(&file).map_err(bad_kernel)?;
+    let compression = unpacked.is_some().then_some("gzip");
+    let (kernel, hermit_image) = match unpacked {
+        Some(unpacked) => (unpacked.kernel, unpacked.image),
+        None => (file, None),
+    };
+    let image = KernelImage::probe(&kernel).map_err(bad_kernel)?;
+    let state = State::Bootable {
+        abi: image.abi,
+        architecture: ARCHITECTURE,
+        compression,
+        size,
+        digest,
+        mark: mark(&kernel, image.abi),
+        image,
+    };
+    let boots = Boots {
+        kernel: Some(kernel),
+        image: hermit_image,
+    };
+    Ok((state, boots))
+}
+
+/// What family's the kernel looks like; some ways of booting are one family's alone.
+fn mark(kernel: &File, abi: BootAbi) -> Option<Mark> {
+    let by_abi = match abi {
+        BootAbi::BzImage => Some(Family::Linux),
+        BootAbi::Solo5 => Some(Family::Solo5),
+        BootAbi::Hermit => Some(Family::Hermit),
+        BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
+    };
+    let mut mark = Mark::of(kernel).or_else(|| by_abi.map(Mark::new))?;
+    // Multiboot's first word is the kernel's name: so Solo5 reads it, Unikraft does not.
+    mark.drops_a_word = mark.family == Family::Solo5 && abi == BootAbi::Multiboot1;
+    Some(mark)
+}
+
+/// `sha256:…` of the file's content. Leaves the file's offset at its end, which no
+/// reader of it minds: the monitor reads at offsets.
+fn sha256(mut file: &File) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut part)? {
+            0 => break,
+            read => digest.update(&part[..read]),
+        }
+    }
+    let hex: String = digest
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    Ok(format!("sha256:{hex}"))
+}
+
+/// Finds the initrd: the one that is wished for, or the one beside the image's kernel; or else
+/// `image`, the Hermit image that the kernel lay in.
+pub fn find_initrd(
+    rootfs: &Rootfs,
+    wishes: &Wishes,
+    kernel: Option<&Kernel>,
+    image: Option<File>,
+) -> (Option<Initrd>, Option<File>) {
+    let Some(kernel) = kernel else {
+        return (None, None);
+    };
+    match (find_initrd_file(rootfs, wishes, kernel), image) {
+        ((None, None), Some(image)) => {
+            let initrd = Initrd {
+                path: kernel.path.clone(),
+                by: kernel.by.clone(),
+                size: image.metadata().map_or(0, |metadata| metadata.len()),
+                fault: None,
+            };
+            (Some(initrd), Some(image))
+        }
+        (found, _) => found,
+    }
+}
+
+fn find_initrd_file(
+    rootfs: &Rootfs,
+    wishes: &Wishes,
+    kernel: &Kernel,
+) -> (Option<Initrd>, Option<File>) {
+    let Said { value: path, by } = match &wishes.initrd {
+        Some(wish) => wish.clone(),
+        None => match &kernel.by {
+            Source::Path => Said {
+                value: IMAGE_INITRD.into(),
+                by: Source::Path,
+            },
+            Source::Image(what) => Said {
+                value: ARTIFACT_INITRD.into(),
+                by: Source::Image(what.clone()),
+            },
+            _ => return (None, None),
+        },
+    };
+    let is_optional = wishes.initrd.is_none();
+    let opened = rootfs.open_file(&path).and_then(|file| {
+        let size = file
+            .metadata()
+            .map_err(|e| FileError::Io(e.to_string()))?
+            .len();
+        Ok((file, size))
+    });
+    let (file, size, fault) = match opened {
+        Ok((file, size)) => (Some(file), size, None),
+        Err(FileError::Missing) if is_optional => return (None, None),
+        Err(why) => {
+            let path = path.clone();
+            (None, 0, Some(Fault::InitrdFile { path, why }))
+        }
+    };
+    let initrd = Initrd {
+        path,
+        by,
+        size,
+        fault,
+    };
+    (Some(initrd), file)
+}

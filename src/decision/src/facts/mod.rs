@@ -1,0 +1,299 @@
+//! What can be seen of a bundle, gathered and not judged.
+
+mod annotations;
+mod block;
+mod container;
+mod conventions;
+mod fault;
+mod host;
+mod kernel;
+mod media;
+pub mod quantity;
+mod root_disk;
+mod said;
+mod shown;
+mod urunc;
+mod wishes;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use serde::Serialize;
+
+pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
+pub use block::{Block, BlockWish, Number};
+pub use container::{Container, Kind};
+pub use fault::Fault;
+pub use host::{Host, has_kvm, open_kvm};
+pub use kernel::{Initrd, Kernel, State};
+pub use media::{Media, MediaState};
+pub use root_disk::PATH as ROOT_DISK;
+pub use said::{Said, Source, SourceKind};
+pub use shown::{cut, cut_line, visible};
+pub use wishes::{NetworkChoice, RootWish, Wishes};
+
+use bundle::{self, BlockNode, Bundle, Rootfs};
+use guest::{Family, Mark};
+use vmm::BootAbi;
+
+/// Everything that a decision may depend on.
+#[derive(Debug, Serialize)]
+pub struct Facts {
+    pub container: Container,
+    pub mode: Option<ModeChoice>,
+    /// How it would be run, if as a unikernel: what the pod says, and where it says nothing
+    /// what the image says.
+    pub wishes: Wishes,
+    /// What the image says of itself.
+    pub media: Media,
+    /// The kernel that is wished for or that the image holds.
+    pub kernel: Option<Kernel>,
+    pub initrd: Option<Initrd>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    /// The rootfs's own device, where the guest's root may be on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_disk: Option<Block>,
+    /// `root.readonly`: nothing in the rootfs may be written.
+    #[serde(skip)]
+    pub read_only: bool,
+    /// The block devices of `linux.devices`.
+    #[serde(skip)]
+    pub block_nodes: Vec<BlockNode>,
+    /// `process.args`.
+    pub args: Vec<String>,
+    /// `process.env`, `process.cwd` and `hostname`: the guest's alone, and full of secrets.
+    #[serde(skip)]
+    pub env: Vec<String>,
+    #[serde(skip)]
+    pub cwd: Option<String>,
+    #[serde(skip)]
+    pub hostname: Option<String>,
+    /// `linux.resources.memory.limit`, in bytes.
+    pub memory_limit: Option<u64>,
+    /// The quota of `linux.resources.cpu`, in CPUs, rounded up.
+    pub cpu_limit: Option<u64>,
+    /// Whether the container is to have the host's own network namespace.
+    #[serde(skip)]
+    pub host_network: bool,
+    /// How many CPUs this process may run on; 1 where no kernel was found to run on them.
+    #[serde(skip)]
+    pub host_cpus: u64,
+    /// `None` where nobody asked.
+    pub host: Option<Host>,
+    /// The annotations that runu would obey, by key.
+    #[serde(skip)]
+    pub obeyed: Vec<String>,
+    /// All annotations of config.json; none where nobody asked.
+    #[serde(skip)]
+    pub annotations: BTreeMap<String, String>,
+    #[serde(skip)]
+    said: Standing,
+}
+
+/// The wishes by the standing of who said them.
+#[derive(Debug, Default)]
+struct Standing {
+    pod: Wishes,
+    image: Wishes,
+}
+
+/// What the annotations that are obeyed begin with.
+const PREFIXES: [&str; 3] = [annotations::PREFIX, urunc::PREFIX, conventions::PREFIX];
+
+/// What costs more than a look, and is only gathered where it is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// The kernel file's digest.
+    pub digest: bool,
+    /// What the host has.
+    pub host: bool,
+    /// Every annotation, whoever's.
+    pub annotations: bool,
+}
+
+impl Wanted {
+    /// Both what this and what `other` wants.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            digest: self.digest || other.digest,
+            host: self.host || other.host,
+            annotations: self.annotations || other.annotations,
+        }
+    }
+}
+
+/// The files behind the facts, opened once: what was judged is what boots.
+#[derive(Debug, Default)]
+pub struct Files {
+    pub kernel: Option<File>,
+    pub initrd: Option<File>,
+    /// As in [`Facts::blocks`], open for reading.
+    pub blocks: Vec<Option<File>>,
+    /// Likewise.
+    pub root_disk: Option<File>,
+}
+
+impl Facts {
+    /// Looks at a bundle.
+    ///
+    /// # Errors
+    /// Only where the bundle's rootfs cannot be looked at; what is wrong with an
+    /// annotation or a kernel is a fact.
+    pub fn gather(bundle: &Bundle, wanted: Wanted) -> Result<(Self, Files), bundle::Error> {
+        let mut facts = Self::of_config(&bundle.config, wanted);
+        let mut files = Files::default();
+        // A sandbox is runc's whatever it holds: its rootfs is not looked at.
+        if facts.container.kind != Kind::Sandbox {
+            let rootfs = bundle.rootfs()?;
+            if let Some(wishes) = urunc::file(&rootfs) {
+                facts.hear_image(wishes);
+            }
+            files = facts.find_files(&rootfs, wanted.digest);
+        }
+        Ok((facts, files))
+    }
+
+    /// Takes in what the image says of itself, which may name other files.
+    ///
+    /// # Errors
+    /// As [`Facts::gather`].
+    pub fn learn(
+        &mut self,
+        media: Media,
+        bundle: &Bundle,
+        wanted: Wanted,
+    ) -> Result<Files, bundle::Error> {
+        self.suppose_media(media);
+        Ok(self.find_files(&bundle.rootfs()?, wanted.digest))
+    }
+
+    /// Takes in what an image says of itself, without a look at files.
+    pub fn suppose_media(&mut self, media: Media) {
+        self.hear_image(media.wishes());
+        self.media = media;
+    }
+
+    fn hear_image(&mut self, wishes: Wishes) {
+        self.said.image.join(wishes);
+        self.wishes = self.said.pod.clone();
+        self.wishes.or(self.said.image.clone());
+    }
+
+    /// What config.json alone says.
+    pub fn of_config(config: &bundle::Config, wanted: Wanted) -> Self {
+        let container = Container::read(config);
+        let name = container.name.as_deref();
+        let all = || config.annotations();
+        let (mode, mut wishes) = annotations::read(all(), name, Source::Annotation);
+        wishes.join(urunc::annotations(all(), Source::Annotation));
+        wishes.join(conventions::kraftkit(all(), Source::Annotation));
+        if let Some(vm) = &config.vm {
+            wishes.join(conventions::vm(vm));
+        }
+        let annotations = config.annotations().filter(|_| wanted.annotations);
+        Self {
+            mode,
+            wishes: wishes.clone(),
+            media: Media::Unasked,
+            said: Standing {
+                pod: wishes,
+                image: Wishes::default(),
+            },
+            kernel: None,
+            initrd: None,
+            blocks: Vec::new(),
+            root_disk: None,
+            read_only: config.has_read_only_root(),
+            block_nodes: config.block_nodes(),
+            args: config.args().to_vec(),
+            env: config.env().to_vec(),
+            cwd: config.cwd().map(str::to_owned),
+            hostname: config.hostname().map(str::to_owned),
+            memory_limit: config.memory_limit(),
+            cpu_limit: config.cpu_limit(),
+            host_network: config.has_host_network(),
+            host_cpus: 1,
+            host: wanted.host.then(Host::read),
+            obeyed: obeyed_keys(config, name),
+            annotations: annotations
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            container,
+        }
+    }
+
+    /// Supposes a kernel where none was looked for: at the path that is wished for, or the
+    /// image's.
+    pub fn suppose_kernel(&mut self, abi: BootAbi) {
+        self.kernel = Some(kernel::supposed(&self.wishes, abi));
+    }
+
+    /// Finds the files of the image that are wished for.
+    fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
+        let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
+        let (initrd, file) =
+            kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
+        let (blocks, images) = block::find(
+            rootfs,
+            self.read_only,
+            &self.block_nodes,
+            &self.wishes.blocks,
+        );
+        // An ordinary container is not kept waiting for it.
+        if kernel.is_some() {
+            self.host_cpus = host::cpus();
+        }
+        let (root_disk, device) = root_disk::find(rootfs, self.read_only, &self.wishes);
+        self.root_disk = root_disk;
+        (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
+        Files {
+            kernel: boots.kernel,
+            initrd: file,
+            blocks: images,
+            root_disk: device,
+        }
+    }
+
+    /// What the kernel file shows of its family.
+    pub fn mark(&self) -> Option<&Mark> {
+        match &self.kernel.as_ref()?.state {
+            State::Bootable { mark, .. } => mark.as_ref(),
+            State::Unusable { .. } => None,
+        }
+    }
+
+    /// The guest's family: the one that was said, or else the one that its kernel shows.
+    pub fn family(&self) -> Option<Family> {
+        let said = self.wishes.family.as_ref();
+        said.and_then(|said| Family::named(&said.value))
+            .or_else(|| self.mark().map(|mark| mark.family))
+    }
+
+    /// Whether anything here looks like a unikernel, well-formed or not.
+    pub fn has_sign(&self) -> bool {
+        self.kernel.is_some() || !self.wishes.signs.is_empty()
+    }
+
+    /// Whether the pod as a whole says "container" and names a kernel all the same.
+    pub fn contradict(&self) -> bool {
+        let named_by_pod = |said: &Said<_>| said.by.kind() == SourceKind::Annotation;
+        self.wishes.kernel.as_ref().is_some_and(named_by_pod)
+            && self
+                .mode
+                .as_ref()
+                .is_some_and(|mode| mode.value == Mode::Container && mode.is_pod_wide())
+    }
+}
+
+/// The keys that mean something to this container: not those that name another.
+fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> {
+    let is_obeyed = |key: &str| {
+        !annotations::is_of_another(key, container)
+            && PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    };
+    let keys = config.annotations().map(|(key, _)| key);
+    keys.filter(|key| is_obeyed(key))
+        .map(str::to_owned)
+        .collect()
+}

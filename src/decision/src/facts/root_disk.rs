@@ -1,0 +1,130 @@
+//! The block device beneath the rootfs, where a snapshotter gives each container a file system on
+//! one of its own: what a guest may have as its disk.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::Fault;
+use super::block::{Block, BlockWish, block, open_node};
+use super::said::{Said, Source};
+use super::wishes::{RootWish, Wishes};
+use bundle::{BlockNode, Mount, Rootfs};
+use guest::Root;
+
+/// What the container sees of it.
+pub const PATH: &str = "/";
+
+/// Opens the rootfs's own device for reading, where the root is wished for on a disk and no disk
+/// is named for it.
+pub fn find(rootfs: &Rootfs, read_only: bool, wishes: &Wishes) -> (Option<Block>, Option<File>) {
+    let Some(Said { value: wish, by }) = &wishes.rootfs else {
+        return (None, None);
+    };
+    let is_for_a_disk = matches!(wish, RootWish::Exactly(Root::Block) | RootWish::Container);
+    if !is_for_a_disk || wishes.blocks.iter().any(|wish| wish.device.is_none()) {
+        return (None, None);
+    }
+    let (block, file) = look(rootfs, read_only, by.clone());
+    (Some(block), file)
+}
+
+fn look(rootfs: &Rootfs, read_only: bool, by: Source) -> (Block, Option<File>) {
+    let mount = rootfs.mount().map_err(|e| format!("not to be known: {e}"));
+    let opened = mount
+        .and_then(|mount| node(mount.as_ref(), read_only))
+        .and_then(|node| match open_node(&node) {
+            Ok(file) => Ok((file, node)),
+            Err(why) => Err(format!("on {why}")),
+        });
+    let path = PathBuf::from(PATH);
+    match opened {
+        Ok((file, node)) => {
+            let (device, image) = (None, Said { value: path, by });
+            let wish = BlockWish { device, image };
+            block(&wish, Ok(file), Some(&node), node.read_only)
+        }
+        Err(what) => {
+            let fault = Fault::NoRootDisk {
+                by: by.clone(),
+                what,
+            };
+            let nothing = Block {
+                device: None,
+                path,
+                by,
+                size: 0,
+                number: None,
+                read_only,
+                fault: Some(fault),
+            };
+            (nothing, None)
+        }
+    }
+}
+
+/// The device that the rootfs is all of, if it is a mount of its own.
+///
+/// # Errors
+/// What the rootfs is instead.
+fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, String> {
+    let Some(mount) = mount else {
+        return Err("a folder, and no file system of its own".to_owned());
+    };
+    let (major, minor) = mount.number;
+    // Those without a device have numbers of this kind (Linux, get_anon_bdev).
+    if major == 0 {
+        return Err(format!("{}, on no block device of its own", mount.kind));
+    }
+    if mount.root != Path::new("/") {
+        return Err(format!("a folder of block device {major}:{minor}"));
+    }
+    Ok(BlockNode {
+        path: PATH.into(),
+        major,
+        minor,
+        read_only: read_only || mount.is_read_only(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(number: (u32, u32), root: &str, kind: &str, super_options: &str) -> Mount {
+        Mount {
+            number,
+            root: root.into(),
+            kind: kind.to_owned(),
+            options: "rw,relatime".to_owned(),
+            super_options: super_options.to_owned(),
+            ..Mount::default()
+        }
+    }
+
+    #[test]
+    fn a_whole_file_system_on_a_device_is_a_disk() {
+        for (is_read_only, super_options, expected) in [
+            (false, "rw", false),
+            (true, "rw", true),
+            (false, "ro", true),
+        ] {
+            let mount = mount((253, 3), "/", "ext4", super_options);
+            let node = node(Some(&mount), is_read_only).unwrap();
+            assert_eq!((node.major, node.minor), (253, 3));
+            assert_eq!(node.read_only, expected);
+        }
+    }
+
+    #[test]
+    fn all_else_is_refused_by_what_it_is() {
+        let refused = |mount: Option<&Mount>| node(mount, false).unwrap_err();
+        let folder = refused(None);
+        assert!(folder.contains("a folder"), "{folder}");
+        for kind in ["overlay", "btrfs", "tmpfs"] {
+            let told = refused(Some(&mount((0, 41), "/", kind, "rw")));
+            assert!(told.contains(kind), "{told}");
+        }
+        let told = refused(Some(&mount((8, 1), "/var/x", "ext4", "rw")));
+        assert_eq!(told, "a folder of block device 8:1");
+    }
+}

@@ -1,0 +1,25 @@
+//! Whether a guest is to have sockets to its neighbours.
+
+use std::path::PathBuf;
+
+use crate::facts::{Facts, Fault, Said};
+use guest::Family;
+use vmm::BootAbi;
+
+/// Where they are wished to be, as the container sees it.
+///
+/// # Errors
+/// [`Fault::NoVsock`] for guests that cannot have them.
+pub fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault> {
+    let Some(Said { value: path, by }) = facts.wishes.vsock.clone() else {
+        return Ok(None);
+    };
+    let why = match facts.family() {
+        _ if !abi.has_virtio() => "kernels of its ABI know of no virtio device",
+        Some(Family::Osv | Family::Rumprun | Family::Solo5) => {
+            "guests of its family have no virtio-vsock"
+        }
+        _ => return Ok(Some(path)),
+    };
+    Err(Fault::NoVsock { by, why })
+}

@@ -1,0 +1,134 @@
+//! What images have said, by the digest of what their names stand for.
+//!
+//! A help and no truth: whatever is wrong with a file here, it is as if it were
+//! not there, and it is written anew.
+
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use serde::{Deserialize, Serialize};
+
+use crate::Image;
+use crate::digest::Digest;
+use crate::host::Host;
+
+/// Told apart from what other builds wrote; to be raised whenever an image is
+/// described differently.
+const FORMAT: u32 = 1;
+/// The most files that are kept.
+const MOST_FILES: usize = 256;
+/// The largest file that is read or written, in bytes.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The cache for a host; without a folder where that is not ours alone.
+pub struct Cache<'a> {
+    folder: Option<PathBuf>,
+    host: &'a Host,
+}
+
+/// What a file holds. The choice among manifests depends on the host too.
+#[derive(Serialize, Deserialize)]
+struct Kept<H, I> {
+    format: u32,
+    target: String,
+    host: H,
+    image: I,
+}
+
+impl<'a> Cache<'a> {
+    /// Opens the cache in `folder`, or makes it.
+    pub fn open(folder: &Path, host: &'a Host) -> Self {
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o700).create(folder);
+        let ours = made
+            .and_then(|()| fs::symlink_metadata(folder))
+            .is_ok_and(|folder| folder.is_dir() && is_ours(&folder));
+        let folder = ours.then(|| folder.to_owned());
+        Self { folder, host }
+    }
+
+    /// What is known of the image whose index or manifest has this digest.
+    pub fn get(&self, digest: &str) -> Option<Image> {
+        let text = read(&self.path(digest)?).ok()?;
+        let kept: Kept<Host, Image> = serde_json::from_slice(&text).ok()?;
+        let current = kept.format == FORMAT && kept.target == digest && kept.host == *self.host;
+        current.then_some(kept.image)
+    }
+
+    /// Keeps what an image said. Not keeping it is no error: it will be asked again.
+    pub fn put(&self, digest: &str, image: &Image) {
+        if let Some(path) = self.path(digest)
+            && let Err(error) = self.write(&path, digest, image)
+        {
+            tracing::debug!("{}: {error}", path.display());
+        }
+    }
+
+    fn write(&self, path: &Path, digest: &str, image: &Image) -> io::Result<()> {
+        let text = serde_json::to_vec(&Kept {
+            format: FORMAT,
+            target: digest.to_owned(),
+            host: self.host,
+            image,
+        })?;
+        if text.len() as u64 > MOST_BYTES {
+            return Ok(());
+        }
+        // Written whole, then renamed: a reader sees all of it or nothing.
+        let draft = path.with_extension(format!("{}.new", std::process::id()));
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&draft)?.write_all(&text)?;
+        fs::rename(&draft, path)?;
+        self.prune()
+    }
+
+    /// Removes the oldest files where there are too many, drafts of killed calls
+    /// among them.
+    fn prune(&self) -> io::Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            // Another call may have removed it since.
+            if let Ok(metadata) = entry.metadata() {
+                files.push((metadata.modified()?, entry.path()));
+            }
+        }
+        files.sort();
+        let surplus = files.len().saturating_sub(MOST_FILES);
+        for (_, path) in &files[..surplus] {
+            let _ = fs::remove_file(path);
+        }
+        Ok(())
+    }
+
+    fn path(&self, digest: &str) -> Option<PathBuf> {
+        let digest = Digest::parse(digest).ok()?.to_string();
+        let name = format!("{}.json", digest.replace(':', "-"));
+        Some(self.folder.as_ref()?.join(name))
+    }
+}
+
+/// A file of ours, if it is one.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || !is_ours(&metadata) || metadata.len() > MOST_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut text = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Whether nobody else can have written it.
+fn is_ours(metadata: &Metadata) -> bool {
+    metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0
+}

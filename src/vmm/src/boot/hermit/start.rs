@@ -1,0 +1,214 @@
+//! Low memory and registers at the kernel's first instruction.
+//!
+//! | from the machine's first address | what lies there |
+//! |---|---|
+//! | 0 | the descriptor table |
+//! | 0x1000 | the device tree |
+//! | 0x5000 | the boot information |
+//! | 0x10000 | PML4, PDPT, page directories |
+//! | 0x40000 | the kernel; a stack of 32 KiB below it |
+
+use kvm_bindings::{kvm_segment, kvm_sregs};
+use time::OffsetDateTime;
+use vm_memory::{Bytes, GuestAddress};
+
+use super::fdt::Tree;
+use super::{CMDLINE_MAX, Interface, KERNEL_OFFSET, Kernel, STACK_SIZE};
+use crate::boot::image::{KernelImage, Segment};
+use crate::boot::layout::PAGE_SIZE;
+use crate::boot::tables::{self, FLAT_DATA, LONG_CODE, segment, write_table};
+use crate::boot::{EntryState, Loaded, Mode, Placed, Told};
+use crate::error::Error;
+use crate::hypercall::hermit::CONSOLE_PORTS;
+use crate::memory::GuestMemory;
+
+/// Offsets from the machine's first address.
+const GDT: u64 = 0;
+const FDT: u64 = 0x1000;
+const FDT_SIZE: usize = 0x4000;
+const BOOT_INFO: u64 = 0x5000;
+const PML4: u64 = 0x1_0000;
+const PDPT: u64 = 0x1_1000;
+const PAGE_DIRECTORIES: u64 = 0x1_2000;
+
+/// `RawPlatformInfo::Uhyve` among its siblings.
+const PLATFORM_UHYVE: u64 = 1;
+
+const LARGE_PAGE_SIZE: u64 = 2 << 20;
+const GIB: u64 = 1 << 30;
+const ENTRIES: u64 = 512;
+const PRESENT_WRITABLE: u64 = 0b11;
+/// In a page directory entry: a page of 2 MiB.
+const LARGE_PAGE: u64 = 1 << 7;
+
+/// Control registers and EFER: paging in 64-bit mode, native FPU errors, no-execute pages.
+const CR0: u64 = 0x8000_0031;
+const CR4: u64 = 0x20;
+const EFER: u64 = 0xd00;
+
+/// Relocates the kernel, which is loaded, writes low memory, and says how to enter.
+///
+/// # Errors
+/// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine
+/// smaller than any that can be asked for.
+pub fn prepare(
+    memory: &GuestMemory,
+    image: &KernelImage,
+    loaded: &Loaded,
+    told: &Told<'_>,
+) -> Result<EntryState, Error> {
+    let kernel = &image.hermit;
+    let start = kernel.memory_start();
+    let kernel_start = image.segments.iter().map(|s| s.gpa).min();
+    let kernel_start = kernel_start.unwrap_or(start + KERNEL_OFFSET);
+    for relocation in &kernel.relocations {
+        memory
+            .write_obj(relocation.value, GuestAddress(relocation.gpa))
+            .map_err(Error::guest_memory(relocation.gpa))?;
+    }
+    write_table(memory, start + GDT, [0, LONG_CODE, FLAT_DATA])?;
+    let mapped = loaded.initrd.map(|initrd| initrd.gpa + initrd.size);
+    let mapped = mapped.unwrap_or(image.memory_end());
+    write_page_tables(memory, start, last_mapped(kernel, kernel_start, mapped))?;
+    let tree = device_tree(start, loaded, told)?;
+    write(memory, start + FDT, &tree)?;
+    let info = boot_info(image, kernel_start, loaded.memory, told);
+    write_table(memory, start + BOOT_INFO, info)?;
+    Ok(EntryState {
+        mode: Mode::Hermit { start },
+        rip: image.entry,
+        // Its lower end: the kernel finds the upper one by itself.
+        rsp: kernel_start - STACK_SIZE,
+        rax: 0,
+        rbx: 0,
+        // The processor's number.
+        rsi: 0,
+        rdi: start + BOOT_INFO,
+        frequency: None,
+    })
+}
+
+/// The last address that is mapped. Older kernels lean on the whole GiB in which they lie.
+fn last_mapped(kernel: &Kernel, kernel_start: u64, end: u64) -> u64 {
+    match kernel.is_old {
+        true => end.max(kernel_start / GIB * GIB + GIB - 1),
+        false => end,
+    }
+}
+
+/// Maps from the machine's first address, a multiple of 1 GiB, to the page of `last`; and the
+/// PML4 itself by its last entry, by which kernels know that what is below them is in use.
+fn write_page_tables(memory: &GuestMemory, start: u64, last: u64) -> Result<(), Error> {
+    let pml4 = start + PML4;
+    write_table(memory, pml4, [(start + PDPT) | PRESENT_WRITABLE])?;
+    let last_entry = pml4 + (ENTRIES - 1) * 8;
+    write_table(memory, last_entry, [pml4 | PRESENT_WRITABLE])?;
+    let directories = start / GIB..=last / GIB;
+    let directory = |gib: u64| start + PAGE_DIRECTORIES + (gib - start / GIB) * PAGE_SIZE;
+    write_table(
+        memory,
+        start + PDPT + start / GIB * 8,
+        directories.map(|gib| directory(gib) | PRESENT_WRITABLE),
+    )?;
+    let pages = start / LARGE_PAGE_SIZE..=last / LARGE_PAGE_SIZE;
+    // The directories follow each other, as the pages do.
+    write_table(
+        memory,
+        start + PAGE_DIRECTORIES,
+        pages.map(|page| (page * LARGE_PAGE_SIZE) | LARGE_PAGE | PRESENT_WRITABLE),
+    )
+}
+
+fn device_tree(start: u64, loaded: &Loaded, told: &Told<'_>) -> Result<Vec<u8>, Error> {
+    let len = told.cmdline.len();
+    if len > CMDLINE_MAX {
+        return Err(Error::CmdlineTooLong {
+            len,
+            max: CMDLINE_MAX,
+        });
+    }
+    let tree = Tree {
+        memory: Placed {
+            gpa: start,
+            size: loaded.memory,
+        },
+        cmdline: told.cmdline,
+        initrd: loaded.initrd,
+        tsc_khz: told.tsc_khz,
+        mounts: told.folders,
+    };
+    // Of all that is in it only the command line can be wrong.
+    let bytes = tree.bytes().map_err(|_| Error::CmdlineNul)?;
+    debug_assert!(bytes.len() <= FDT_SIZE);
+    Ok(bytes)
+}
+
+/// `RawBootInfo` (hermit-entry, boot_info/mod.rs), as 64-bit words: the hardware, the kernel,
+/// the platform.
+fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_>) -> [u64; 16] {
+    let kernel = &image.hermit;
+    let start = kernel.memory_start();
+    let port = match kernel.interface {
+        Interface::V1 => CONSOLE_PORTS[0],
+        Interface::V2 => CONSOLE_PORTS[1],
+    };
+    let tls = kernel.tls.map_or([0; 4], |tls| {
+        let Segment {
+            gpa,
+            file_size,
+            memory_size,
+            ..
+        } = tls.segment;
+        [gpa, file_size, memory_size, tls.align]
+    });
+    let khz = told.tsc_khz.unwrap_or(0);
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    let [now_low, now_high] = [now as u64, (now >> 64) as u64];
+    [
+        start,
+        start + memory,
+        port.into(),
+        start + FDT,
+        kernel_start,
+        image.memory_end(),
+        tls[0],
+        tls[1],
+        tls[2],
+        tls[3],
+        PLATFORM_UHYVE,
+        // No PCI device; one processor.
+        0,
+        1,
+        khz.into(),
+        now_low,
+        now_high,
+    ]
+}
+
+/// The registers with the tables of a machine that begins at `start`.
+pub fn special_registers(reset: kvm_sregs, start: u64) -> kvm_sregs {
+    let data: kvm_segment = segment(FLAT_DATA, tables::DATA);
+    let mut sregs = kvm_sregs {
+        cs: segment(LONG_CODE, tables::CODE),
+        ds: data,
+        es: data,
+        fs: data,
+        gs: data,
+        ss: data,
+        cr0: CR0,
+        cr3: start + PML4,
+        cr4: CR4,
+        efer: EFER,
+        ..reset
+    };
+    sregs.gdt.base = start + GDT;
+    sregs.gdt.limit = 3 * 8 - 1;
+    sregs.idt.limit = 0;
+    sregs
+}
+
+fn write(memory: &GuestMemory, gpa: u64, bytes: &[u8]) -> Result<(), Error> {
+    memory
+        .write_slice(bytes, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
+}

@@ -1,0 +1,100 @@
+//! The PVH entry: `hvm_start_info` (xen/include/public/arch-x86/hvm/start_info.h, and
+//! "Entry point" in Xen's docs/misc/pvh.pandoc).
+
+use linux_loader::loader::elf::start_info::{
+    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_START_MAGIC_VALUE, hvm_memmap_table_entry, hvm_modlist_entry,
+    hvm_start_info,
+};
+use vm_memory::{ByteValued, Bytes, GuestAddress};
+
+use super::layout::{ACPI_TABLES, BOOT_INFO, BOOT_STACK, CMDLINE, MEMORY_MAP, MODULE_LIST};
+use super::{BootData, EntryState, Mode, tables};
+use crate::error::Error;
+use crate::memory::{GuestMemory, usable_ranges};
+
+/// The version that has a memory map.
+const VERSION: u32 = 1;
+
+/// Writes the start information and what it points to, and says how to enter.
+///
+/// # Errors
+/// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
+pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
+    let mut info = hvm_start_info {
+        magic: XEN_HVM_START_MAGIC_VALUE,
+        version: VERSION,
+        cmdline_paddr: CMDLINE,
+        memmap_paddr: MEMORY_MAP,
+        rsdp_paddr: ACPI_TABLES,
+        ..Default::default()
+    };
+    let mut at = MEMORY_MAP;
+    for range in usable_ranges(boot.memory) {
+        let entry = hvm_memmap_table_entry {
+            addr: range.start,
+            size: range.size,
+            type_: XEN_HVM_MEMMAP_TYPE_RAM,
+            reserved: 0,
+        };
+        write(memory, at, entry)?;
+        at += size_of::<hvm_memmap_table_entry>() as u64;
+        info.memmap_entries += 1;
+    }
+    if let Some(initrd) = boot.initrd {
+        info.nr_modules = 1;
+        info.modlist_paddr = MODULE_LIST;
+        let module = hvm_modlist_entry {
+            paddr: initrd.gpa,
+            size: initrd.size,
+            ..Default::default()
+        };
+        write(memory, MODULE_LIST, module)?;
+    }
+    write(memory, BOOT_INFO, info)?;
+    tables::write_flat_gdt(memory)?;
+    Ok(EntryState {
+        mode: Mode::Protected32,
+        rip: entry,
+        rsp: BOOT_STACK,
+        rax: 0,
+        rbx: BOOT_INFO,
+        rsi: 0,
+        rdi: 0,
+        frequency: None,
+    })
+}
+
+fn write<T: ByteValued>(memory: &GuestMemory, gpa: u64, value: T) -> Result<(), Error> {
+    memory
+        .write_obj(value, GuestAddress(gpa))
+        .map_err(Error::guest_memory(gpa))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::testing::small_machine;
+
+    #[test]
+    fn the_start_information_names_the_map_the_module_and_the_command_line() {
+        let (memory, boot) = small_machine();
+        let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
+        assert_eq!((entry.mode, entry.rbx), (Mode::Protected32, BOOT_INFO));
+        let info: hvm_start_info = memory.read_obj(GuestAddress(entry.rbx)).unwrap();
+        assert_eq!((info.magic, info.version), (0x336e_c578, 1));
+        assert_eq!(
+            (info.cmdline_paddr, info.rsdp_paddr),
+            (CMDLINE, ACPI_TABLES)
+        );
+        assert_eq!((info.nr_modules, info.memmap_entries), (1, 2));
+        let module: hvm_modlist_entry = memory.read_obj(GuestAddress(info.modlist_paddr)).unwrap();
+        assert_eq!((module.paddr, module.size), (0x3f_0000, 0x123));
+        let high: hvm_memmap_table_entry = memory
+            .read_obj(GuestAddress(info.memmap_paddr + 24))
+            .unwrap();
+        assert_eq!(
+            (high.addr, high.size, high.type_),
+            (0x10_0000, 0x30_0000, 1)
+        );
+    }
+}

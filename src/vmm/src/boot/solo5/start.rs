@@ -1,0 +1,156 @@
+//! Low memory and registers at the kernel's first instruction.
+//!
+//! | from | what lies there |
+//! |---|---|
+//! | 0x1000 | the descriptor table |
+//! | 0x2000 | the page tables ([`pages`]) |
+//! | 0x10000 | `hvt_boot_info`, the manifest, the command line |
+//! | 0x100000 | the kernel |
+//! | the end | the stack, downwards |
+
+use kvm_bindings::{kvm_segment, kvm_sregs};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::{kernel_end, pages};
+use crate::boot::image::KernelImage;
+use crate::boot::tables::{FLAT_DATA, segment, write_table};
+use crate::boot::{EntryState, Mode};
+use crate::error::Error;
+use crate::memory::GuestMemory;
+
+const GDT: u64 = 0x1000;
+const BOOT_INFO: u64 = 0x1_0000;
+
+/// `struct hvt_boot_info`: its size, and where it has the processor's frequency.
+const BOOT_INFO_SIZE: u64 = 56;
+const FREQUENCY: u64 = 16;
+
+/// HVT_CMDLINE_SIZE, with the zero byte.
+const CMDLINE_MAX: usize = 8192;
+
+/// Selectors, and 64-bit code, execute-only, accessed.
+const CODE: u16 = 0x08;
+const DATA: u16 = 0x10;
+const LONG_CODE: u64 = 0x00af_9900_0000_ffff;
+/// A busy 64-bit task state segment of no size, by the null selector.
+const NO_TSS: u64 = 0x0000_8b00_0000_0000;
+
+/// Control registers and EFER: paging, write protection in the kernel too, SSE; and what the
+/// ABI does not have, pages that are not executed.
+const CR0: u64 = 0x8001_0021;
+const CR4: u64 = 0x620;
+const EFER: u64 = 0x500 | 1 << 11;
+
+/// Writes low memory for a machine of `size` bytes, a multiple of 2 MiB, and says how to
+/// enter the kernel. The frequency is left for when there is a processor to ask.
+///
+/// # Errors
+/// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine
+/// smaller than any that can be asked for.
+pub fn prepare(
+    memory: &GuestMemory,
+    size: u64,
+    image: &KernelImage,
+    cmdline: &str,
+) -> Result<EntryState, Error> {
+    write_table(memory, GDT, [0, LONG_CODE, FLAT_DATA])?;
+    pages::write(memory, size, &image.protected)?;
+    let manifest = image.manifest.bytes();
+    let manifest_at = BOOT_INFO + BOOT_INFO_SIZE;
+    let cmdline_at = manifest_at + manifest.len() as u64;
+    // No features are offered, and so no ring.
+    let info = [size, kernel_end(image), 0, cmdline_at, manifest_at, 0, 0];
+    write_table(memory, BOOT_INFO, info)?;
+    memory
+        .write_slice(&manifest, GuestAddress(manifest_at))
+        .map_err(Error::guest_memory(manifest_at))?;
+    crate::boot::write_cmdline(memory, cmdline, cmdline_at, CMDLINE_MAX)?;
+    Ok(EntryState {
+        mode: Mode::Solo5,
+        rip: image.entry,
+        // As after a call: the System V ABI wants rsp + 8 to be a multiple of 16.
+        rsp: size - 8,
+        rax: 0,
+        rbx: 0,
+        rsi: 0,
+        rdi: BOOT_INFO,
+        frequency: Some(BOOT_INFO + FREQUENCY),
+    })
+}
+
+/// The special registers at the entry; `reset` is what they hold before.
+pub fn special_registers(reset: kvm_sregs) -> kvm_sregs {
+    let data: kvm_segment = segment(FLAT_DATA, DATA);
+    let mut sregs = kvm_sregs {
+        cs: segment(LONG_CODE, CODE),
+        ds: data,
+        es: data,
+        fs: data,
+        gs: data,
+        ss: data,
+        tr: segment(NO_TSS, 0),
+        ldt: kvm_segment {
+            unusable: 1,
+            ..Default::default()
+        },
+        cr0: CR0,
+        cr3: pages::PML4,
+        cr4: CR4,
+        efer: EFER,
+        ..reset
+    };
+    sregs.gdt.base = GDT;
+    sregs.gdt.limit = 3 * 8 - 1;
+    sregs.idt.base = 0;
+    sregs.idt.limit = 0;
+    sregs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::solo5::manifest::{Device, Kind};
+    use crate::boot::testing::ElfFile;
+    use crate::memory;
+
+    const MIB: u64 = 1 << 20;
+
+    fn image() -> KernelImage {
+        let file = ElfFile::solo5(&[]).file();
+        KernelImage::probe(&file).unwrap()
+    }
+
+    #[test]
+    fn the_boot_information_leads_to_manifest_and_command_line() {
+        let memory = memory::allocate(4 * MIB).unwrap();
+        let mut image = image();
+        image.manifest.devices.push(Device {
+            kind: Kind::Block,
+            name: "disk".to_owned(),
+            given: None,
+        });
+        let entry = prepare(&memory, 4 * MIB, &image, "a  b").unwrap();
+        assert_eq!((entry.rdi, entry.rsp), (0x1_0000, 4 * MIB - 8));
+        assert_eq!((entry.mode, entry.rip), (Mode::Solo5, MIB));
+        let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
+        assert_eq!((word(0x1_0000), word(0x1_0008)), (4 * MIB, MIB + 4096));
+        assert_eq!((word(0x1_0028), word(0x1_0030)), (0, 0));
+        let (cmdline, manifest) = (word(0x1_0018), word(0x1_0020));
+        assert_eq!(word(manifest), 2 << 32 | 1);
+        assert_eq!(manifest % 8, 0);
+        assert_eq!(cmdline, manifest + 8 + 2 * 104);
+        let mut text = [0xaa; 5];
+        memory.read_slice(&mut text, GuestAddress(cmdline)).unwrap();
+        assert_eq!(&text, b"a  b\0");
+    }
+
+    #[test]
+    fn a_command_line_of_8191_bytes_fits() {
+        let memory = memory::allocate(4 * MIB).unwrap();
+        let prepare = |cmdline: &str| prepare(&memory, 4 * MIB, &image(), cmdline);
+        assert!(prepare(&"x".repeat(8191)).is_ok());
+        let fault = prepare(&"x".repeat(8192)).unwrap_err();
+        assert!(matches!(fault, Error::CmdlineTooLong { max: 8191, .. }));
+        assert!(matches!(prepare("\0"), Err(Error::CmdlineNul)));
+    }
+}

@@ -1,0 +1,181 @@
+//! A machine's virtio devices, each in its place.
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use kvm_ioctls::VmFd;
+
+use super::Device;
+use super::block::Block;
+use super::console::{Console, Port};
+use super::fs::Fs;
+use super::mmio::Mmio;
+use super::net::Net;
+use super::p9::P9;
+use super::pci::Function;
+use super::rng::Rng;
+use super::serving::Serving;
+use super::transport::Interface;
+use super::vsock::Vsock;
+use crate::config::{self, BlockDevice, NetDevice, ServedShare, Share, Transport};
+use crate::devices::mmio_bus::{self, MmioBus};
+use crate::devices::pci::line::Pin;
+use crate::devices::pci::{self, PciBus};
+use crate::error::Error;
+use crate::memory::GuestMemory;
+use crate::vm;
+
+/// The devices that a guest gets, in the order in which it finds them. Some kernels take only
+/// the first few: what they were given comes before what everybody has. `port` is the other
+/// end of the console.
+///
+/// # Errors
+/// For a device that is not as it must be.
+pub fn devices(
+    nets: Vec<NetDevice>,
+    blocks: Vec<BlockDevice>,
+    shares: Vec<Share>,
+    served: Vec<ServedShare>,
+    vsock: Option<config::Vsock>,
+    port: Port,
+) -> Result<Vec<Box<dyn Device>>, Error> {
+    let mut devices: Vec<Box<dyn Device>> = Vec::new();
+    for net in nets {
+        devices.push(Box::new(Net::new(net)?));
+    }
+    for block in blocks {
+        devices.push(Box::new(Block::new(block)?));
+    }
+    for share in shares {
+        devices.push(Box::new(P9::new(share)?));
+    }
+    for share in served {
+        devices.push(Box::new(Fs::new(share)?));
+    }
+    if let Some(vsock) = vsock {
+        devices.push(Box::new(Vsock::new(vsock)?));
+    }
+    devices.push(Box::new(Console::new(port)));
+    devices.push(Box::new(Rng));
+    Ok(devices)
+}
+
+/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
+pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
+    // And the console and the entropy device.
+    nets + blocks + shares + vsocks + 2
+}
+
+/// Where a guest finds its devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Places {
+    Mmio(Interface, Vec<mmio_bus::Slot>),
+    /// With the oldest interface that a function offers.
+    Pci(Interface, Vec<pci::Slot>),
+}
+
+impl Places {
+    /// Where it finds none.
+    pub const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
+
+    /// The places of so many devices.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDevices`].
+    pub fn of(transport: Transport, count: usize) -> Result<Places, Error> {
+        let mmio = |interface| Ok(Places::Mmio(interface, mmio_bus::Slot::first(count)?));
+        let pci = |oldest| Ok(Places::Pci(oldest, pci::Slot::first(count)?));
+        match transport {
+            Transport::Mmio => mmio(Interface::Modern),
+            Transport::MmioLegacy => mmio(Interface::Legacy),
+            Transport::Pci => pci(Interface::Legacy),
+            Transport::PciModern => pci(Interface::Modern),
+        }
+    }
+}
+
+/// Devices behind their transport.
+pub struct Attached {
+    pub mmio: MmioBus,
+    pub pci: PciBus,
+    /// For their threads.
+    pub servings: Vec<Arc<Serving>>,
+    /// All file descriptors that they need, beside the machine's own.
+    pub descriptors: Vec<RawFd>,
+}
+
+/// Puts `devices` in their `places`, of which there are as many.
+///
+/// # Errors
+/// What KVM refuses.
+pub fn attach(
+    vm: &Arc<VmFd>,
+    memory: &GuestMemory,
+    places: &Places,
+    devices: Vec<Box<dyn Device>>,
+) -> Result<Attached, Error> {
+    match places {
+        Places::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
+        Places::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
+    }
+}
+
+fn attach_mmio(
+    vm: &Arc<VmFd>,
+    memory: &GuestMemory,
+    interface: Interface,
+    slots: &[mmio_bus::Slot],
+    devices: Vec<Box<dyn Device>>,
+) -> Result<Attached, Error> {
+    let attached = slots.iter().zip(devices).map(|(slot, device)| {
+        let irq = vm::irq(vm, slot.irq)?;
+        let doors = Box::new(vm.clone());
+        Mmio::new((interface, slot.gpa), device, memory.clone(), irq, doors)
+    });
+    let devices: Vec<Mmio> = attached.collect::<Result<_, Error>>()?;
+    let pci = PciBus::default();
+    Ok(Attached {
+        servings: devices.iter().map(Mmio::serving).collect(),
+        descriptors: devices.iter().flat_map(Mmio::descriptors).collect(),
+        mmio: MmioBus::new(devices, pci.clone()),
+        pci,
+    })
+}
+
+fn attach_pci(
+    vm: &Arc<VmFd>,
+    memory: &GuestMemory,
+    oldest: Interface,
+    slots: &[pci::Slot],
+    devices: Vec<Box<dyn Device>>,
+) -> Result<Attached, Error> {
+    vm::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
+    let mut functions = Vec::new();
+    let mut pins: HashMap<u8, Pin> = HashMap::new();
+    for (slot, device) in slots.iter().zip(devices) {
+        let pin = match pins.get(&slot.irq) {
+            Some(pin) => pin.next(),
+            None => Pin::new(vm::line(vm, slot.irq.into())),
+        };
+        pins.insert(slot.irq, pin.clone());
+        let signals = (pin, vm::messages(vm));
+        let doors = Box::new(vm.clone());
+        let place = (oldest, slot);
+        functions.push(Function::new(
+            place,
+            device,
+            memory.clone(),
+            signals,
+            doors,
+        )?);
+    }
+    let servings: Vec<_> = functions.iter().map(Function::serving).collect();
+    let pci = PciBus::new(functions);
+    Ok(Attached {
+        mmio: MmioBus::new(Vec::new(), pci.clone()),
+        pci,
+        descriptors: servings.iter().flat_map(|s| s.descriptors()).collect(),
+        servings,
+    })
+}

@@ -1,0 +1,169 @@
+//! What the console device and the event loop share.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use nix::sys::eventfd::{EfdFlags, EventFd as News};
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::console::Output;
+use crate::error::Error;
+use crate::terminal::Size;
+
+/// How many bytes of input are kept for the guest; more stay with whoever sends them.
+pub const INPUT_CAPACITY: usize = 4096;
+
+/// A handle on both ends. No lock of it is held while anything blocks, but that of the output,
+/// which is the device's alone.
+#[derive(Clone)]
+pub struct Port(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    output: Mutex<Output>,
+    /// There is input for the device, or a new size.
+    news: News,
+    /// There is room for input again, or the input is for another from now on.
+    space: OnceLock<EventFd>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The guest has said something by this device.
+    is_driven: bool,
+    input: VecDeque<u8>,
+    /// There was more input than room.
+    is_space_wanted: bool,
+    size: Size,
+    /// The device does not know of it yet.
+    is_size_new: bool,
+}
+
+impl Port {
+    /// # Errors
+    /// [`Error::EventFd`].
+    pub fn new() -> Result<Port, Error> {
+        let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+        let news = News::from_value_and_flags(0, flags);
+        Ok(Port(Arc::new(Shared {
+            state: Mutex::default(),
+            output: Mutex::default(),
+            news: news.map_err(|errno| Error::EventFd(errno.into()))?,
+            space: OnceLock::new(),
+        })))
+    }
+
+    /// Sends the guest's output there. From now on `space` is signalled when there is room for
+    /// input again, if somebody waits for that, and when [`Port::is_driven`] changes.
+    pub fn connect(&self, output: Output, space: EventFd) {
+        *self.output() = output;
+        let _ = self.0.space.set(space);
+    }
+
+    /// Whether the guest uses this device, so that input is for it.
+    pub fn is_driven(&self) -> bool {
+        self.state().is_driven
+    }
+
+    /// Gives the guest as much of `input` as there is room for, and returns how many bytes that
+    /// was.
+    pub fn offer(&self, input: &[u8]) -> usize {
+        let mut state = self.state();
+        let room = INPUT_CAPACITY.saturating_sub(state.input.len());
+        let taken = input.len().min(room);
+        state.input.extend(&input[..taken]);
+        state.is_space_wanted = taken < input.len();
+        drop(state);
+        self.ring();
+        taken
+    }
+
+    /// Tells the guest that its terminal has this size.
+    pub fn resize(&self, size: Size) {
+        let mut state = self.state();
+        if state.size != size {
+            state.size = size;
+            state.is_size_new = true;
+            drop(state);
+            self.ring();
+        }
+    }
+
+    // The device's side.
+
+    pub(super) fn news(&self) -> &News {
+        &self.0.news
+    }
+
+    pub(super) fn has_input(&self) -> bool {
+        !self.state().input.is_empty()
+    }
+
+    /// Takes `most` bytes of the input.
+    pub(super) fn take(&self, most: usize) -> Vec<u8> {
+        let mut state = self.state();
+        let len = most.min(state.input.len());
+        let input = state.input.drain(..len).collect();
+        if state.input.is_empty() && std::mem::take(&mut state.is_space_wanted) {
+            self.make_known();
+        }
+        input
+    }
+
+    /// The size, if it is new.
+    pub(super) fn take_size(&self) -> Option<Size> {
+        let mut state = self.state();
+        let is_new = std::mem::take(&mut state.is_size_new);
+        is_new.then_some(state.size)
+    }
+
+    /// Makes the size new again, if there is one: the terminal is one.
+    pub(super) fn tell_size(&self) {
+        let mut state = self.state();
+        state.is_size_new = state.size != Size::default();
+        drop(state);
+        self.ring();
+    }
+
+    /// Writes all of `bytes`. Blocks while the reader is slow, until the guest is to stop.
+    pub(super) fn write(&self, bytes: &[u8]) {
+        self.output().write(bytes);
+    }
+
+    /// The guest uses the device: input is for it.
+    pub(super) fn take_over(&self) {
+        self.drive(true);
+    }
+
+    /// The guest uses the device no longer.
+    pub(super) fn leave(&self) {
+        self.drive(false);
+    }
+
+    fn drive(&self, is_driven: bool) {
+        let mut state = self.state();
+        if state.is_driven != is_driven {
+            state.is_driven = is_driven;
+            self.make_known();
+        }
+    }
+
+    fn ring(&self) {
+        // It fails only where it has rung already, and more often than anybody can count.
+        let _ = self.0.news.write(1);
+    }
+
+    fn make_known(&self) {
+        if let Some(space) = self.0.space.get() {
+            let _ = space.write(1);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.0.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

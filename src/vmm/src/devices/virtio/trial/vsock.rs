@@ -1,0 +1,135 @@
+//! The socket device under a driver that means harm, with neighbours of all kinds.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use nix::poll::{PollFd, PollTimeout, poll};
+
+use super::super::Device;
+use super::super::direct::{BUFFERS, Driver};
+use super::super::vsock::Vsock;
+use super::super::vsock::header::{self, GUEST, HOST, Header, STREAM};
+use super::{Bytes, drive};
+use crate::config;
+
+/// The guest's packets.
+const TRANSMIT: usize = 1;
+/// How many neighbours there are at a time.
+const MOST: usize = 12;
+/// How often the device may be called before it has nothing to do: far more than there can be.
+const PATIENCE: usize = 10_000;
+
+struct Neighbours {
+    folder: tempfile::TempDir,
+    listeners: [UnixListener; 2],
+    streams: Vec<UnixStream>,
+}
+
+/// The socket device. Whatever was done, its thread comes to rest.
+///
+/// # Panics
+/// Where something does not hold that must.
+pub fn vsock(input: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listen = |name: &str| UnixListener::bind(folder.path().join(name)).expect("a socket");
+    let listener = listen("vsock");
+    let listeners = [listen("vsock_0"), listen("vsock_1")];
+    for listener in &listeners {
+        listener.set_nonblocking(true).expect("a socket");
+    }
+    let path = folder.path().join("vsock");
+    let vsock = Vsock::new(config::Vsock { listener, path }).expect("a device");
+    let mut neighbours = Neighbours {
+        folder,
+        listeners,
+        streams: Vec::new(),
+    };
+    let mut driver = drive(vsock, input, |input, driver| match input.byte() {
+        0..128 => offer_packet(input, driver),
+        what => neighbours.act(what, input),
+    });
+    for _ in 0..PATIENCE {
+        let source = driver.device.source().expect("a source");
+        let mut fds = [PollFd::new(source.fd, source.events)];
+        if poll(&mut fds, PollTimeout::ZERO) == Ok(0) {
+            return;
+        }
+        if driver.ready().is_err() {
+            driver.reset(0);
+        }
+    }
+    panic!("the device's thread never rests");
+}
+
+/// Offers a packet that is nearly right.
+fn offer_packet(input: &mut Bytes<'_>, driver: &mut Driver<Vsock>) {
+    let right = |byte: u8, value: u64| if byte < 240 { value } else { byte.into() };
+    let header = Header {
+        op: u16::from(input.byte() % 9),
+        dst_port: match input.byte() {
+            port @ 0..192 => (port % 3).into(),
+            port => (1 << 30) + u32::from(port % 8),
+        },
+        src_port: (input.byte() % 3).into(),
+        src_cid: right(input.byte(), GUEST),
+        dst_cid: right(input.byte(), HOST),
+        kind: right(input.byte(), STREAM.into()) as u16,
+        flags: input.byte().into(),
+        buf_alloc: input.word().into(),
+        fwd_cnt: input.word().into(),
+        len: input.word().into(),
+    };
+    // Behind a header there is whatever was there before.
+    let gpa = BUFFERS + 0x1_0000 * u64::from(input.byte() % 4);
+    driver.put(gpa, &header.bytes());
+    let size = header::SIZE as u32 + header.len;
+    driver.offer(TRANSMIT, &[(gpa, size, 0)]);
+}
+
+impl Neighbours {
+    fn act(&mut self, what: u8, input: &mut Bytes<'_>) {
+        let of = input.byte();
+        match what {
+            ..150 => {
+                if let Ok((stream, _)) = self.listeners[usize::from(of % 2)].accept() {
+                    self.add(stream);
+                }
+            }
+            150..170 => {
+                let path = self.folder.path().join("vsock");
+                if self.streams.len() < MOST
+                    && let Ok(mut stream) = UnixStream::connect(path)
+                {
+                    let line = format!("CONNECT {}\nand more", of % 3);
+                    let len = usize::from(input.byte()).min(line.len());
+                    let _ = stream.write(&line.as_bytes()[..len]);
+                    self.add(stream);
+                }
+            }
+            170..=254 if self.streams.is_empty() => {}
+            170..=254 => {
+                let which = usize::from(of) % self.streams.len();
+                let stream = &mut self.streams[which];
+                let len = usize::from(input.word());
+                let _ = match what {
+                    170..200 => stream.write(&vec![b'n'; len]).map(drop),
+                    200..230 => stream.read(&mut vec![0; len]).map(drop),
+                    230..238 => stream.shutdown(Shutdown::Write),
+                    238..245 => stream.shutdown(Shutdown::Read),
+                    _ => {
+                        self.streams.remove(which);
+                        Ok(())
+                    }
+                };
+            }
+            255 => self.streams.clear(),
+        }
+    }
+
+    fn add(&mut self, stream: UnixStream) {
+        if self.streams.len() < MOST && stream.set_nonblocking(true).is_ok() {
+            self.streams.push(stream);
+        }
+    }
+}
