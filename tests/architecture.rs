@@ -71,10 +71,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// The most lines that a file may have.
 const LONGEST: usize = 350;
 
-/// All Rust files below `folder`.
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// All Rust files below `directory`.
+fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
@@ -85,7 +85,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The module that a file of `src` belongs to: its folder there, or its own name.
+/// The module that a file of `src` belongs to: its directory there, or its own name.
 fn module(src: &Path, file: &Path) -> String {
     let first = file.strip_prefix(src).unwrap().components().next().unwrap();
     let name = first.as_os_str().to_str().unwrap();

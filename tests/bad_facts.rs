@@ -138,8 +138,8 @@ fn urunc_json_that_is_no_file() {
     refused(&fifo, &["urunc.json", "special file"]);
     let huge = urunc(|path| File::create(path).unwrap().set_len(1 << 30).unwrap());
     refused(&huge, &["urunc.json", "more than 65536 bytes"]);
-    let folder = urunc(|path| fs::create_dir(path).unwrap());
-    refused(&folder, &["urunc.json", "directory"]);
+    let dir = urunc(|path| fs::create_dir(path).unwrap());
+    refused(&dir, &["urunc.json", "directory"]);
 }
 
 #[test]

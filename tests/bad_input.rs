@@ -59,28 +59,28 @@ fn check(program: &Program, outcome: Outcome, words: &[&str]) {
 
 #[test]
 fn config_json() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("config.json");
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config.json");
     refused(Path::new("/nowhere"), &["/nowhere", "No such file"]);
-    refused(folder.path(), &["has no config.json"]);
+    refused(dir.path(), &["has no config.json"]);
     fs::write(&config, "{\"ociVersion\": ").unwrap();
-    refused(folder.path(), &["config.json", "line 1 column"]);
+    refused(dir.path(), &["config.json", "line 1 column"]);
     fs::write(&config, "[]").unwrap();
-    refused(folder.path(), &["config.json"]);
+    refused(dir.path(), &["config.json"]);
     let spaces = " ".repeat(10 << 20);
     fs::write(&config, format!("{{{spaces}}}")).unwrap();
-    refused(folder.path(), &["config.json", "10485762 bytes"]);
+    refused(dir.path(), &["config.json", "10485762 bytes"]);
     fs::write(&config, "{}").unwrap();
-    refused(folder.path(), &["names no root.path"]);
+    refused(dir.path(), &["names no root.path"]);
     // runc would read it.
     fs::write(&config, r#"{"root":{"path":"."},"Annotations":{}}"#).unwrap();
-    refused(folder.path(), &["\"Annotations\"", "\"annotations\""]);
+    refused(dir.path(), &["\"Annotations\"", "\"annotations\""]);
     fs::remove_file(&config).unwrap();
     fs::create_dir(&config).unwrap();
-    refused(folder.path(), &["config.json", "not a regular file"]);
+    refused(dir.path(), &["config.json", "not a regular file"]);
     fs::remove_dir(&config).unwrap();
     nix::unistd::mkfifo(&config, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
-    refused(folder.path(), &["config.json", "not a regular file"]);
+    refused(dir.path(), &["config.json", "not a regular file"]);
 }
 
 #[test]
@@ -261,6 +261,7 @@ fn a_cgroup_with_others_in_it() {
     if harness::cannot_boot() {
         return;
     }
+    let bundle = Bundle::unikernel("shared", "spin", "pvh", &["spin"]);
     // Any hierarchy of v1, or the one of v2.
     let top = PathBuf::from("/sys/fs/cgroup");
     let v1 = top.join("devices");
@@ -268,7 +269,6 @@ fn a_cgroup_with_others_in_it() {
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
     fs::create_dir(&cgroup).unwrap();
     fs::write(cgroup.join("cgroup.procs"), other.id().to_string()).unwrap();
-    let bundle = Bundle::unikernel("shared", "spin", "pvh", &["spin"]);
     let outcome = std::panic::catch_unwind(|| {
         refused(bundle.path(), &["/runu-test-shared", "1 processes in it"])
     });

@@ -38,11 +38,11 @@ fn a_bundle_by_any_path_is_told_by_its_own() {
         (links.path(), &["--bundle", "./link/"]),
         (Path::new("/"), &["-b", link.to_str().unwrap()]),
     ];
-    for (folder, flags) in cases {
+    for (dir, flags) in cases {
         let mut create = program.command(&["create", "--pid-file", "pid"]);
-        create.args(*flags).arg("pathed").current_dir(folder);
+        create.args(*flags).arg("pathed").current_dir(dir);
         // Not into the host's /.
-        if *folder == Path::new("/") {
+        if *dir == Path::new("/") {
             create.args(["--pid-file", links.path().join("pid").to_str().unwrap()]);
         }
         let outcome = program.capture(&mut create);
@@ -50,13 +50,13 @@ fn a_bundle_by_any_path_is_told_by_its_own() {
         let state = program.state("pathed");
         assert_eq!(state["bundle"], own.to_str().unwrap(), "{flags:?}");
         assert_eq!(state["rootfs"], own.join("rootfs").to_str().unwrap());
-        // Relative to the caller's folder, not to the bundle's.
-        let folder = if *folder == Path::new("/") {
+        // Relative to the caller's directory, not to the bundle's.
+        let dir = if *dir == Path::new("/") {
             links.path()
         } else {
-            folder
+            dir
         };
-        let pid = fs::read_to_string(folder.join("pid")).unwrap();
+        let pid = fs::read_to_string(dir.join("pid")).unwrap();
         assert_eq!(pid, state["pid"].to_string(), "{flags:?}");
         program.ok(&["start", "pathed"]);
         program.ok(&["delete", "--force", "pathed"]);
@@ -76,7 +76,7 @@ fn a_rootfs_may_be_the_bundle_or_around_it() {
     let inner = rootfs.join("inner");
     fs::create_dir(&inner).unwrap();
     let _container = Container::new(&program, "rooted", &bundle);
-    for (folder, path) in [
+    for (dir, path) in [
         (bundle.path(), rootfs.to_str().unwrap()),
         (bundle.path(), "./rootfs/"),
         (bundle.path(), "link"),
@@ -85,8 +85,8 @@ fn a_rootfs_may_be_the_bundle_or_around_it() {
     ] {
         let mut config = bundle.config.clone();
         config["root"]["path"] = path.into();
-        fs::write(folder.join("config.json"), config.to_string()).unwrap();
-        program.ok(&["create", "--bundle", folder.to_str().unwrap(), "rooted"]);
+        fs::write(dir.join("config.json"), config.to_string()).unwrap();
+        program.ok(&["create", "--bundle", dir.to_str().unwrap(), "rooted"]);
         let state = program.state("rooted");
         assert_eq!(state["rootfs"], rootfs.to_str().unwrap(), "{path}");
         program.ok(&["start", "rooted"]);
@@ -105,12 +105,12 @@ fn a_root_has_one_name_however_it_is_written() {
     let container = Container::new(&program, "named", &bundle);
     container.start();
     let root = program.root();
-    let folder = root.parent().unwrap();
-    let around = format!("../{}/root", folder.file_name().unwrap().display());
+    let dir = root.parent().unwrap();
+    let around = format!("../{}/root", dir.file_name().unwrap().display());
     for name in ["root", "./root/", "x/..//root", &around] {
         let mut state = Command::new(harness::runu());
         state.args([&format!("--root={name}"), "state", "named"]);
-        let outcome = program.capture(state.current_dir(folder));
+        let outcome = program.capture(state.current_dir(dir));
         assert_eq!(outcome.code, 0, "{name}: {outcome:?}");
     }
 }
@@ -267,7 +267,7 @@ fn a_service_manager_is_told_when_the_guest_has_been_started() {
     let path = bundle.path().join("notify.sock");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager
-        .set_read_timeout(Some(harness::program::PATIENCE))
+        .set_read_timeout(Some(harness::program::TIMEOUT))
         .unwrap();
     let expected = |pid: u32| {
         [

@@ -115,14 +115,14 @@ fn runc_and_runu_answer_alike() {
         harness::skip("there is no runc to compare with");
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     for line in LINES {
         // By runc's name: usage and version name the program.
         let call = |binary: &Path| {
             let mut command = Command::new(binary);
-            command.arg0("runc").current_dir(folder.path());
+            command.arg0("runc").current_dir(dir.path());
             if !line.contains("--root") {
-                command.arg("--root").arg(folder.path().join("root"));
+                command.arg("--root").arg(dir.path().join("root"));
             }
             command.args(line.split(' ').filter(|word| !word.is_empty()));
             answer(command)

@@ -125,11 +125,10 @@ fn a_share_is_the_containers_root_and_no_more() {
         let rootfs = fs::metadata(bundle.rootfs()).unwrap();
         let fds = fs::read_dir(proc("fd")).unwrap();
         let found = fds.map(|fd| fs::metadata(fd.unwrap().path()).unwrap());
-        let folders: Vec<_> = found.filter(fs::Metadata::is_dir).collect();
-        let is_root =
-            |folder: &fs::Metadata| (folder.dev(), folder.ino()) == (rootfs.dev(), rootfs.ino());
-        assert!(folders.iter().all(is_root));
-        folders.len()
+        let dirs: Vec<_> = found.filter(fs::Metadata::is_dir).collect();
+        let is_root = |dir: &fs::Metadata| (dir.dev(), dir.ino()) == (rootfs.dev(), rootfs.ino());
+        assert!(dirs.iter().all(is_root));
+        dirs.len()
     };
     assert_eq!(fds_of_root("unshared", "none"), 0);
     assert_eq!(fds_of_root("shared", "9p"), 1);

@@ -9,9 +9,9 @@ use fuzz::decisions::POLICIES;
 
 /// Gives every input of a fuzzer's corpus to what it runs.
 fn feed(corpus: &str, run: fn(&[u8])) {
-    let folder = harness::repository().join("fuzz/corpus").join(corpus);
-    let inputs: Vec<_> = fs::read_dir(&folder).unwrap().collect();
-    assert!(inputs.len() > 5, "{} has no corpus", folder.display());
+    let dir = harness::repository().join("fuzz/corpus").join(corpus);
+    let inputs: Vec<_> = fs::read_dir(&dir).unwrap().collect();
+    assert!(inputs.len() > 5, "{} has no corpus", dir.display());
     for input in inputs {
         let path = input.unwrap().path();
         let bytes = fs::read(&path).unwrap();
@@ -56,14 +56,14 @@ fn urunc_json() {
 /// `make fuzz` gives each fuzzer its dictionary, and starts from its corpus.
 #[test]
 fn every_fuzzer_has_a_dictionary_and_a_corpus() {
-    let folder = harness::repository().join("fuzz");
-    let targets: Vec<_> = fs::read_dir(folder.join("fuzz_targets")).unwrap().collect();
+    let dir = harness::repository().join("fuzz");
+    let targets: Vec<_> = fs::read_dir(dir.join("fuzz_targets")).unwrap().collect();
     assert!(targets.len() > 10, "{targets:?}");
     for target in targets {
         let name = target.unwrap().file_name().into_string().unwrap();
         let name = name.strip_suffix(".rs").unwrap();
-        assert!(folder.join(format!("{name}.dict")).is_file(), "{name}.dict");
-        assert!(folder.join("corpus").join(name).is_dir(), "corpus/{name}");
+        assert!(dir.join(format!("{name}.dict")).is_file(), "{name}.dict");
+        assert!(dir.join("corpus").join(name).is_dir(), "corpus/{name}");
     }
 }
 

@@ -28,14 +28,14 @@ const HOST: &str = "[ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/
 /// A node whose runtime for ordinary containers is crun.
 struct Node {
     program: Program,
-    folder: TempDir,
+    dir: TempDir,
 }
 
 impl Node {
     fn new() -> Self {
         let node = Self {
             program: Program::new(),
-            folder: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().unwrap(),
         };
         node.configure("/usr/bin/crun");
         node
@@ -43,7 +43,7 @@ impl Node {
 
     fn configure(&self, runtime: &str) {
         let text = format!("runtimes = [{runtime:?}]\n");
-        std::fs::write(self.folder.path().join("config.toml"), text).unwrap();
+        std::fs::write(self.dir.path().join("config.toml"), text).unwrap();
     }
 
     /// The call as podman makes it: without PATH.
@@ -53,7 +53,7 @@ impl Node {
             .arg(call.get_program())
             .args(call.get_args())
             .env_clear()
-            .env("RUNU_CONFIG", self.folder.path().join("config.toml"))
+            .env("RUNU_CONFIG", self.dir.path().join("config.toml"))
             .stdin(Stdio::null());
         host
     }

@@ -9,21 +9,21 @@ use std::process::{Command, Stdio};
 use harness::bundle::Bundle;
 use harness::program::text;
 
-/// A folder with a runc that writes its pid, argv, working folder, environment
+/// A directory with a runc that writes its pid, argv, working directory, environment
 /// and descriptors to `call`, and a configuration that names it.
 struct Fake {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Fake {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let script = format!(
             "#!/bin/sh\nexec >'{0}/call'\necho pid $$\nfor word in \"$@\"; do echo \"arg $word\"; done\n\
              echo cwd $PWD\necho env $FAKE_ENV\nls /proc/self/fd | tr '\\n' ' '\nexit 42\n",
-            folder.path().display()
+            dir.path().display()
         );
-        let fake = Self { folder };
+        let fake = Self { dir };
         fs::write(fake.runc(), script).unwrap();
         fs::set_permissions(fake.runc(), fs::Permissions::from_mode(0o755)).unwrap();
         fake.configure(&[&fake.runc()]);
@@ -31,12 +31,12 @@ impl Fake {
     }
 
     fn runc(&self) -> PathBuf {
-        self.folder.path().join("runc")
+        self.dir.path().join("runc")
     }
 
     fn configure(&self, runtimes: &[&Path]) {
         fs::write(
-            self.folder.path().join("config.toml"),
+            self.dir.path().join("config.toml"),
             format!("runtimes = {runtimes:?}\n"),
         )
         .unwrap();
@@ -46,10 +46,10 @@ impl Fake {
         let mut command = Command::new(harness::runu());
         command
             .args(args)
-            .env("RUNU_CONFIG", self.folder.path().join("config.toml"));
+            .env("RUNU_CONFIG", self.dir.path().join("config.toml"));
         command
             .env("FAKE_ENV", "kept")
-            .current_dir(self.folder.path())
+            .current_dir(self.dir.path())
             .stdin(Stdio::null());
         command
     }
@@ -60,7 +60,7 @@ impl Fake {
         let mut child = self.command(args).spawn().unwrap();
         let pid = child.id();
         assert_eq!(child.wait().unwrap().code(), Some(42), "{args:?}");
-        let seen = fs::read_to_string(self.folder.path().join("call")).unwrap();
+        let seen = fs::read_to_string(self.dir.path().join("call")).unwrap();
         assert!(
             seen.starts_with(&format!("pid {pid}\n")),
             "another process: {seen}"
@@ -111,7 +111,7 @@ fn every_other_verb_reaches_runc_as_it_was_written() {
             "{args:?} became {seen}"
         );
         assert!(
-            seen.contains(&format!("cwd {}\n", fake.folder.path().display())),
+            seen.contains(&format!("cwd {}\n", fake.dir.path().display())),
             "{seen}"
         );
         assert!(seen.contains("env kept\n"), "{seen}");
@@ -122,14 +122,14 @@ fn every_other_verb_reaches_runc_as_it_was_written() {
 fn no_descriptor_is_added() {
     let fake = Fake::new();
     let through = fake.call(&["state", "id"]);
-    fs::remove_file(fake.folder.path().join("call")).unwrap();
+    fs::remove_file(fake.dir.path().join("call")).unwrap();
     let status = Command::new(fake.runc())
         .arg("x")
         .stdin(Stdio::null())
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(42));
-    let direct = fs::read_to_string(fake.folder.path().join("call")).unwrap();
+    let direct = fs::read_to_string(fake.dir.path().join("call")).unwrap();
     let last = |seen: &str| seen.lines().last().unwrap().to_owned();
     assert_eq!(last(&through), last(&direct));
 }
@@ -138,7 +138,7 @@ fn no_descriptor_is_added() {
 fn it_never_executes_itself() {
     let fake = Fake::new();
     let own = harness::runu();
-    let copy_of_name = fake.folder.path().join("same");
+    let copy_of_name = fake.dir.path().join("same");
     std::os::unix::fs::symlink(&own, &copy_of_name).unwrap();
     fake.configure(&[&own, &copy_of_name, &fake.runc()]);
     fake.call(&["state", "id"]);
@@ -157,11 +157,11 @@ fn the_first_runtime_found_serves_without_a_path() {
     let fake = Fake::new();
     fake.configure(&[Path::new("/nowhere/runc"), &fake.runc()]);
     fake.call(&["state", "id"]);
-    // By name: PATH, and without one the usual folders.
+    // By name: PATH, and without one the usual directories.
     fake.configure(&[Path::new("runc")]);
     let status = fake
         .command(&["state", "id"])
-        .env("PATH", fake.folder.path())
+        .env("PATH", fake.dir.path())
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(42));
@@ -198,7 +198,7 @@ fn by_runcs_name_it_presents_runc() {
 fn a_broken_configuration_stops_create_and_nothing_else() {
     let fake = Fake::new();
     let bundle = Bundle::fixture("ordinary");
-    fs::write(fake.folder.path().join("config.toml"), "runtime = 1\n").unwrap();
+    fs::write(fake.dir.path().join("config.toml"), "runtime = 1\n").unwrap();
     let create = ["create", "-b", bundle.path().to_str().unwrap(), "id"];
     let output = fake.command(&create).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -206,7 +206,7 @@ fn a_broken_configuration_stops_create_and_nothing_else() {
     // With the defaults it finds a runc by name.
     let status = fake
         .command(&["kill", "id"])
-        .env("PATH", fake.folder.path())
+        .env("PATH", fake.dir.path())
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(42));

@@ -9,23 +9,23 @@ use harness::bundle::Bundle;
 use harness::program::{Outcome, Program};
 use serde_json::Value;
 
-/// What the node's owner may have written, in a folder that goes again.
+/// What the node's owner may have written, in a directory that goes again.
 struct Node {
     program: Program,
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Node {
     fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("config.toml"), config).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), config).unwrap();
         let program = Program::new();
-        Self { program, folder }
+        Self { program, dir }
     }
 
     fn call(&self, args: &[&str]) -> Outcome {
         let mut command = self.program.command(args);
-        let config = self.folder.path().join("config.toml");
+        let config = self.dir.path().join("config.toml");
         self.program.capture(command.env("RUNU_CONFIG", config))
     }
 
@@ -45,8 +45,8 @@ fn check<'a>(report: &'a Value, subject: &str) -> &'a Value {
 }
 
 /// A program that says that it is runc.
-fn fake_runc(folder: &Path) -> std::path::PathBuf {
-    let path = folder.join("runc");
+fn fake_runc(dir: &Path) -> std::path::PathBuf {
+    let path = dir.join("runc");
     fs::write(&path, "#!/bin/sh\necho runc version 9.9\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
@@ -54,8 +54,8 @@ fn fake_runc(folder: &Path) -> std::path::PathBuf {
 
 #[test]
 fn the_report_is_what_this_host_has() {
-    let folder = tempfile::tempdir().unwrap();
-    let node = Node::new(&format!("runtimes = [{:?}]\n", fake_runc(folder.path())));
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::new(&format!("runtimes = [{:?}]\n", fake_runc(dir.path())));
     let (report, code) = node.report();
     assert_eq!(report["version"], 1);
     let has_kvm = fs::File::options()
@@ -120,9 +120,9 @@ fn what_is_missing_is_named_with_its_cure() {
     assert_eq!(configuration["state"], "missing");
     assert!(configuration["found"].to_string().contains("runtime"));
 
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("site.toml"), "version = 9\n").unwrap();
-    let (report, code) = Node::new(&format!("policy = {:?}\n", folder.path())).report();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("site.toml"), "version = 9\n").unwrap();
+    let (report, code) = Node::new(&format!("policy = {:?}\n", dir.path())).report();
     assert_eq!(code, 1);
     let policy = check(&report, "policy");
     assert_eq!(policy["state"], "missing");
@@ -131,8 +131,8 @@ fn what_is_missing_is_named_with_its_cure() {
 
 #[test]
 fn a_containerd_is_found_where_the_configuration_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("containerd.sock");
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("containerd.sock");
     let node = Node::new(&format!("containerd = {socket:?}\n"));
     let (report, _) = node.report();
     assert_eq!(check(&report, "containerd")["state"], "limited");
@@ -175,8 +175,8 @@ because = "only runc is approved here"
 
 #[test]
 fn rules_may_ask_about_the_node() {
-    let folder = tempfile::tempdir().unwrap();
-    let policy = folder.path().join("site.toml");
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("site.toml");
     fs::write(&policy, RULES).unwrap();
     let cases = tempfile::tempdir().unwrap();
     fs::write(cases.path().join("nodes.toml"), CASES).unwrap();
@@ -188,8 +188,8 @@ fn rules_may_ask_about_the_node() {
 
 #[test]
 fn the_delegate_of_this_node_is_a_fact() {
-    let folder = tempfile::tempdir().unwrap();
-    let policies = folder.path().join("policy.d");
+    let dir = tempfile::tempdir().unwrap();
+    let policies = dir.path().join("policy.d");
     fs::create_dir(&policies).unwrap();
     let rules = RULES
         .split_once("[[rules]]\nname = \"delegate\"")
@@ -210,12 +210,12 @@ fn the_delegate_of_this_node_is_a_fact() {
             report["facts"]["host"]["delegate"].clone(),
         )
     };
-    let runc = fake_runc(folder.path());
+    let runc = fake_runc(dir.path());
     assert_eq!(
         decided(&runc),
         ("container".into(), runc.to_str().unwrap().into())
     );
-    let other = folder.path().join("other");
+    let other = dir.path().join("other");
     fs::rename(&runc, &other).unwrap();
     assert_eq!(decided(&other).0, "deny");
     assert_eq!(

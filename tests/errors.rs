@@ -21,7 +21,7 @@ const STATES: &[State] = &[
 
 const ID: &str = "matrix";
 
-/// The calls; `BUNDLE` becomes the bundle's folder. Those that end the container are last.
+/// The calls; `BUNDLE` becomes the bundle's directory. Those that end the container are last.
 const CALLS: &[&[&str]] = &[
     &["state", ID],
     &["kill", ID, "0"],
@@ -235,8 +235,8 @@ fn what_a_killed_create_has_left() {
     let ours = Side::new(&ours, &unikernel, "matrix-half");
     let theirs = Side::new(&theirs, &ordinary, "matrix-half");
     for call in CALLS {
-        for folder in [ours.program.store(), theirs.program.root()] {
-            fs::create_dir_all(folder.join(ID)).unwrap();
+        for dir in [ours.program.store(), theirs.program.root()] {
+            fs::create_dir_all(dir.join(ID)).unwrap();
         }
         let (mine, runcs) = (ours.call_and_look_at_the_log(call), theirs.call(call));
         match call {

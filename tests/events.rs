@@ -124,7 +124,7 @@ fn hog(cgroup: &Path) -> Child {
 
 fn memory_cgroup(name: &str) -> PathBuf {
     let all = harness::cgroups(name);
-    let is_memorys = |folder: &PathBuf| folder.join("memory.stat").exists();
+    let is_memorys = |dir: &PathBuf| dir.join("memory.stat").exists();
     all.into_iter().find(is_memorys).expect("a memory cgroup")
 }
 

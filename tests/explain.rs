@@ -11,8 +11,8 @@ use serde_json::Value;
 
 #[test]
 fn every_bundle_is_decided_as_before() {
-    let folder = harness::repository().join("fixtures/bundles");
-    let cases = std::fs::read_dir(&folder).unwrap();
+    let dir = harness::repository().join("fixtures/bundles");
+    let cases = std::fs::read_dir(&dir).unwrap();
     let mut cases: Vec<_> = cases
         .map(|case| case.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -20,7 +20,7 @@ fn every_bundle_is_decided_as_before() {
     assert!(cases.len() >= 60, "the fixtures are not all there");
     for case in cases {
         // Of several manifests KVM may be what decides.
-        let has_image = folder.join(&case).join("image").exists();
+        let has_image = dir.join(&case).join("image").exists();
         if has_image && harness::cannot_boot() {
             continue;
         }
@@ -69,9 +69,9 @@ fn explain(case: &str) -> String {
         story.join("\n"),
         json.stderr
     );
-    let folder = program.root().with_file_name("policy.d");
+    let dir = program.root().with_file_name("policy.d");
     said.replace(path, "[bundle]")
-        .replace(folder.to_str().unwrap(), "[policy]")
+        .replace(dir.to_str().unwrap(), "[policy]")
 }
 
 /// The example that a case's file `policy` names, as the site's own.

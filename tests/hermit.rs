@@ -192,7 +192,7 @@ open "/../../../data/in": true
 read: 12, "hello, guest"
 open "data/in": true
 read: 12, "hello, guest"
-open a folder: -21
+open a directory: -21
 write to what is read-only: -1
 unlink the root: -22
 unlink in proc: -2

@@ -9,13 +9,13 @@ use harness::guard::Container;
 use harness::program::Program;
 use serde_json::{Value, json};
 
-/// A hook that writes the state on its stdin to `FOLDER/KIND`, and its arguments
-/// and environment to `FOLDER/KIND.args`.
-fn recorder(folder: &Path) -> PathBuf {
-    let path = folder.join("hook.sh");
+/// A hook that writes the state on its stdin to `DIR/KIND`, and its arguments
+/// and environment to `DIR/KIND.args`.
+fn recorder(dir: &Path) -> PathBuf {
+    let path = dir.join("hook.sh");
     let script = format!(
         "#!/bin/sh\ncat >'{0}'/$KIND\necho \"$0 $*\" >'{0}'/$KIND.args\n",
-        folder.display()
+        dir.display()
     );
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -27,8 +27,8 @@ fn each_is_told_the_state_and_the_callers_bundle() {
     if harness::cannot_boot() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let hook = recorder(folder.path());
+    let dir = tempfile::tempdir().unwrap();
+    let hook = recorder(dir.path());
     let kinds = [
         ("prestart", "creating"),
         ("createRuntime", "creating"),
@@ -66,7 +66,7 @@ fn each_is_told_the_state_and_the_callers_bundle() {
     assert_eq!(inside("environment"), "the container\n");
     program.ok(&["delete", "--force", "hooked"]);
     for (kind, status) in kinds {
-        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
         let state: Value = serde_json::from_str(&read(kind)).unwrap();
         assert_eq!(state["id"], "hooked", "{kind}");
         assert_eq!(state["status"], status, "{kind}");

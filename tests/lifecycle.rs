@@ -276,7 +276,7 @@ fn update_changes_the_limits_but_never_below_the_guest() {
     container.start();
     let limit = |file: &str| {
         let cgroups = harness::cgroups("runu-test-updated");
-        let read = |folder: &std::path::PathBuf| fs::read_to_string(folder.join(file)).ok();
+        let read = |dir: &std::path::PathBuf| fs::read_to_string(dir.join(file)).ok();
         cgroups
             .iter()
             .find_map(read)

@@ -20,12 +20,11 @@ echo "init: arguments $*, greeting $greeting"
 /// A Linux guest's bundle; `None`, said aloud, where there is no kernel.
 fn bundle(id: &str, cmdline: &str, modules: &[&str], script: &str) -> Option<Bundle> {
     static VMLINUX: OnceLock<Vec<u8>> = OnceLock::new();
-    let folder = linux::folder()?;
+    let dir = linux::dir()?;
     if harness::cannot_boot() {
         return None;
     }
-    let vmlinux =
-        VMLINUX.get_or_init(|| linux::vmlinux(&fs::read(folder.join("vmlinuz")).unwrap()));
+    let vmlinux = VMLINUX.get_or_init(|| linux::vmlinux(&fs::read(dir.join("vmlinuz")).unwrap()));
     let cmdline = format!("console=ttyS0 quiet loglevel=3 mitigations=off {cmdline}");
     let bundle = Bundle::runnable(id, &["linux"])
         .annotate("runu.dev/cmdline", &cmdline)
@@ -34,7 +33,7 @@ fn bundle(id: &str, cmdline: &str, modules: &[&str], script: &str) -> Option<Bun
         .annotate("runu.dev/initrd", "/boot/initrd");
     let inside = |path: &str| bundle.rootfs().join(path);
     let init = format!("{INIT}\n{script}");
-    Initramfs::with_modules(&folder, modules, &init).save(&inside("boot/initrd"));
+    Initramfs::with_modules(&dir, modules, &init).save(&inside("boot/initrd"));
     fs::write(inside("boot/vmlinux"), vmlinux).unwrap();
     Some(bundle)
 }
@@ -191,7 +190,7 @@ fn its_bzimage_gets_arguments_and_environment() {
     let Some(bundle) = bundle("linux-bzimage", "", &[], script) else {
         return;
     };
-    let vmlinuz = linux::folder().unwrap().join("vmlinuz");
+    let vmlinuz = linux::dir().unwrap().join("vmlinuz");
     bundle.add("/boot/vmlinux", &vmlinuz);
     let bundle = bundle.annotate("runu.dev/vcpus", "2").with(|config| {
         config["process"]["args"] = serde_json::json!(["one", "two words"]);

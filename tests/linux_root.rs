@@ -36,7 +36,7 @@ $b poweroff -f
 
 /// A guest whose rootfs is a mounted device; `None`, said aloud, where there is no kernel for it.
 fn root(id: &str, read_only: bool) -> Option<Mounted> {
-    let folder = linux::folder()?;
+    let dir = linux::dir()?;
     if harness::cannot_boot() {
         return None;
     }
@@ -51,8 +51,8 @@ fn root(id: &str, read_only: bool) -> Option<Mounted> {
         });
     let root = Mounted::new(bundle, &vec![0; 32 * MIB], 32 << 10)?;
     let inside = |name: &str| root.bundle.rootfs().join(name);
-    Initramfs::to_the_root(&folder, &MODULES).save(&inside("boot/initrd"));
-    root.bundle.add("/boot/vmlinuz", &folder.join("vmlinuz"));
+    Initramfs::to_the_root(&dir, &MODULES).save(&inside("boot/initrd"));
+    root.bundle.add("/boot/vmlinuz", &dir.join("vmlinuz"));
     root.bundle.add("/bin/busybox", "/bin/busybox".as_ref());
     root.bundle.add("/init", "/bin/busybox".as_ref());
     fs::write(inside("init"), INIT).unwrap();

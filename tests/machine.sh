@@ -6,15 +6,15 @@
 #       --script FILE [SRC[:DEST]]...
 #
 # Boots Debian's cloud kernel under QEMU's emulation, copies each SRC (a file or a
-# folder) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
-# named; one that ends in / is a folder to copy into. A program brings the libraries
+# directory) to DEST, and runs FILE with busybox's sh. DEST is /<SRC's last part> unless
+# named; one that ends in / is a directory to copy into. A program brings the libraries
 # that it is linked to. In there: root, /dev/kvm, cgroup v2 with its
 # controllers on, a tmpfs as root, the loopback interface, no other network, and the kernel's
 # modules for one and for containerd's snapshots; iproute2's ip.
 #
 # With --systemd the first process is Debian's systemd, with a system bus, and the script
 # is one of its services; podman is there, and a user named `user` (1000) with a
-# systemd, a bus and a runtime folder of its own.
+# systemd, a bus and a runtime directory of its own.
 #
 # With --linux the kernel and some of its modules are in /linux, to be guests, in
 # /linux-generic those of Debian's generic kernel, which has 9p and virtio-fs, and in /tools programs for
@@ -94,7 +94,7 @@ modules+=("${pod_modules[@]:1}")
 generic_modules=(virtio virtio_ring virtio_mmio virtio_pci_legacy_dev virtio_pci_modern_dev
     virtio_pci virtio_blk 9pnet 9pnet_virtio fscache netfs 9p fuse virtiofs)
 
-# kernel FLAVOUR MODULE...: prints the folder with a kernel of Debian's and its modules; fetches
+# kernel FLAVOUR MODULE...: prints the directory with a kernel of Debian's and its modules; fetches
 # them the first time. One that was fetched with other modules does not serve.
 kernel() {
     local flavour=$1 newest
@@ -110,9 +110,9 @@ sum() {
     echo "$@" | cksum | cut -d' ' -f1
 }
 
-# The package is unpacked, not installed; the folder appears whole or not at all.
+# The package is unpacked, not installed; the directory appears whole or not at all.
 fetch_kernel() {
-    local package module folder flavour=$1 new=$work/kernel
+    local package module dir flavour=$1 new=$work/kernel
     shift
     need apt-get apt
     need dpkg-deb dpkg
@@ -136,13 +136,13 @@ fetch_kernel() {
         [ -f "$new/$module.ko" ] || fail "$package holds no module $module"
     done
     rm -r "$new/package" "$new"/*.deb
-    # Whoever comes second finds the folder there, as good as its own.
-    folder=$cache/$package-$(sum "$@")
-    mv -T "$new" "$folder" 2>/dev/null || [ -d "$folder" ] || fail "cannot write $folder"
-    echo "$folder"
+    # Whoever comes second finds the directory there, as good as its own.
+    dir=$cache/$package-$(sum "$@")
+    mv -T "$new" "$dir" 2>/dev/null || [ -d "$dir" ] || fail "cannot write $dir"
+    echo "$dir"
 }
 
-# put SRC DEST: a file, symlinks followed, with its libraries; or a folder as it is.
+# put SRC DEST: a file, symlinks followed, with its libraries; or a directory as it is.
 put() {
     local source=$1 target=$root$2 library
     [ -e "$source" ] || fail "$source does not exist"
@@ -159,7 +159,7 @@ put() {
     done
 }
 
-# archive FOLDER FILE: the folder as what the kernel unpacks into its first file system.
+# archive DIR FILE: the directory as what the kernel unpacks into its first file system.
 archive() {
     (cd "$1" && find . | cpio --quiet -o -H newc -R 0:0) >"$2"
 }

@@ -11,8 +11,8 @@ use harness::program::{Outcome, Program};
 use serde_json::Value;
 
 fn examples() -> Vec<PathBuf> {
-    let folder = harness::repository().join("policy/examples");
-    let mut files: Vec<_> = fs::read_dir(folder)
+    let dir = harness::repository().join("policy/examples");
+    let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|e| e.unwrap().path())
         .collect();
@@ -43,8 +43,8 @@ fn every_example_is_a_policy() {
 /// nothing, but goes on ruling what runs.
 #[track_caller]
 fn wrong(text: &str, words: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("site.toml");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("site.toml");
     fs::write(&file, text).unwrap();
     let checked = Program::new().call(&["policy", "check", path(&file)]);
     assert_eq!(checked.code, 1, "{checked:?}");
@@ -91,10 +91,10 @@ fn a_broken_policy_names_the_place_and_starts_nothing() {
 
 #[test]
 fn a_policy_that_cannot_be_read_starts_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let policies = folder.path().join("policy.d");
+    let dir = tempfile::tempdir().unwrap();
+    let policies = dir.path().join("policy.d");
     let site = policies.join("site.toml");
-    let config = folder.path().join("config.toml");
+    let config = dir.path().join("config.toml");
     fs::create_dir(&policies).unwrap();
     fs::write(&config, format!("policy = {policies:?}\n")).unwrap();
     let bundle = Bundle::fixture("ordinary");
@@ -141,19 +141,19 @@ fn show_prints_the_rules_in_their_order() {
 #[test]
 fn cases_are_held_against_a_policy() {
     let program = Program::new();
-    let folder = harness::repository().join("fixtures/policy");
+    let dir = harness::repository().join("fixtures/policy");
     let example = harness::repository().join("policy/examples/one-registry.toml");
-    let run = |folder: &Path, policy: &Path| -> Outcome {
-        program.call(&["policy", "test", path(folder), "--policy", path(policy)])
+    let run = |dir: &Path, policy: &Path| -> Outcome {
+        program.call(&["policy", "test", path(dir), "--policy", path(policy)])
     };
-    let passed = run(&folder, &example);
+    let passed = run(&dir, &example);
     assert_eq!(
         (passed.code, &*passed.stdout),
         (0, "4 passed, 0 failed\n"),
         "{passed:?}"
     );
 
-    let media = folder.with_file_name("policy-media");
+    let media = dir.with_file_name("policy-media");
     let signed_off = example.with_file_name("signed-off-media-types.toml");
     let passed = run(&media, &signed_off);
     assert_eq!(
@@ -163,9 +163,9 @@ fn cases_are_held_against_a_policy() {
     );
 
     let other = example.with_file_name("no-unikernels.toml");
-    let failed = run(&folder, &other);
+    let failed = run(&dir, &other);
     assert_eq!(failed.code, 1, "{failed:?}");
-    let said = failed.stdout.replace(path(&folder), "[folder]");
+    let said = failed.stdout.replace(path(&dir), "[directory]");
     insta::assert_snapshot!("policy_test_that_fails", said);
 
     let empty = tempfile::tempdir().unwrap();
@@ -270,10 +270,10 @@ fn every_decision_is_a_line_in_the_debug_log() {
 fn an_image_is_explained_from_its_layout() {
     let program = Program::new();
     let image = harness::images::artifact(("hello", "pvh")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let archive = folder.path().join("image.tar");
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("image.tar");
     image.write(&archive).unwrap();
-    let layout = folder.path().join("layout");
+    let layout = dir.path().join("layout");
     tar::Archive::new(fs::File::open(archive).unwrap())
         .unpack(&layout)
         .unwrap();
@@ -294,7 +294,7 @@ fn an_image_is_explained_from_its_layout() {
             "no {words:?}: {explained:?}"
         );
     }
-    let none = program.call(&["explain", "--layout", path(folder.path())]);
+    let none = program.call(&["explain", "--layout", path(dir.path())]);
     assert_eq!(none.code, 1);
     assert!(none.stderr.contains("is no OCI layout"), "{none:?}");
 }

@@ -99,8 +99,8 @@ fn default_policy() -> &'static Policy {
 fn policies() -> &'static [Policy] {
     static ALL: OnceLock<Vec<Policy>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let folder = harness::repository().join("policy/examples");
-        let examples = std::fs::read_dir(folder).unwrap();
+        let dir = harness::repository().join("policy/examples");
+        let examples = std::fs::read_dir(dir).unwrap();
         let of = |path| Policy::of_files(&[path]).unwrap();
         let examples = examples.map(|entry| of(entry.unwrap().path()));
         examples.chain([Policy::of_files(&[]).unwrap()]).collect()

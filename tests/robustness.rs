@@ -161,23 +161,23 @@ fn spoilt_files_are_told_and_deleted_by_force() {
     let program = Program::new();
     let bundle = Bundle::unikernel("spoilt", "spin", "pvh", &["spin"]);
     let container = Container::new(&program, "spoilt", &bundle);
-    let folder = program.store().join("spoilt");
+    let dir = program.store().join("spoilt");
     let spoil: [(&str, &dyn Fn()); 5] = [
         ("record.json", &|| {
-            fs::write(folder.join("record.json"), "{").unwrap()
+            fs::write(dir.join("record.json"), "{").unwrap()
         }),
         ("does not exist", &|| {
-            fs::remove_file(folder.join("record.json")).unwrap()
+            fs::remove_file(dir.join("record.json")).unwrap()
         }),
         ("EOF while parsing", &|| {
-            fs::write(folder.join("container/spoilt/state.json"), "{").unwrap();
+            fs::write(dir.join("container/spoilt/state.json"), "{").unwrap();
         }),
         ("No such file", &|| {
-            fs::remove_dir_all(folder.join("container")).unwrap()
+            fs::remove_dir_all(dir.join("container")).unwrap()
         }),
         ("does not exist", &|| {
-            fs::remove_file(folder.join("record.json")).unwrap();
-            fs::remove_dir_all(folder.join("container")).unwrap();
+            fs::remove_file(dir.join("record.json")).unwrap();
+            fs::remove_dir_all(dir.join("container")).unwrap();
         }),
     ];
     for (told, spoil) in spoil {

@@ -102,7 +102,7 @@ fn what_cannot_be_had_is_refused_with_a_reason() {
             "pvh",
             "linux",
             "block",
-            "is a folder, and no file system of its own: say 9p, or name a disk by annotation runu.dev/block",
+            "is a directory, and no file system of its own: say 9p, or name a disk by annotation runu.dev/block",
         ),
         ("pvh+disk", "unikraft", "block", "mount no block device"),
         ("pvh", "osv", "9p", "have no 9P"),

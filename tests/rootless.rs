@@ -32,14 +32,14 @@ fn cannot_run() -> bool {
         && harness::skip("user 1000 has no systemd of his own: tests/machine/tests.sh --systemd")
 }
 
-/// A folder of the user's.
+/// A directory of the user's.
 struct Home(TempDir);
 
 impl Home {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-        Self(folder)
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        Self(dir)
     }
 
     fn path(&self) -> &Path {
@@ -73,11 +73,11 @@ impl Home {
     }
 
     fn give_to_user(&self) {
-        let mut folders = vec![self.path().to_owned()];
-        while let Some(path) = folders.pop() {
+        let mut dirs = vec![self.path().to_owned()];
+        while let Some(path) = dirs.pop() {
             chown(&path, Some(USER), Some(USER)).unwrap();
             if path.is_dir() {
-                folders.extend(
+                dirs.extend(
                     fs::read_dir(&path)
                         .unwrap()
                         .map(|entry| entry.unwrap().path()),
@@ -86,16 +86,16 @@ impl Home {
         }
     }
 
-    /// Runs a shell's line as the user, in this folder. In it `runu` and `podman` are
+    /// Runs a shell's line as the user, in this directory. In it `runu` and `podman` are
     /// the program under test and podman with it.
     fn run(&self, line: &str) -> Output {
         let script = self.path().join("script");
         let text = format!(
-            "cd {folder}\n\
+            "cd {dir}\n\
              runu() {{ {runu} \"$@\"; }}\n\
              podman() {{ command {PODMAN} --runtime {runu} \"$@\"; }}\n\
              {line}\n",
-            folder = self.path().display(),
+            dir = self.path().display(),
             runu = harness::runu().display(),
         );
         // By file: systemd would take the dollars in a command line for its own.

@@ -85,6 +85,6 @@ run B "$b" "$@"
 grep -q '^ok' "$work/A.results" || die "nothing passes with A: the comparison would say nothing"
 
 if diff -U0 "$work/A.results" "$work/B.results" | grep '^[-+][a-z]'; then
-	echo "- with A, + with B; what the tests said: ${RUNC_SUITE_LOGS:-set RUNC_SUITE_LOGS to a folder to keep it}"
+	echo "- with A, + with B; what the tests said: ${RUNC_SUITE_LOGS:-set RUNC_SUITE_LOGS to a directory to keep it}"
 fi
 cmp -s <(grep '^ok' "$work/A.results") <(grep '^ok' "$work/B.results")

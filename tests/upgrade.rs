@@ -85,8 +85,8 @@ fn a_unikernel_goes_on_under_another_runu() {
     if harness::cannot_boot() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let [installed, newer] = ["runu", "runu.new"].map(|name| folder.path().join(name));
+    let dir = tempfile::tempdir().unwrap();
+    let [installed, newer] = ["runu", "runu.new"].map(|name| dir.path().join(name));
     for path in [&installed, &newer] {
         fs::copy(harness::runu(), path).unwrap();
     }

@@ -107,9 +107,9 @@ fn it_has_the_containers_rights_and_its_tree() {
     let key = fs::read_to_string(format!("{root}/a volume/key"));
     assert_eq!(key.unwrap(), "value");
     assert!(Path::new(&format!("{root}/unikraft/bin/kernel")).exists());
-    for folder in ["proc", "dev/pts"] {
-        let entries = fs::read_dir(format!("{root}/{folder}")).unwrap();
-        assert_eq!(entries.count(), 0, "{folder}");
+    for dir in ["proc", "dev/pts"] {
+        let entries = fs::read_dir(format!("{root}/{dir}")).unwrap();
+        assert_eq!(entries.count(), 0, "{dir}");
     }
     // Of the host's mounts there are none, nor of the kernel's own.
     let mounts = proc(server, "mountinfo");
@@ -190,14 +190,14 @@ fn a_start_without_it_fails_with_the_reason() {
 
 /// A node with this script in virtiofsd's place.
 fn node_with(script: &str) -> (TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("virtiofsd");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("virtiofsd");
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let config = folder.path().join("config.toml");
+    let config = dir.path().join("config.toml");
     fs::write(&config, format!("virtiofsd = {path:?}\n")).unwrap();
     let config = config.to_str().unwrap().to_owned();
-    (folder, config)
+    (dir, config)
 }
 
 #[track_caller]
@@ -232,11 +232,11 @@ fn what_cannot_be_served_is_refused_in_one_line() {
     });
     refused(&mapped, id, None, "in a user namespace");
     let bundle = bundle(id, "spin");
-    let (folder, config) = node_with("echo in vain; echo sorry >&2; exit 3");
+    let (dir, config) = node_with("echo in vain; echo sorry >&2; exit 3");
     refused(&bundle, id, Some(&config), "it said: sorry");
-    let (_folder, mute) = node_with("exec sleep 1000");
+    let (_dir, mute) = node_with("exec sleep 1000");
     refused(&bundle, id, Some(&mute), "it does not answer --help");
-    fs::remove_file(folder.path().join("virtiofsd")).unwrap();
+    fs::remove_file(dir.path().join("virtiofsd")).unwrap();
     refused(&bundle, id, Some(&config), "install virtiofsd");
     let legacy = bundle.annotate("runu.dev/virtio", "mmio-legacy");
     refused(&legacy, id, None, "before virtio 1.0");
@@ -253,7 +253,7 @@ fn it_is_told_of_no_place_that_is_another_s() {
 source=${4#source=}; source=${source%%,*}
 cd "$source" && cd "$(pwd -P)" && echo "$(pwd -P):" * >&2
 exit 1"#;
-    let (_folder, config) = node_with(script);
+    let (_dir, config) = node_with(script);
     let bundle = bundle("place", "spin");
     let words = "it said: /run/runu: dev proc unikraft";
     refused(&bundle, "place", Some(&config), words);
@@ -264,7 +264,7 @@ fn a_create_that_is_killed_half_way_leaves_what_delete_removes() {
     if cannot_serve() {
         return;
     }
-    let (folder, config) =
+    let (dir, config) =
         node_with("[ $1 != --help ] || exit; echo $$ >\"${0%/*}/pid\"; exec sleep 1000");
     let program = Program::new();
     let bundle = bundle("halfway", "spin");
@@ -273,7 +273,7 @@ fn a_create_that_is_killed_half_way_leaves_what_delete_removes() {
     command.env("RUNU_CONFIG", &config).stdin(Stdio::null());
     let mut create = command.spawn().unwrap();
     let server = wait_for("virtiofsd", || {
-        let text = fs::read_to_string(folder.path().join("pid")).ok()?;
+        let text = fs::read_to_string(dir.path().join("pid")).ok()?;
         text.trim().parse().ok()
     });
     create.kill().unwrap();

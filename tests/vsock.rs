@@ -14,10 +14,10 @@ use nix::unistd::Pid;
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Where the container has the folder that it shares.
-const FOLDER: &str = "/run/agent";
+/// Where the container has the directory that it shares.
+const DIR: &str = "/run/agent";
 
-/// A guest that ticks, with a folder as an emptyDir would be.
+/// A guest that ticks, with a directory as an emptyDir would be.
 struct Fixture {
     program: Program,
     bundle: Bundle,
@@ -35,7 +35,7 @@ impl Fixture {
             return None;
         }
         let shared = tempfile::tempdir().unwrap();
-        let mount = json!({ "destination": FOLDER, "source": shared.path(), "options": options });
+        let mount = json!({ "destination": DIR, "source": shared.path(), "options": options });
         let bundle = Bundle::unikernel(id, "sleep", "linux64", args)
             .annotate("runu.dev/vsock", "/run/agent/vsock")
             .with(|config| config["mounts"].as_array_mut().unwrap().push(mount));
@@ -56,7 +56,7 @@ impl Fixture {
         self.shared.path().join("vsock")
     }
 
-    /// `create` fails with this in its one line, and leaves the folder as it is.
+    /// `create` fails with this in its one line, and leaves the directory as it is.
     #[track_caller]
     fn is_refused(&self, id: &str, why: &str) {
         let before = names(self.shared.path());
@@ -70,8 +70,8 @@ impl Fixture {
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
     let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
     entries
         .map(|entry| name(entry).into_string().unwrap())
@@ -226,29 +226,29 @@ fn what_keeps_it_from_being_there_is_an_error_of_create() {
     let Some(read_only) = Fixture::mounted(id, &["sleep"], &["bind", "ro"]) else {
         return;
     };
-    read_only.is_refused(id, "its folder is read-only");
+    read_only.is_refused(id, "its directory is read-only");
     let Some(mut missing) = Fixture::new(id, &["sleep"]) else {
         return;
     };
     missing.bundle = missing.bundle.annotate("runu.dev/vsock", "/nowhere/vsock");
     missing.is_refused(
         id,
-        "the guest's socket /nowhere/vsock: its folder is not there",
+        "the guest's socket /nowhere/vsock: its directory is not there",
     );
     missing.bundle = missing
         .bundle
         .annotate("runu.dev/vsock", "/unikraft/bin/kernel/vsock");
-    missing.is_refused(id, "its folder is a file");
+    missing.is_refused(id, "its directory is a file");
     // A user who may not write there.
     let fixture = Fixture::new(id, &["sleep"]).map(|mut fixture| {
-        let folder = fixture.shared.path();
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = fixture.shared.path();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
         fixture.bundle = fixture
             .bundle
             .with(|config| config["process"]["user"] = json!({ "uid": 1234, "gid": 1234 }));
         fixture
     });
     if let Some(fixture) = fixture {
-        fixture.is_refused(id, "the container's user may not write to its folder");
+        fixture.is_refused(id, "the container's user may not write to its directory");
     }
 }

@@ -8,7 +8,7 @@ use harness::bundle::Bundle;
 use harness::guard::Container;
 use harness::http::{self, Answer, checksum, pattern, transfer};
 use harness::pod::Pod;
-use harness::program::{PATIENCE, Program};
+use harness::program::{Program, TIMEOUT};
 use harness::resolver::Resolver;
 use serde_json::json;
 
@@ -58,7 +58,7 @@ fn start(container: &Container) {
 /// The world's request.
 fn get(pod: &Pod, server: &str, path: &str) -> Answer {
     let server: SocketAddr = server.parse().unwrap();
-    let answer = pod.world.within(|| http::get(server, path, PATIENCE));
+    let answer = pod.world.within(|| http::get(server, path, TIMEOUT));
     answer.unwrap()
 }
 
@@ -67,7 +67,7 @@ fn assert_sums(pod: &Pod, body: &[u8]) {
     let server: SocketAddr = SERVER.parse().unwrap();
     let answer = pod
         .world
-        .within(|| http::post(server, "/sum", body, PATIENCE));
+        .within(|| http::post(server, "/sum", body, TIMEOUT));
     assert_eq!(answer.unwrap().text(), checksum(body) + "\n");
 }
 

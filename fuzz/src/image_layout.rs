@@ -19,36 +19,36 @@ use vmm::BootAbi;
 use super::decisions;
 
 /// The most documents of one input.
-const MOST: usize = 9;
+const MAX: usize = 9;
 
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
+static DIR: LazyLock<TempDir> = LazyLock::new(|| {
     let shared = Path::new("/dev/shm");
-    let folder = tempfile::tempdir_in(shared).or_else(|_| tempfile::tempdir());
-    let folder = folder.expect("a folder for the layout");
-    fs::create_dir_all(folder.path().join("blobs/sha256")).expect("a folder for blobs");
+    let dir = tempfile::tempdir_in(shared).or_else(|_| tempfile::tempdir());
+    let dir = dir.expect("a directory for the layout");
+    fs::create_dir_all(dir.path().join("blobs/sha256")).expect("a directory for blobs");
     let mark = r#"{"imageLayoutVersion":"1.0.0"}"#;
-    fs::write(folder.path().join("oci-layout"), mark).expect("a layout's mark");
-    folder
+    fs::write(dir.path().join("oci-layout"), mark).expect("a layout's mark");
+    dir
 });
 
 pub fn run(input: &[u8]) {
     let text = input.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let documents: Vec<&str> = text.split("\n---\n").collect();
-    if documents.len() > MOST {
+    if documents.len() > MAX {
         return;
     }
-    let folder = FOLDER.path();
-    let blobs = write(folder, &documents);
+    let dir = DIR.path();
+    let blobs = write(dir, &documents);
     for kvm in [false, true] {
         let host = Host {
             architecture: "amd64".into(),
             kvm,
             cpu_features: ["aes", "sse4_1"].map(str::to_owned).into(),
         };
-        let read = from_layout(folder, &host).map(|image| image.expect("a layout"));
+        let read = from_layout(dir, &host).map(|image| image.expect("a layout"));
         assert_eq!(
             read,
-            from_layout(folder, &host).map(Option::unwrap),
+            from_layout(dir, &host).map(Option::unwrap),
             "two answers"
         );
         let media = match read {
@@ -69,7 +69,7 @@ pub fn run(input: &[u8]) {
     }
     for blob in blobs {
         // Two documents may be the same.
-        let _ = fs::remove_file(folder.join("blobs/sha256").join(blob));
+        let _ = fs::remove_file(dir.join("blobs/sha256").join(blob));
     }
 }
 
@@ -83,7 +83,7 @@ fn decide(media: Media) {
 }
 
 /// Lays the documents out, the last first; the blobs' hex digests.
-fn write(folder: &Path, documents: &[&str]) -> Vec<String> {
+fn write(dir: &Path, documents: &[&str]) -> Vec<String> {
     let mut blobs = Vec::new();
     let mut fields: Vec<(String, String)> = Vec::new();
     for (number, document) in documents.iter().enumerate().rev() {
@@ -92,14 +92,14 @@ fn write(folder: &Path, documents: &[&str]) -> Vec<String> {
             text = text.replacen(mark, value, 200);
         }
         if number == 0 {
-            fs::write(folder.join("index.json"), text).expect("index.json");
+            fs::write(dir.join("index.json"), text).expect("index.json");
             break;
         }
         let hex: String = Sha256::digest(&text)
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        fs::write(folder.join("blobs/sha256").join(&hex), &text).expect("a blob");
+        fs::write(dir.join("blobs/sha256").join(&hex), &text).expect("a blob");
         let value = format!(r#""digest":"sha256:{hex}","size":{}"#, text.len());
         fields.push((format!("@{number}@"), value));
         blobs.push(hex);

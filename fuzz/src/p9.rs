@@ -1,4 +1,4 @@
-//! The server of files: a client's frames, over a folder beside a secret.
+//! The server of files: a client's frames, over a directory beside a secret.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -14,18 +14,18 @@ const SECRET: &[u8] = b"what no client reads";
 const TAG: [u8; 2] = [0x34, 0x12];
 const HEADER: usize = 7;
 
-/// One for all inputs: in it a folder `root`, new for each, and a file `secret`.
-static FOLDER: LazyLock<Mutex<TempDir>> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("secret"), SECRET).expect("a secret");
-    Mutex::new(folder)
+/// One for all inputs: in it a directory `root`, new for each, and a file `secret`.
+static DIR: LazyLock<Mutex<TempDir>> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("secret"), SECRET).expect("a secret");
+    Mutex::new(dir)
 });
 
 /// A version and an attachment with fid 0, and then what the input says: messages, each a type,
 /// a length of 16 bits, and so many bytes.
 pub fn run(input: &[u8]) {
-    let folder = FOLDER.lock().unwrap_or_else(PoisonError::into_inner);
-    let root = folder.path().join("root");
+    let dir = DIR.lock().unwrap_or_else(PoisonError::into_inner);
+    let root = dir.path().join("root");
     make(&root);
     let mut server = serve(&root);
     send(&mut server, 100, b"\0\x20\0\0\x08\09P2000.L");
@@ -42,19 +42,19 @@ pub fn run(input: &[u8]) {
         rest = next;
     }
     drop(server);
-    let secret = fs::read(folder.path().join("secret")).expect("the secret is there");
+    let secret = fs::read(dir.path().join("secret")).expect("the secret is there");
     assert_eq!(secret, SECRET, "it is as it was");
-    let beside = fs::read_dir(folder.path()).expect("the folder is there");
+    let beside = fs::read_dir(dir.path()).expect("the directory is there");
     assert_eq!(
         beside.count(),
         2,
         "nothing is beside the root but the secret"
     );
-    fs::remove_dir_all(&root).expect("an empty folder");
+    fs::remove_dir_all(&root).expect("an empty directory");
 }
 
 fn make(root: &Path) {
-    fs::create_dir_all(root.join("a/b")).expect("folders");
+    fs::create_dir_all(root.join("a/b")).expect("directories");
     fs::write(root.join("a/file"), "content").expect("a file");
     symlink("../secret", root.join("link")).expect("a link");
     symlink("../..", root.join("a/up")).expect("a link");

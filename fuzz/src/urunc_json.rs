@@ -25,18 +25,18 @@ const PODS: [&str; 3] = [
     r#"{"io.kubernetes.cri.container-type":"container","io.kubernetes.cri.container-name":"app","runu.dev/mode.app":"unikernel"}"#,
 ];
 
-/// A folder with a rootfs, and a bundle of it for each of [`PODS`].
+/// A directory with a rootfs, and a bundle of it for each of [`PODS`].
 static BUNDLES: LazyLock<(TempDir, Vec<Bundle>)> = LazyLock::new(|| {
     let shared = Path::new("/dev/shm");
-    let folder = tempfile::tempdir_in(shared).or_else(|_| tempfile::tempdir());
-    let folder = folder.expect("a folder for the bundles");
-    fs::create_dir(folder.path().join("rootfs")).expect("a rootfs");
+    let dir = tempfile::tempdir_in(shared).or_else(|_| tempfile::tempdir());
+    let dir = dir.expect("a directory for the bundles");
+    fs::create_dir(dir.path().join("rootfs")).expect("a rootfs");
     let bundles = PODS.map(|pod| {
         let config = format!(r#"{{"root":{{"path":"rootfs"}},"annotations":{pod}}}"#);
-        fs::write(folder.path().join("config.json"), config).expect("config.json");
-        Bundle::open(folder.path()).expect("a bundle")
+        fs::write(dir.path().join("config.json"), config).expect("config.json");
+        Bundle::open(dir.path()).expect("a bundle")
     });
-    (folder, bundles.into())
+    (dir, bundles.into())
 });
 
 pub fn run(input: &[u8]) {
@@ -51,8 +51,8 @@ pub fn run(input: &[u8]) {
 }
 
 fn check(json: &[u8]) {
-    let (folder, bundles) = &*BUNDLES;
-    fs::write(folder.path().join("rootfs/urunc.json"), json).expect("urunc.json");
+    let (dir, bundles) = &*BUNDLES;
+    fs::write(dir.path().join("rootfs/urunc.json"), json).expect("urunc.json");
     let is_well_formed = serde_json::from_slice::<BTreeMap<String, String>>(json).is_ok();
     for (number, bundle) in bundles.iter().enumerate() {
         let gathered = Facts::gather(bundle, Wanted::default());

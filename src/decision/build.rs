@@ -12,5 +12,5 @@ fn main() {
     let policy: toml::Table = toml::from_str(&text).expect(POLICY);
     let json = serde_json::to_string(&policy).expect("TOML's tables are JSON's objects");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    fs::write(out.join("default.json"), json).expect("a folder that cargo has made");
+    fs::write(out.join("default.json"), json).expect("a directory that cargo has made");
 }

@@ -18,31 +18,31 @@ use runu::dispatch::{Caller, Judged, judge};
 const ROUNDS: usize = 200;
 
 /// The most that a decision may take, in microseconds.
-const MOST: f64 = 500.0;
-const MOST_WITH_CONTAINERD: f64 = 3000.0;
+const MAX: f64 = 500.0;
+const MAX_WITH_CONTAINERD: f64 = 3000.0;
 
 const NAMESPACE: &str = "bench";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
+    let dir = tempfile::tempdir()?;
     let caller = Caller {
         root: None,
-        cache: folder.path().join("cache"),
+        cache: dir.path().join("cache"),
     };
     let config = Config::default();
 
-    let plain = folder.path().join("bundle");
+    let plain = dir.path().join("bundle");
     write_bundle(&plain)?;
     let alone = median(|| {
         decide(&config, &caller, &plain, |media| {
             matches!(media, Media::None)
         })
     });
-    let mut failed = over("an ordinary bundle", alone, MOST);
+    let mut failed = over("an ordinary bundle", alone, MAX);
     let fixture = harness::bundle::Bundle::fixture("kernel-in-image-of-a-pod");
     let unasked = |media: &Media| matches!(media, Media::Unasked);
     let unikernel = median(|| decide(&config, &caller, fixture.path(), unasked));
-    failed |= over("a unikernel's bundle", unikernel, MOST);
+    failed |= over("a unikernel's bundle", unikernel, MAX);
 
     if !harness::containerd::cannot_start() {
         let containerd = Containerd::start(&harness::runu())?;
@@ -53,12 +53,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             ..Config::default()
         };
         // Where containerd has its bundles.
-        let bundle = folder.path().join("io.containerd.runtime.v2.task");
+        let bundle = dir.path().join("io.containerd.runtime.v2.task");
         let bundle = bundle.join(NAMESPACE).join("one");
         write_bundle(&bundle)?;
         let known = |media: &Media| matches!(media, Media::Known(_));
         let kept = median(|| decide(&config, &caller, &bundle, known));
-        failed |= over("with an answer that is kept", kept, MOST_WITH_CONTAINERD);
+        failed |= over("with an answer that is kept", kept, MAX_WITH_CONTAINERD);
         let new = median(|| {
             let _ = fs::remove_dir_all(&caller.cache);
             decide(&config, &caller, &bundle, known)
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         failed |= over(
             "with a new answer of containerd's",
             new,
-            MOST_WITH_CONTAINERD,
+            MAX_WITH_CONTAINERD,
         );
     }
     match failed {
@@ -87,8 +87,8 @@ fn decide(config: &Config, caller: &Caller, bundle: &Path, expected: fn(&Media) 
 }
 
 /// An ordinary bundle with the annotations and environment of a pod's container.
-fn write_bundle(folder: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(folder.join("rootfs/bin"))?;
+fn write_bundle(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(dir.join("rootfs/bin"))?;
     let config = serde_json::json!({
         "ociVersion": "1.0.2",
         "root": { "path": "rootfs" },
@@ -103,13 +103,13 @@ fn write_bundle(folder: &Path) -> std::io::Result<()> {
             "io.kubernetes.cri.sandbox-namespace": "shop",
         },
     });
-    fs::write(folder.join("config.json"), config.to_string())
+    fs::write(dir.join("config.json"), config.to_string())
 }
 
-fn over(what: &str, time: f64, most: f64) -> bool {
-    let mark = if time > most { "  over its bound" } else { "" };
-    println!("{what:44} {time:>8.0} us of {most:.0}{mark}");
-    time > most
+fn over(what: &str, time: f64, max: f64) -> bool {
+    let mark = if time > max { "  over its bound" } else { "" };
+    println!("{what:44} {time:>8.0} us of {max:.0}{mark}");
+    time > max
 }
 
 fn median(mut measure: impl FnMut() -> f64) -> f64 {

@@ -16,8 +16,8 @@ use nix::libc;
 const ROUNDS: usize = 200;
 
 /// What delegation may cost (microseconds, KiB).
-const MOST_TIME: f64 = 1000.0;
-const MOST_MEMORY: f64 = 2048.0;
+const MAX_TIME: f64 = 1000.0;
+const MAX_MEMORY: f64 = 2048.0;
 
 /// Calls that change nothing, of the verbs that callers use most. `BUNDLE` is an
 /// ordinary bundle that runc refuses as soon as it has read it, for want of a program:
@@ -78,7 +78,7 @@ fn main() {
         let time = median(pairs.iter().map(|(a, b)| a.time - b.time));
         let ratio = median(pairs.iter().map(|(a, b)| a.time / b.time));
         let memory = median(pairs.iter().map(|(a, b)| a.memory - b.memory));
-        let over = time > MOST_TIME || memory > MOST_MEMORY;
+        let over = time > MAX_TIME || memory > MAX_MEMORY;
         failed |= over;
         let mark = if over { "  over its bound" } else { "" };
         println!(
@@ -88,14 +88,14 @@ fn main() {
     }
     assert!(
         !failed,
-        "delegation may cost {MOST_TIME} us and {MOST_MEMORY} KiB"
+        "delegation may cost {MAX_TIME} us and {MAX_MEMORY} KiB"
     );
 }
 
 /// An ordinary bundle with the annotations and environment of a pod's container.
 fn bundle() -> io::Result<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
-    std::fs::create_dir(folder.path().join("rootfs"))?;
+    let dir = tempfile::tempdir()?;
+    std::fs::create_dir(dir.path().join("rootfs"))?;
     let config = serde_json::json!({
         "ociVersion": "1.0.2",
         "root": { "path": "rootfs" },
@@ -111,8 +111,8 @@ fn bundle() -> io::Result<tempfile::TempDir> {
         },
         "linux": { "namespaces": [{ "type": "mount" }, { "type": "pid" }] },
     });
-    std::fs::write(folder.path().join("config.json"), config.to_string())?;
-    Ok(folder)
+    std::fs::write(dir.path().join("config.json"), config.to_string())?;
+    Ok(dir)
 }
 
 /// Runs a command to its end.

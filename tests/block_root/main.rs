@@ -234,7 +234,7 @@ fn a_container_of_a_user_namespace_can_mount_in_it() {
         return;
     };
     chown(root.bundle.rootfs(), Some(100_000), Some(100_000)).unwrap();
-    // The bundle is in a folder of this test's alone.
+    // The bundle is in a directory of this test's alone.
     let all = fs::Permissions::from_mode(0o755);
     fs::set_permissions(root.bundle.path(), all).unwrap();
     let program = Program::new();

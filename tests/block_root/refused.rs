@@ -1,4 +1,5 @@
-//! What is no device of the rootfs's own, or not the caller's to take, is refused and left as it is.
+//! What is no device of the rootfs's own, or not the caller's to take, is refused and left as it
+//! is.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -45,7 +46,7 @@ fn what_is_no_device_of_its_own_is_refused() {
     };
     refused(
         None,
-        "the container's rootfs is a folder, and no file system of its own",
+        "the container's rootfs is a directory, and no file system of its own",
     );
     refused(
         Some(&["-t", "tmpfs", "tmpfs"]),
@@ -65,13 +66,13 @@ fn what_is_no_device_of_its_own_is_refused() {
         Some(&overlay),
         "rootfs is overlay, on no block device of its own",
     );
-    let folder = root.bundle.rootfs().join("folder");
-    fs::create_dir(&folder).unwrap();
+    let dir = root.bundle.rootfs().join("directory");
+    fs::create_dir(&dir).unwrap();
     let (major, minor) = root.disk.number();
-    let bind = ["--bind", folder.to_str().unwrap()];
+    let bind = ["--bind", dir.to_str().unwrap()];
     refused(
         Some(&bind),
-        &format!("rootfs is a folder of block device {major}:{minor}"),
+        &format!("rootfs is a directory of block device {major}:{minor}"),
     );
 }
 
@@ -101,9 +102,9 @@ fn what_others_use_stays_theirs() {
     assert_eq!(root.mounts(), before);
     sleeper.end();
 
-    let folder = root.bundle.rootfs().join("within");
-    fs::create_dir(&folder).unwrap();
-    let within = Mount::new(&folder, &["-t", "tmpfs", "tmpfs"]);
+    let dir = root.bundle.rootfs().join("within");
+    fs::create_dir(&dir).unwrap();
+    let within = Mount::new(&dir, &["-t", "tmpfs", "tmpfs"]);
     let made = create(&program, &root, "used");
     assert_refused(&made, &["within is mounted in it"]);
     drop(within);

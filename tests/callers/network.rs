@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::caller::{Caller, ok};
 use harness::http;
 use harness::images::{self, Guest};
-use harness::program::PATIENCE;
+use harness::program::TIMEOUT;
 
 const WEB: Guest = ("web", "linux64");
 const PUBLISHED: u16 = 8080;
@@ -35,7 +35,7 @@ pub fn serve(caller: &mut impl Caller) {
     for server in [own, published] {
         let answer = caller
             .node()
-            .within(|| http::get(server, "/hostname", PATIENCE))
+            .within(|| http::get(server, "/hostname", TIMEOUT))
             .unwrap_or_else(|e| panic!("{server}: {e}\n{}", caller.logs("web")));
         assert_eq!(answer.status, 200);
         assert_eq!(answer.body, b"served\n", "{server}");

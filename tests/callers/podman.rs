@@ -42,14 +42,14 @@ impl Caller for Podman {
 
     fn client(&self) -> Command {
         let mut podman = self.node.command("podman");
-        let folders = [
+        let dirs = [
             ("--root", "root"),
             ("--runroot", "runroot"),
             ("--tmpdir", "tmp"),
             ("--network-config-dir", "networks"),
         ];
-        for (flag, folder) in folders {
-            podman.arg(flag).arg(self.node.dir().join(folder));
+        for (flag, dir) in dirs {
+            podman.arg(flag).arg(self.node.dir().join(dir));
         }
         podman.arg("--runtime").arg(harness::runu());
         // Its overlay's own mount comes and goes as its calls do.

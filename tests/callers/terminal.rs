@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use harness::program::{PATIENCE, wait_for};
+use harness::program::{TIMEOUT, wait_for};
 
 pub struct Terminal {
     master: File,
@@ -49,7 +49,7 @@ impl Terminal {
 
     /// Reads what there is; false after the end, or when nothing comes for long.
     fn read(&mut self) -> bool {
-        let timeout = PollTimeout::try_from(PATIENCE).unwrap();
+        let timeout = PollTimeout::try_from(TIMEOUT).unwrap();
         let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, timeout).unwrap() == 0 {
             return false;

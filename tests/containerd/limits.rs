@@ -23,7 +23,7 @@ fn metrics_and_limits_are_the_monitors() -> Result {
 
     // Only the guest spins; the calls that made it took some hundredths of a second.
     const SECOND: u64 = 1_000_000_000;
-    let used = containerd::poll(harness::program::PATIENCE, || {
+    let used = containerd::poll(harness::program::TIMEOUT, || {
         let (cpu, memory) = containerd.usage(&guest).ok()?;
         (cpu > SECOND).then_some(memory)
     });
@@ -84,7 +84,7 @@ fn an_oom_kill_of_the_monitor_is_the_containers() -> Result {
     let status = containerd.wait_exit(&guest)?;
     assert_eq!(status.exit_code, 137, "{status:?}");
     // The event and the exit come to containerd by two ways.
-    let told = containerd::poll(harness::program::PATIENCE, || {
+    let told = containerd::poll(harness::program::TIMEOUT, || {
         let status = containerd.status(&guest).ok()?;
         (status.reason == "OOMKilled").then_some(())
     });

@@ -1,4 +1,4 @@
-//! A sidecar and a unikernel that talk by the unikernel's sockets, in a folder that both have.
+//! A sidecar and a unikernel that talk by the unikernel's sockets, in a directory that both have.
 
 use std::env;
 use std::fs;

@@ -8,12 +8,12 @@ use crate::{Result, WEB, unikernel};
 use harness::containerd::{self, ContainerSpec, Containerd, Mount, PodSpec};
 use harness::{self, images};
 
-/// Gives a ConfigMap its next content: a folder of its own, to which the link `..data` leads
+/// Gives a ConfigMap its next content: a directory of its own, to which the link `..data` leads
 /// from one moment to the next (Kubernetes, pkg/volume/util/atomic_writer.go).
 fn update(volume: &Path, version: &str, page: &str) -> Result {
-    let (folder, link) = (volume.join(version), volume.join("..data_tmp"));
-    fs::create_dir(&folder)?;
-    fs::write(folder.join("index.html"), page)?;
+    let (dir, link) = (volume.join(version), volume.join("..data_tmp"));
+    fs::create_dir(&dir)?;
+    fs::write(dir.join("index.html"), page)?;
     symlink(version, &link)?;
     fs::rename(link, volume.join("..data"))?;
     let file = volume.join("index.html");

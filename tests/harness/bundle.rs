@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use super::{elf, layout, repository};
 
-/// A bundle in a temporary folder.
+/// A bundle in a temporary directory.
 pub struct Bundle {
-    folder: TempDir,
+    dir: TempDir,
     pub config: Value,
 }
 
@@ -78,9 +78,9 @@ impl Bundle {
     }
 
     fn empty(config: Value) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("rootfs")).unwrap();
-        let bundle = Self { folder, config };
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("rootfs")).unwrap();
+        let bundle = Self { dir, config };
         bundle.save();
         bundle
     }
@@ -111,7 +111,7 @@ impl Bundle {
     }
 
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
     pub fn rootfs(&self) -> PathBuf {

@@ -126,11 +126,11 @@ impl Containerd {
 
     /// From here on runu decides by this policy file too, where a pod is new.
     pub fn use_policy(&mut self, policy: &Path) -> io::Result<()> {
-        let folder = self.node.dir().join("policy.d");
-        fs::create_dir(&folder)?;
-        fs::copy(policy, folder.join("site.toml"))?;
+        let dir = self.node.dir().join("policy.d");
+        fs::create_dir(&dir)?;
+        fs::copy(policy, dir.join("site.toml"))?;
         let config = self.node.dir().join("runu.toml");
-        fs::write(&config, format!("policy = {folder:?}\n"))?;
+        fs::write(&config, format!("policy = {dir:?}\n"))?;
         self.runu_config = Some(config);
         self.kill_and_restart()
     }

@@ -18,27 +18,27 @@ impl Answer {
 }
 
 /// `GET` of a path; no step of it may take longer than `patience`.
-pub fn get(server: SocketAddr, path: &str, patience: Duration) -> io::Result<Answer> {
+pub fn get(server: SocketAddr, path: &str, timeout: Duration) -> io::Result<Answer> {
     ask(
         server,
         &format!("GET {path} HTTP/1.1\r\nHost: web\r\n\r\n"),
         &[],
-        patience,
+        timeout,
     )
 }
 
 /// `POST` to a path, as [`get`].
-pub fn post(server: SocketAddr, path: &str, body: &[u8], patience: Duration) -> io::Result<Answer> {
+pub fn post(server: SocketAddr, path: &str, body: &[u8], timeout: Duration) -> io::Result<Answer> {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.1\r\nHost: web\r\nContent-Length: {length}\r\n\r\n");
-    ask(server, &head, body, patience)
+    ask(server, &head, body, timeout)
 }
 
 /// A connection is for one request: the server closes it.
-fn ask(server: SocketAddr, head: &str, body: &[u8], patience: Duration) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&server, patience)?;
-    stream.set_read_timeout(Some(patience))?;
-    stream.set_write_timeout(Some(patience))?;
+fn ask(server: SocketAddr, head: &str, body: &[u8], timeout: Duration) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&server, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     let mut answer = Vec::new();
@@ -87,6 +87,6 @@ pub fn transfer() -> usize {
 
 /// How long a guest may take for what it is asked to send: an emulated machine beside others takes
 /// up to ten seconds for each MiB.
-pub fn patience() -> Duration {
+pub fn timeout() -> Duration {
     Duration::from_secs(20 + 10 * (transfer() as u64 >> 20))
 }

@@ -11,22 +11,18 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// A layout in a folder. What is put in gives a descriptor (JSON), to be changed
+/// A layout in a directory. What is put in gives a descriptor (JSON), to be changed
 /// and put into an index.
 pub struct Layout {
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl Layout {
-    pub fn new(folder: &Path) -> Self {
-        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
-        fs::write(
-            folder.join("oci-layout"),
-            r#"{"imageLayoutVersion":"1.0.0"}"#,
-        )
-        .unwrap();
-        let folder = folder.to_owned();
-        Self { folder }
+    pub fn new(dir: &Path) -> Self {
+        fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        let dir = dir.to_owned();
+        Self { dir }
     }
 
     /// Puts any blob in.
@@ -35,7 +31,7 @@ impl Layout {
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
-        fs::write(self.folder.join("blobs/sha256").join(&hex), bytes).unwrap();
+        fs::write(self.dir.join("blobs/sha256").join(&hex), bytes).unwrap();
         json!({ "mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len() })
     }
 
@@ -89,17 +85,17 @@ impl Layout {
     }
 
     pub fn top_text(&self, text: &str) {
-        fs::write(self.folder.join("index.json"), text).unwrap();
+        fs::write(self.dir.join("index.json"), text).unwrap();
     }
 
     /// Where a descriptor's blob lies.
     pub fn path(&self, descriptor: &Value) -> PathBuf {
         let digest = descriptor["digest"].as_str().unwrap();
-        self.folder.join("blobs").join(digest.replace(':', "/"))
+        self.dir.join("blobs").join(digest.replace(':', "/"))
     }
 }
 
-/// Lays out an image in `folder`, a manifest for each of `list`:
+/// Lays out an image in `directory`, a manifest for each of `list`:
 ///
 /// ```text
 /// {"platform": "OS/ARCHITECTURE", "os_features": [], "artifact_type": "", "config_type": "",
@@ -107,8 +103,8 @@ impl Layout {
 /// ```
 ///
 /// Each field may be missing.
-pub fn from_list(folder: &Path, list: &Value) {
-    let layout = Layout::new(folder);
+pub fn from_list(dir: &Path, list: &Value) {
+    let layout = Layout::new(dir);
     let manifests = list.as_array().unwrap().iter();
     let manifests: Vec<_> = manifests.map(|entry| layout.entry(entry)).collect();
     layout.top(&manifests);

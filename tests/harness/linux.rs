@@ -1,28 +1,28 @@
 //! Debian's own kernel as a guest, with a busybox of ours in its initramfs.
 //!
-//! tests/machine.sh brings the kernel and modules: `RUNU_TEST_LINUX` names their folder.
+//! tests/machine.sh brings the kernel and modules: `RUNU_TEST_LINUX` names their directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder with Debian's kernel for clouds; `None`, said aloud, where there is none.
-pub fn folder() -> Option<PathBuf> {
+/// The directory with Debian's kernel for clouds; `None`, said aloud, where there is none.
+pub fn dir() -> Option<PathBuf> {
     named_by("RUNU_TEST_LINUX")
 }
 
-/// The folder with Debian's generic kernel, which has 9p, likewise.
-pub fn generic_folder() -> Option<PathBuf> {
+/// The directory with Debian's generic kernel, which has 9p, likewise.
+pub fn generic_dir() -> Option<PathBuf> {
     named_by("RUNU_TEST_LINUX_GENERIC")
 }
 
 fn named_by(variable: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(variable).map(PathBuf::from);
-    if folder.is_none() {
+    let dir = std::env::var_os(variable).map(PathBuf::from);
+    if dir.is_none() {
         super::skip(&format!(
-            "{variable} names no folder with a kernel: tests/machine/tests.sh does"
+            "{variable} names no directory with a kernel: tests/machine/tests.sh does"
         ));
     }
-    folder
+    dir
 }
 
 /// Offsets in a bzImage's header (Linux's Documentation/arch/x86/boot.rst).
@@ -87,15 +87,15 @@ exec $b switch_root /tree "$init" "$@"
 "#;
 
 /// An initramfs (Linux's Documentation/driver-api/early-userspace/buffer-format.rst): files,
-/// all of them programs, and empty folders.
+/// all of them programs, and empty directories.
 pub struct Initramfs(Vec<u8>);
 
 impl Initramfs {
     /// With busybox, and this script as the first process.
     fn new(init: &str) -> Self {
         let mut archive = Self(Vec::new());
-        for folder in ["dev", "proc", "sys"] {
-            archive.entry(folder, 0o040_755, &[]);
+        for dir in ["dev", "proc", "sys"] {
+            archive.entry(dir, 0o040_755, &[]);
         }
         let script = format!("#!/busybox sh\n{init}");
         archive.file("init", script.as_bytes());
@@ -104,23 +104,23 @@ impl Initramfs {
         archive
     }
 
-    /// With these modules too, of the kernel's `folder`; the script finds their names in
+    /// With these modules too, of the kernel's `directory`; the script finds their names in
     /// `modules`, in this order.
-    pub fn with_modules(folder: &Path, modules: &[&str], init: &str) -> Self {
+    pub fn with_modules(dir: &Path, modules: &[&str], init: &str) -> Self {
         let mut archive = Self::new(&format!("modules='{}'\n{init}", modules.join(" ")));
         for module in modules {
             let name = format!("{module}.ko");
-            archive.file(&name, &fs::read(folder.join(&name)).unwrap());
+            archive.file(&name, &fs::read(dir.join(&name)).unwrap());
         }
         archive
     }
 
     /// One that loads these modules and mounts the root that the command line names.
-    pub fn to_the_root(folder: &Path, modules: &[&str]) -> Self {
-        Self::with_modules(folder, modules, TO_THE_ROOT)
+    pub fn to_the_root(dir: &Path, modules: &[&str]) -> Self {
+        Self::with_modules(dir, modules, TO_THE_ROOT)
     }
 
-    pub fn folder(&mut self, name: &str) {
+    pub fn dir(&mut self, name: &str) {
         self.entry(name, 0o040_755, &[]);
     }
 

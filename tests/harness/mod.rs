@@ -1,6 +1,6 @@
 //! What the tests of several subjects share.
 //!
-//! Everything a test makes lies in a temporary folder or is named by a guard
+//! Everything a test makes lies in a temporary directory or is named by a guard
 //! that removes it when the test ends, well or not.
 
 pub mod bundle;
@@ -23,10 +23,10 @@ pub mod terminal;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The repository, or the folder that holds its `fixtures` where the tests run
+/// The repository, or the directory that holds its `fixtures` where the tests run
 /// elsewhere (`RUNU_TEST_DIR`: the emulated machine).
 pub fn repository() -> PathBuf {
-    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
     std::env::var_os("RUNU_TEST_DIR").map_or_else(here, PathBuf::from)
 }
 
@@ -71,9 +71,8 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 pub fn cgroups(name: &str) -> Vec<PathBuf> {
     let top = PathBuf::from("/sys/fs/cgroup");
     let hierarchies = std::fs::read_dir(&top).into_iter().flatten();
-    let folders = hierarchies.map(|entry| entry.unwrap().path()).chain([top]);
-    folders
-        .map(|folder| folder.join(name))
+    let dirs = hierarchies.map(|entry| entry.unwrap().path()).chain([top]);
+    dirs.map(|dir| dir.join(name))
         .filter(|cgroup| cgroup.exists())
         .collect()
 }

@@ -14,12 +14,12 @@ use super::bundle::Bundle;
 
 /// How long anything that a test waits for may take. Slow machines boot guests
 /// in software.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The program with a state root of its own.
 pub struct Program {
     binary: PathBuf,
-    folder: Arc<TempDir>,
+    dir: Arc<TempDir>,
     /// Global flags that every call has, beside those of containerd.
     flags: Vec<&'static str>,
     /// The node's configuration in place of the usual file.
@@ -53,7 +53,7 @@ impl Program {
     pub fn of(binary: PathBuf) -> Self {
         Self {
             binary,
-            folder: Arc::new(tempfile::tempdir().unwrap()),
+            dir: Arc::new(tempfile::tempdir().unwrap()),
             flags: Vec::new(),
             config: None,
         }
@@ -63,7 +63,7 @@ impl Program {
     pub fn replaced_by(&self, binary: PathBuf) -> Self {
         Self {
             binary,
-            folder: self.folder.clone(),
+            dir: self.dir.clone(),
             config: self.config.clone(),
             flags: self.flags.clone(),
         }
@@ -77,23 +77,23 @@ impl Program {
 
     /// On a node with these policy files of its site's.
     pub fn with_policy(mut self, files: &[PathBuf]) -> Self {
-        let folder = self.folder.path().join("policy.d");
-        fs::create_dir(&folder).unwrap();
+        let dir = self.dir.path().join("policy.d");
+        fs::create_dir(&dir).unwrap();
         for file in files {
-            fs::copy(file, folder.join(file.file_name().unwrap())).unwrap();
+            fs::copy(file, dir.join(file.file_name().unwrap())).unwrap();
         }
-        let config = self.folder.path().join("config.toml");
-        fs::write(&config, format!("policy = {folder:?}\n")).unwrap();
+        let config = self.dir.path().join("config.toml");
+        fs::write(&config, format!("policy = {dir:?}\n")).unwrap();
         self.config = Some(config);
         self
     }
 
     /// The caller's `--root`.
     pub fn root(&self) -> PathBuf {
-        self.folder.path().join("root")
+        self.dir.path().join("root")
     }
 
-    /// runu's own folder for that root.
+    /// runu's own directory for that root.
     pub fn store(&self) -> PathBuf {
         let root = self.root().to_str().unwrap().replace('/', "%2F");
         Path::new("/run/runu").join(root)
@@ -101,7 +101,7 @@ impl Program {
 
     /// The file given as `--log`.
     pub fn log(&self) -> PathBuf {
-        self.folder.path().join("log.json")
+        self.dir.path().join("log.json")
     }
 
     /// A call with the flags that containerd gives before the verb.
@@ -172,7 +172,7 @@ impl Program {
     /// That a deleted container has left nothing on the host: state, mount, cgroup.
     #[track_caller]
     pub fn assert_nothing_left(&self, id: &str, bundle: &Bundle) {
-        // The folder of the root itself may be left by a `create` that was killed before
+        // The directory of the root itself may be left by a `create` that was killed before
         // it made anything in it.
         let left: Vec<_> = fs::read_dir(self.store()).into_iter().flatten().collect();
         assert!(left.is_empty(), "{left:?} are left");
@@ -200,10 +200,10 @@ impl Drop for Program {
     }
 }
 
-/// Waits until `ready` gives something, and fails the test after [`PATIENCE`].
+/// Waits until `ready` gives something, and fails the test after [`TIMEOUT`].
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(value) = ready() {
             return value;

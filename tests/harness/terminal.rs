@@ -13,7 +13,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{ControlFlags, InputFlags, LocalFlags, OutputFlags, tcgetattr};
 use std::os::fd::AsFd;
 
-use super::program::PATIENCE;
+use super::program::TIMEOUT;
 
 /// Both ends of a pty: programs get one, the test types and reads at the other.
 pub struct Terminal {
@@ -56,7 +56,7 @@ impl Terminal {
     /// Reads until `text` was said.
     #[track_caller]
     pub fn read_until(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.said.contains(text) {
             assert!(
                 Instant::now() < deadline,

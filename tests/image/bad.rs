@@ -15,10 +15,10 @@ use harness::layout::{INDEX, Layout, MANIFEST};
 /// Reads a layout that must be refused with an error that has these words.
 #[track_caller]
 fn refused(make: impl FnOnce(&Path, &Layout), words: &[&str]) {
-    let (folder, layout) = layout();
-    make(folder.path(), &layout);
+    let (dir, layout) = layout();
+    make(dir.path(), &layout);
     let start = Instant::now();
-    let error = read(folder.path()).expect_err("a refusal").to_string();
+    let error = read(dir.path()).expect_err("a refusal").to_string();
     assert!(
         start.elapsed() < Duration::from_secs(30),
         "it took long: {error}"
@@ -36,10 +36,10 @@ fn refused(make: impl FnOnce(&Path, &Layout), words: &[&str]) {
 #[track_caller]
 fn spoilt(spoil: impl FnOnce(&Path, &Layout, &Value), words: &[&str]) {
     refused(
-        |folder, layout| {
+        |dir, layout| {
             let manifest = layout.manifest(|_| {});
             layout.top(std::slice::from_ref(&manifest));
-            spoil(folder, layout, &manifest);
+            spoil(dir, layout, &manifest);
         },
         words,
     );
@@ -48,8 +48,8 @@ fn spoilt(spoil: impl FnOnce(&Path, &Layout, &Value), words: &[&str]) {
 #[test]
 fn marks() {
     let mark = |text: &'static str| {
-        move |folder: &Path, _: &Layout, _: &Value| {
-            fs::write(folder.join("oci-layout"), text).unwrap();
+        move |dir: &Path, _: &Layout, _: &Value| {
+            fs::write(dir.join("oci-layout"), text).unwrap();
         }
     };
     spoilt(
@@ -59,7 +59,7 @@ fn marks() {
     spoilt(mark("{}"), &["oci-layout", "imageLayoutVersion"]);
     spoilt(mark(""), &["oci-layout"]);
     spoilt(
-        |folder, _, _| fs::remove_file(folder.join("index.json")).unwrap(),
+        |dir, _, _| fs::remove_file(dir.join("index.json")).unwrap(),
         &["index.json", "no such file"],
     );
 }
@@ -91,9 +91,9 @@ fn damaged_blobs() {
 #[test]
 fn files_that_are_none() {
     spoilt(
-        |folder, _, _| {
-            fs::remove_file(folder.join("index.json")).unwrap();
-            nix::unistd::mkfifo(&folder.join("index.json"), Mode::S_IRWXU).unwrap();
+        |dir, _, _| {
+            fs::remove_file(dir.join("index.json")).unwrap();
+            nix::unistd::mkfifo(&dir.join("index.json"), Mode::S_IRWXU).unwrap();
         },
         &["index.json", "special file"],
     );
@@ -106,24 +106,24 @@ fn files_that_are_none() {
         &["blobs/sha256/", "special file"],
     );
     spoilt(
-        |folder, _, _| {
+        |dir, _, _| {
             let elsewhere = tempfile::tempdir().unwrap();
-            fs::rename(folder.join("blobs"), elsewhere.path().join("blobs")).unwrap();
-            symlink(elsewhere.path().join("blobs"), folder.join("blobs")).unwrap();
+            fs::rename(dir.join("blobs"), elsewhere.path().join("blobs")).unwrap();
+            symlink(elsewhere.path().join("blobs"), dir.join("blobs")).unwrap();
         },
         &["blobs/sha256/"],
     );
     spoilt(
-        |folder, _, _| {
-            fs::remove_file(folder.join("index.json")).unwrap();
-            symlink("../../../../etc/passwd", folder.join("index.json")).unwrap();
+        |dir, _, _| {
+            fs::remove_file(dir.join("index.json")).unwrap();
+            symlink("../../../../etc/passwd", dir.join("index.json")).unwrap();
         },
         &["index.json", "leads out of the bundle"],
     );
     spoilt(
-        |folder, _, _| {
-            fs::remove_file(folder.join("oci-layout")).unwrap();
-            fs::create_dir(folder.join("oci-layout")).unwrap();
+        |dir, _, _| {
+            fs::remove_file(dir.join("oci-layout")).unwrap();
+            fs::create_dir(dir.join("oci-layout")).unwrap();
         },
         &["oci-layout", "directory"],
     );
@@ -131,10 +131,10 @@ fn files_that_are_none() {
 
 #[test]
 fn too_much_of_everything() {
-    let most = 4 << 20;
+    let max = 4 << 20;
     spoilt(
-        |folder, _, _| {
-            let index = fs::File::create(folder.join("index.json")).unwrap();
+        |dir, _, _| {
+            let index = fs::File::create(dir.join("index.json")).unwrap();
             index.set_len(1 << 30).unwrap();
         },
         &["index.json", "1073741824 bytes", "4194304"],
@@ -142,7 +142,7 @@ fn too_much_of_everything() {
     refused(
         |_, layout| {
             let mut manifest = layout.manifest(|_| {});
-            manifest["size"] = (most + 1).into();
+            manifest["size"] = (max + 1).into();
             layout.top(&[manifest]);
         },
         &["manifest sha256:", "4194305 bytes"],
@@ -171,7 +171,7 @@ fn too_much_of_everything() {
     );
     refused(
         |_, layout| {
-            let text = format!(r#"{{"manifests":[]}}{}"#, " ".repeat(most - 20));
+            let text = format!(r#"{{"manifests":[]}}{}"#, " ".repeat(max - 20));
             layout.top(&vec![layout.blob(INDEX, text.as_bytes()); 9]);
         },
         &["33554432 bytes"],
@@ -244,8 +244,8 @@ fn documents_that_say_two_things() {
         &["layer annotation runu.dev/kernel", "\"one\"", "\"two\""],
     );
     spoilt(
-        |folder, layout, manifest| {
-            let text = fs::read_to_string(folder.join("index.json")).unwrap();
+        |dir, layout, manifest| {
+            let text = fs::read_to_string(dir.join("index.json")).unwrap();
             let end = text.rfind("}]").unwrap();
             let twice = r#","annotations":{"key":"one","key":"two"}"#;
             layout.top_text(&format!("{}{twice}{}", &text[..end], &text[end..]));

@@ -8,10 +8,10 @@ use harness::layout::Layout;
 
 /// The verdicts on an index's manifests, in its order.
 fn verdicts(kvm: bool, manifests: impl Fn(&Layout) -> Vec<Value>) -> Vec<Verdict> {
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     let manifests = manifests(&layout);
     layout.top(&manifests);
-    let image = from_layout(folder.path(), &host(kvm)).unwrap().unwrap();
+    let image = from_layout(dir.path(), &host(kvm)).unwrap().unwrap();
     let chosen = image
         .candidates
         .iter()
@@ -166,9 +166,9 @@ fn what_cannot_run_here_need_not_be_there() {
 
 #[test]
 fn an_image_for_other_hosts_only_is_an_error_with_each_reason() {
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     layout.top(&["linux/arm64", "linux/s390x", "plan9/amd64"].map(|p| layout.for_platform(p)));
-    let error = from_layout(folder.path(), &host(true)).unwrap_err();
+    let error = from_layout(dir.path(), &host(true)).unwrap_err();
     let ImageError::NoneFits(candidates) = &error else {
         panic!("{error}")
     };
@@ -184,7 +184,7 @@ fn an_image_for_other_hosts_only_is_an_error_with_each_reason() {
 
 #[test]
 fn the_order_of_keys_decides_nothing() {
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     let [one, two] = ["linux/amd64", "fc/x86_64"].map(|p| layout.for_platform(p));
     let text = |d: &Value, flip: bool| {
         let mut fields: Vec<String> = d
@@ -204,7 +204,7 @@ fn the_order_of_keys_decides_nothing() {
             false => format!(r#"{{"schemaVersion":2,"manifests":[{manifests}]}}"#),
             true => format!(r#"{{"manifests":[{manifests}],"schemaVersion":2}}"#),
         });
-        from_layout(folder.path(), &host(true)).unwrap().unwrap()
+        from_layout(dir.path(), &host(true)).unwrap().unwrap()
     });
     assert_eq!(images[0].digest, two["digest"]);
     assert_eq!(images[0], images[1]);

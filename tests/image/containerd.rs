@@ -24,7 +24,7 @@ fn asking(socket: &Path, cache: &Path) -> Containerd {
         namespace: NAMESPACE.into(),
         cache: cache.join("made/here"),
         // Patient: the machine may be busy.
-        patience: Duration::from_secs(10),
+        timeout: Duration::from_secs(10),
     }
 }
 
@@ -35,15 +35,15 @@ fn container(
     name: &str,
     make: impl FnOnce(&Layout) -> serde_json::Value,
 ) -> Result<Layout, Box<dyn Error>> {
-    let folder = tempfile::tempdir()?;
-    let layout = Layout::new(folder.path());
+    let dir = tempfile::tempdir()?;
+    let layout = Layout::new(dir.path());
     let mut target = make(&layout);
     let image = format!("localhost/runu-test/{name}:1");
     target["annotations"]["io.containerd.image.name"] = image.clone().into();
     layout.top(&[target]);
     let archive = tempfile::NamedTempFile::new()?;
     let mut tar = tar::Builder::new(File::create(archive.path())?);
-    tar.append_dir_all(".", folder.path())?;
+    tar.append_dir_all(".", dir.path())?;
     tar.finish()?;
     let archive = archive.path().to_str().expect("a path that is text");
     containerd.ask_ctr(NAMESPACE, &["image", "import", archive])?;
@@ -64,8 +64,8 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let daemon = containerd::Containerd::start(&runu())?;
-    let folder = tempfile::tempdir()?;
-    let asking = asking(&daemon.socket(), folder.path());
+    let dir = tempfile::tempdir()?;
+    let asking = asking(&daemon.socket(), dir.path());
 
     container(&daemon, "single", artifact)?;
     let image = asking.image_of("single", &host(true))?;
@@ -82,7 +82,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
     let error = asking.image_of("single", &host(false)).unwrap_err();
     assert!(error.to_string().contains(digest), "{error}");
     for (spoil, why) in spoilers() {
-        asking_again(&daemon, &asking, folder.path(), spoil, why)?;
+        asking_again(&daemon, &asking, dir.path(), spoil, why)?;
     }
 
     // A matrix: containerd unpacks its own platform's, whatever runs best.
@@ -101,7 +101,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
     assert_eq!(lost, "containerd unpacks the first one for linux/amd64");
 
     // A cache has a bound, and is of no use where others can write.
-    let kept = folder.path().join("made/here");
+    let kept = dir.path().join("made/here");
     for n in 0..300 {
         fs::write(kept.join(format!("old-{n}")), "")?;
     }
@@ -156,7 +156,7 @@ fn spoilers() -> [(Spoil, &'static str); 4] {
 fn asking_again(
     daemon: &containerd::Containerd,
     asking: &Containerd,
-    folder: &Path,
+    dir: &Path,
     spoil: Spoil,
     why: &str,
 ) -> Result<(), Box<dyn Error>> {
@@ -166,7 +166,7 @@ fn asking_again(
     })?;
     let image = asking.image_of(&name, &host(true))?;
     let hex = &image.digest["sha256:".len()..];
-    let file: PathBuf = folder.join(format!("made/here/sha256-{hex}.json"));
+    let file: PathBuf = dir.join(format!("made/here/sha256-{hex}.json"));
     let good = fs::read(&file)?;
     // So that it can be told who is believed.
     let text = String::from_utf8(good.clone())?;
@@ -184,10 +184,10 @@ fn asking_again(
 
 #[test]
 fn a_containerd_that_says_nothing_is_waited_for_so_long_and_no_longer() {
-    let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("containerd.sock");
-    let mut asking = asking(&socket, folder.path());
-    asking.patience = Duration::from_millis(200);
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("containerd.sock");
+    let mut asking = asking(&socket, dir.path());
+    asking.timeout = Duration::from_millis(200);
     let ask = || {
         let start = Instant::now();
         let error = asking.image_of("any", &host(true)).unwrap_err();
@@ -203,10 +203,10 @@ fn a_containerd_that_says_nothing_is_waited_for_so_long_and_no_longer() {
 
     let listener = UnixListener::bind(&socket).unwrap();
     let silent = ask();
-    let ImageError::Unanswered { patience, .. } = &silent else {
+    let ImageError::Unanswered { timeout, .. } = &silent else {
         panic!("{silent}")
     };
-    assert_eq!(*patience, asking.patience);
+    assert_eq!(*timeout, asking.timeout);
     let text = silent.to_string();
     assert!(
         text.contains("containerd.sock did not answer within 200 ms"),
@@ -216,5 +216,5 @@ fn a_containerd_that_says_nothing_is_waited_for_so_long_and_no_longer() {
 
     let dead = ask();
     assert!(matches!(dead, ImageError::Unreachable { .. }), "{dead}");
-    assert!(!folder.path().join("made").exists(), "a cache of nothing");
+    assert!(!dir.path().join("made").exists(), "a cache of nothing");
 }

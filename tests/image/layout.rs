@@ -7,15 +7,15 @@ use crate::{host, layout, read};
 use harness::layout::{CONFIG, LAYER, MANIFEST};
 
 #[test]
-fn a_folder_without_a_layout_has_no_image() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("index.json"), "not looked at").unwrap();
-    assert_eq!(from_layout(folder.path(), &host(true)), Ok(None));
+fn a_dir_without_a_layout_has_no_image() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.json"), "not looked at").unwrap();
+    assert_eq!(from_layout(dir.path(), &host(true)), Ok(None));
 }
 
 #[test]
 fn one_manifest_says_all_it_has() {
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     let mut descriptor = layout.manifest(|m| {
         m["artifactType"] = "application/vnd.example.thing".into();
         m["annotations"] = json!({ "both": "manifest", "nothing": null });
@@ -27,7 +27,7 @@ fn one_manifest_says_all_it_has() {
     });
     descriptor["annotations"] = json!({ "both": "descriptor", "ref": "latest" });
     layout.top(&[descriptor.clone()]);
-    let image = read(folder.path()).unwrap();
+    let image = read(dir.path()).unwrap();
 
     assert_eq!(image.source, Source::Layout);
     assert_eq!(image.digest, descriptor["digest"]);
@@ -75,20 +75,20 @@ fn what_says_that_it_is_a_unikernel_is_told() {
         }),
     ];
     for (words, change) in cases {
-        let (folder, layout) = layout();
+        let (dir, layout) = layout();
         layout.top(&[layout.manifest(change)]);
-        let sign = read(folder.path()).unwrap().sign;
+        let sign = read(dir.path()).unwrap().sign;
         assert!(sign.as_ref().is_some_and(|s| s.contains(words)), "{sign:?}");
     }
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     layout.top(&[layout.for_platform("qemu/x86_64")]);
-    let sign = read(folder.path()).unwrap().sign;
+    let sign = read(dir.path()).unwrap().sign;
     assert_eq!(sign.as_deref(), Some("its platform is qemu/x86_64"));
 }
 
 #[test]
 fn indexes_nest_and_dockers_types_do_as_well() {
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     let list = "application/vnd.docker.distribution.manifest.list.v2+json";
     let wanted = layout.json(
@@ -106,7 +106,7 @@ fn indexes_nest_and_dockers_types_do_as_well() {
     let docker_list = layout.json(list, &json!({ "manifests": [wanted] }));
     let nested = layout.index(&[layout.index(&[docker_list])]);
     layout.top(&[nested]);
-    let image = read(folder.path()).unwrap();
+    let image = read(dir.path()).unwrap();
     assert_eq!(image.digest, wanted["digest"]);
     assert_eq!(image.media_type, docker);
     assert!(image.labels.is_empty() && image.layer_types.is_empty());
@@ -114,13 +114,13 @@ fn indexes_nest_and_dockers_types_do_as_well() {
 
 #[test]
 fn a_configuration_of_another_type_is_not_read() {
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     let empty = "application/vnd.oci.empty.v1+json";
     let mut descriptor = layout.manifest(|m| m["config"] = layout.blob(empty, b"[]"));
     // What the image-spec lets a descriptor say of a manifest without a type of its own.
     descriptor["artifactType"] = empty.into();
     layout.top(&[descriptor]);
-    let image = read(folder.path()).unwrap();
+    let image = read(dir.path()).unwrap();
     assert_eq!(image.config_type, empty);
     assert_eq!((image.platform, image.artifact_type), (None, None));
 }
@@ -128,16 +128,16 @@ fn a_configuration_of_another_type_is_not_read() {
 #[test]
 fn sha512_serves_too() {
     use sha2::{Digest, Sha512};
-    let (folder, layout) = layout();
+    let (dir, layout) = layout();
     let mut descriptor = layout.manifest(|_| {});
     let bytes = std::fs::read(layout.path(&descriptor)).unwrap();
     let hex: String = Sha512::digest(&bytes)
         .iter()
         .map(|b| format!("{b:02x}"))
         .collect();
-    std::fs::create_dir(folder.path().join("blobs/sha512")).unwrap();
-    std::fs::write(folder.path().join("blobs/sha512").join(&hex), bytes).unwrap();
+    std::fs::create_dir(dir.path().join("blobs/sha512")).unwrap();
+    std::fs::write(dir.path().join("blobs/sha512").join(&hex), bytes).unwrap();
     descriptor["digest"] = format!("sha512:{hex}").into();
     layout.top(&[descriptor]);
-    assert_eq!(read(folder.path()).unwrap().digest, format!("sha512:{hex}"));
+    assert_eq!(read(dir.path()).unwrap().digest, format!("sha512:{hex}"));
 }

@@ -22,13 +22,13 @@ fn host(kvm: bool) -> Host {
     }
 }
 
-/// A folder with a layout that has no index yet.
+/// A directory with a layout that has no index yet.
 fn layout() -> (TempDir, Layout) {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path());
-    (folder, layout)
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path());
+    (dir, layout)
 }
 
-fn read(folder: &Path) -> Result<Image, ImageError> {
-    from_layout(folder, &host(true)).map(|image| image.expect("a layout"))
+fn read(dir: &Path) -> Result<Image, ImageError> {
+    from_layout(dir, &host(true)).map(|image| image.expect("a layout"))
 }

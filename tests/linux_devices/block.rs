@@ -57,13 +57,13 @@ struct Mount(TempDir);
 
 impl Mount {
     fn new(bytes: usize) -> Mount {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let options = format!("size={bytes}");
         let mount = ["-t", "tmpfs", "-o", &options, "tmpfs"];
         let mut command = Command::new("mount");
-        let status = command.args(mount).arg(folder.path()).status();
+        let status = command.args(mount).arg(dir.path()).status();
         assert!(status.unwrap().success());
-        Mount(folder)
+        Mount(dir)
     }
 }
 
@@ -73,13 +73,13 @@ impl Drop for Mount {
     }
 }
 
-fn image(folder: &Path, name: &str, len: usize) -> File {
+fn image(dir: &Path, name: &str, len: usize) -> File {
     let options = File::options()
         .read(true)
         .write(true)
         .create_new(true)
         .clone();
-    let file = options.open(folder.join(name)).unwrap();
+    let file = options.open(dir.join(name)).unwrap();
     file.set_len(len as u64).unwrap();
     file
 }
@@ -90,16 +90,16 @@ fn over(transport: Transport) {
     let Some(mut setup) = Setup::new(transport, &["virtio_blk"], &["fio"], &script) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let full = Mount::new(ROOM);
     let (fill, data) = (pattern(1, SMALL), pattern(2, 2 * ROOM));
     setup.file("fill", &fill);
     setup.file("pattern", &data);
     let images = [
-        ("work", image(folder.path(), "work", bytes)),
-        ("small", image(folder.path(), "small", SMALL)),
+        ("work", image(dir.path(), "work", bytes)),
+        ("small", image(dir.path(), "small", SMALL)),
         ("full", image(full.0.path(), "full", 2 * ROOM)),
-        ("read-only", image(folder.path(), "read-only", MIB)),
+        ("read-only", image(dir.path(), "read-only", MIB)),
     ];
     images[3].1.write_all_at(&fill[..MIB], 0).unwrap();
     setup.blocks = images
@@ -125,7 +125,7 @@ fn over(transport: Transport) {
         past.starts_with("1 ") && past.contains("No space left"),
         "{said}"
     );
-    let written = fs::read(folder.path().join("small")).unwrap();
+    let written = fs::read(dir.path().join("small")).unwrap();
     assert!(written == fill, "the last block as well, and none behind");
 
     // Some of the room is the file system's own.

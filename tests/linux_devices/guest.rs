@@ -47,7 +47,7 @@ impl Setup {
         tools: &[&str],
         script: &str,
     ) -> Option<Setup> {
-        let folder = linux::folder()?;
+        let dir = linux::dir()?;
         if harness::cannot_boot() {
             return None;
         }
@@ -61,10 +61,10 @@ impl Setup {
         };
         let modules = [&["virtio_ring", "virtio"], of_transport, modules].concat();
         let init = format!("{INIT}\n{script}\npoweroff -f");
-        let mut initramfs = Initramfs::with_modules(&folder, &modules, &init);
+        let mut initramfs = Initramfs::with_modules(&dir, &modules, &init);
         for tool in tools {
-            initramfs.folder(tool);
-            for file in fs::read_dir(tool_folder(tool)).unwrap() {
+            initramfs.dir(tool);
+            for file in fs::read_dir(tool_dir(tool)).unwrap() {
                 let path = file.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap();
                 initramfs.file(&format!("{tool}/{name}"), &fs::read(&path).unwrap());
@@ -84,15 +84,15 @@ impl Setup {
         self.initramfs.file(name, content);
     }
 
-    /// Puts `vmlinux` and `initrd` into `folder`, for a guest of the program's.
-    pub fn save(self, folder: &Path) {
-        self.initramfs.save(&folder.join("initrd"));
-        fs::write(folder.join("vmlinux"), kernel()).unwrap();
+    /// Puts `vmlinux` and `initrd` into `directory`, for a guest of the program's.
+    pub fn save(self, dir: &Path) {
+        self.initramfs.save(&dir.join("initrd"));
+        fs::write(dir.join("vmlinux"), kernel()).unwrap();
     }
 
     pub fn start(self) -> Guest {
-        let folder = tempfile::tempdir().unwrap();
-        let initrd = folder.path().join("initrd");
+        let dir = tempfile::tempdir().unwrap();
+        let initrd = dir.path().join("initrd");
         self.initramfs.save(&initrd);
         let mut kernel_file = tempfile::tempfile().unwrap();
         kernel_file.write_all(kernel()).unwrap();
@@ -154,12 +154,12 @@ impl Guest {
 /// The ELF file in Debian's bzImage.
 fn kernel() -> &'static [u8] {
     static VMLINUX: OnceLock<Vec<u8>> = OnceLock::new();
-    let vmlinuz = linux::folder().unwrap().join("vmlinuz");
+    let vmlinuz = linux::dir().unwrap().join("vmlinuz");
     VMLINUX.get_or_init(|| linux::vmlinux(&fs::read(vmlinuz).unwrap()))
 }
 
-/// The folder with a tool and its libraries, which tests/machine.sh brings.
-pub fn tool_folder(tool: &str) -> PathBuf {
+/// The directory with a tool and its libraries, which tests/machine.sh brings.
+pub fn tool_dir(tool: &str) -> PathBuf {
     let tools = std::env::var_os("RUNU_TEST_TOOLS").expect("tests/machine/tests.sh sets it");
     PathBuf::from(tools).join(tool)
 }

@@ -11,7 +11,7 @@ use nix::libc::{self, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR, ifreq};
 use nix::sched::{CloneFlags, unshare};
 use vmm::{NetDevice, Transport};
 
-use crate::guest::{Setup, answer, tool_folder};
+use crate::guest::{Setup, answer, tool_dir};
 use crate::{MIB, is_all, much, pattern, sha256, transports};
 
 /// With what the guest may leave to the host, and the MTU.
@@ -86,12 +86,12 @@ struct Server(Child);
 
 impl Server {
     fn iperf3() -> Server {
-        let folder = tool_folder("iperf3");
-        let mut command = Command::new(folder.join("ld-linux-x86-64.so.2"));
+        let dir = tool_dir("iperf3");
+        let mut command = Command::new(dir.join("ld-linux-x86-64.so.2"));
         command
             .arg("--library-path")
-            .arg(&folder)
-            .arg(folder.join("iperf3"));
+            .arg(&dir)
+            .arg(dir.join("iperf3"));
         let server = command.arg("--server").stdout(Stdio::null()).spawn();
         Server(server.unwrap())
     }

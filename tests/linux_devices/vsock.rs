@@ -25,7 +25,7 @@ const COUNT: usize = 2;
 /// How often the guest connects, one time after the other.
 const TIMES: usize = 20;
 /// How long a guest in an emulation may take for anything.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connections of the guest's, then some of the host's with what listens in it, until the host
 /// says on port 1002 that it is done.
@@ -82,7 +82,7 @@ fn connect(path: &Path, port: u32) -> UnixStream {
             return stream;
         }
         assert_eq!(line, "");
-        assert!(begin.elapsed() < PATIENCE, "nobody listens at {port}");
+        assert!(begin.elapsed() < TIMEOUT, "nobody listens at {port}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -107,10 +107,10 @@ fn over(transport: Transport) {
     let Some(mut setup) = Setup::new(transport, &MODULES, &["socat"], &script) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("vsock");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vsock");
     let [questions, source, sink] = [52, 53, 54]
-        .map(|port| UnixListener::bind(folder.path().join(format!("vsock_{port}"))).unwrap());
+        .map(|port| UnixListener::bind(dir.path().join(format!("vsock_{port}"))).unwrap());
     let data = pattern(5, MIB);
     let expected = sha256(&data, COUNT);
     setup.vsock = Some(Vsock {

@@ -43,7 +43,7 @@ checks!(ALL, OF_ALL:
 );
 
 checks!(BY_9P, OF_9P:
-    nothing_but_files_and_folders_is_made,
+    nothing_but_files_and_dirs_is_made,
     no_file_is_root_s_for_others_to_run,
 );
 
@@ -101,13 +101,13 @@ pub fn pattern(n: usize) -> u8 {
     (n * 7 + n / 251) as u8
 }
 
-/// A folder that is removed at the end.
-pub struct Folder(pub &'static str);
+/// A directory that is removed at the end.
+pub struct Dir(pub &'static str);
 
-impl Folder {
-    pub fn new(path: &'static str) -> Folder {
+impl Dir {
+    pub fn new(path: &'static str) -> Dir {
         create_dir(path).unwrap();
-        Folder(path)
+        Dir(path)
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -115,7 +115,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for Dir {
     fn drop(&mut self) {
         let removed = fs::remove_dir_all(self.0);
         assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
@@ -129,8 +129,8 @@ pub fn assert_errno<T: std::fmt::Debug>(result: std::io::Result<T>, errno: i32) 
 }
 
 fn files_are_made_read_and_written() {
-    let folder = Folder::new("/data/files");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/files");
+    let path = dir.path("file");
     let mut file = File::create_new(&path).unwrap();
     assert_errno(File::create_new(&path), libc::EEXIST);
     let data: Vec<u8> = (0..1 << 20).map(pattern).collect();
@@ -143,14 +143,14 @@ fn files_are_made_read_and_written() {
     let mut back = [0; 15];
     file.read_exact_at(&mut back, 4089).unwrap();
     assert_eq!(&back[1..14], b"in the middle");
-    assert_errno(File::open(folder.path("none")), libc::ENOENT);
+    assert_errno(File::open(dir.path("none")), libc::ENOENT);
     assert_errno(File::open(format!("{path}/below")), libc::ENOTDIR);
-    assert_errno(File::create(folder.0), libc::EISDIR);
+    assert_errno(File::create(dir.0), libc::EISDIR);
 }
 
 fn appending_goes_to_the_end() {
-    let folder = Folder::new("/data/append");
-    let path = folder.path("log");
+    let dir = Dir::new("/data/append");
+    let path = dir.path("log");
     let open = || {
         File::options()
             .append(true)
@@ -167,8 +167,8 @@ fn appending_goes_to_the_end() {
 }
 
 fn truncation_and_holes() {
-    let folder = Folder::new("/data/truncate");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/truncate");
+    let path = dir.path("file");
     fs::write(&path, "some content").unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(4).unwrap();
@@ -190,8 +190,8 @@ fn path_len(path: &str) -> u64 {
 }
 
 fn an_unlinked_file_is_still_there_for_who_has_it() {
-    let folder = Folder::new("/data/unlink");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/unlink");
+    let path = dir.path("file");
     fs::write(&path, "content").unwrap();
     let mut file = File::options().read(true).write(true).open(&path).unwrap();
     fs::remove_file(&path).unwrap();
@@ -207,8 +207,8 @@ fn an_unlinked_file_is_still_there_for_who_has_it() {
 }
 
 fn modes_and_times() {
-    let folder = Folder::new("/data/modes");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/modes");
+    let path = dir.path("file");
     File::options()
         .write(true)
         .create_new(true)
@@ -221,8 +221,8 @@ fn modes_and_times() {
         fs::set_permissions(&path, Permissions::from_mode(bits)).unwrap();
         assert_eq!(mode(&path), bits);
     }
-    fs::set_permissions(folder.0, Permissions::from_mode(0o2750)).unwrap();
-    assert_eq!(mode(folder.0), 0o2750);
+    fs::set_permissions(dir.0, Permissions::from_mode(0o2750)).unwrap();
+    assert_eq!(mode(dir.0), 0o2750);
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     // Linux's own 9P keeps whole seconds.
@@ -233,16 +233,16 @@ fn modes_and_times() {
 }
 
 fn no_file_is_root_s_for_others_to_run() {
-    let folder = Folder::new("/data/set-id");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/set-id");
+    let path = dir.path("file");
     fs::write(&path, "").unwrap();
     let refused = fs::set_permissions(&path, Permissions::from_mode(0o4755));
     assert_errno(refused, libc::EPERM);
 }
 
 fn files_are_mapped() {
-    let folder = Folder::new("/data/map");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/map");
+    let path = dir.path("file");
     fs::write(&path, vec![b'.'; 8192]).unwrap();
     let file = File::options().read(true).write(true).open(&path).unwrap();
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -271,8 +271,8 @@ fn files_are_mapped() {
 }
 
 fn locks_hold_in_the_guest() {
-    let folder = Folder::new("/data/locks");
-    let path = folder.path("file");
+    let dir = Dir::new("/data/locks");
+    let path = dir.path("file");
     let (one, two) = (File::create(&path).unwrap(), File::open(&path).unwrap());
     one.lock().unwrap();
     assert!(two.try_lock().is_err());

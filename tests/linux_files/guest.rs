@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use harness::bundle::Bundle;
 use harness::guard::Container;
-use harness::linux::{Initramfs, generic_folder};
+use harness::linux::{Initramfs, generic_dir};
 use harness::program::Program;
 
 /// In the order in which they need each other. virtio over PCI and over MMIO: which it is does
@@ -32,7 +32,7 @@ impl Guest {
     /// A guest that runs these checks on a root by `9p` or `virtiofs`; `None`, said aloud, where
     /// there is no kernel for it.
     pub fn new(id: &str, rootfs: &str, checks: &str) -> Option<Guest> {
-        let folder = generic_folder()?;
+        let dir = generic_dir()?;
         if harness::cannot_boot() {
             return None;
         }
@@ -57,12 +57,12 @@ impl Guest {
             _ => FOR_VIRTIOFS,
         };
         let modules = [&MODULES, own].concat();
-        let initramfs = Initramfs::to_the_root(&folder, &modules);
+        let initramfs = Initramfs::to_the_root(&dir, &modules);
         initramfs.save(&bundle.rootfs().join("boot/initrd"));
-        bundle.add("/boot/vmlinuz", &folder.join("vmlinuz"));
+        bundle.add("/boot/vmlinuz", &dir.join("vmlinuz"));
         bundle.add("/checks", &std::env::current_exe().unwrap());
-        for folder in ["proc", "sys"] {
-            fs::create_dir(bundle.rootfs().join(folder)).unwrap();
+        for dir in ["proc", "sys"] {
+            fs::create_dir(bundle.rootfs().join(dir)).unwrap();
         }
         let id = id.to_owned();
         Some(Guest { id, bundle })

@@ -1,5 +1,6 @@
-//! The container's tree as the root of a Linux guest, by 9p and by virtio-fs: Debian's generic kernel, with the
-//! test's own program run from there. In the emulated machine only: it needs every instruction.
+//! The container's tree as the root of a Linux guest, by 9p and by virtio-fs: Debian's generic
+//! kernel, with the test's own program run from there. In the emulated machine only: it needs every
+//! instruction.
 //!
 //! The same program is on both sides: `checks` runs in the guest.
 
@@ -44,8 +45,8 @@ fn a_root_by_virtiofs_is_a_file_system_like_another() {
 
 fn is_a_file_system_like_another(guest: Guest, also: &[&str]) {
     let root = guest.bundle.rootfs();
-    for folder in ["data", "small"] {
-        fs::create_dir(root.join(folder)).unwrap();
+    for dir in ["data", "small"] {
+        fs::create_dir(root.join(dir)).unwrap();
     }
     many(&guest, 1000);
     let guest = guest.with(|config| {
@@ -74,24 +75,24 @@ fn is_a_file_system_like_another(guest: Guest, also: &[&str]) {
 
 /// So many empty files.
 fn many(guest: &Guest, files: usize) {
-    let folder = guest.bundle.rootfs().join("many");
-    fs::create_dir(&folder).unwrap();
+    let dir = guest.bundle.rootfs().join("many");
+    fs::create_dir(&dir).unwrap();
     for n in 0..files {
-        fs::write(folder.join(format!("entry-{n}")), "").unwrap();
+        fs::write(dir.join(format!("entry-{n}")), "").unwrap();
     }
 }
 
-/// A folder as the kubelet makes it of a ConfigMap: `key` leads to `..data/key`, and `..data` to
-/// a folder of a version's own.
-fn config_map(folder: &Path, version: &str, content: &str) {
-    let version_folder = folder.join(version);
-    fs::create_dir_all(&version_folder).unwrap();
-    fs::write(version_folder.join("key"), content).unwrap();
-    let (link, new) = (folder.join("..data"), folder.join("..data_tmp"));
+/// A directory as the kubelet makes it of a ConfigMap: `key` leads to `..data/key`, and `..data` to
+/// a directory of a version's own.
+fn config_map(dir: &Path, version: &str, content: &str) {
+    let version_dir = dir.join(version);
+    fs::create_dir_all(&version_dir).unwrap();
+    fs::write(version_dir.join("key"), content).unwrap();
+    let (link, new) = (dir.join("..data"), dir.join("..data_tmp"));
     symlink(version, &new).unwrap();
     fs::rename(&new, &link).unwrap();
-    if !folder.join("key").is_symlink() {
-        symlink("..data/key", folder.join("key")).unwrap();
+    if !dir.join("key").is_symlink() {
+        symlink("..data/key", dir.join("key")).unwrap();
     }
 }
 
@@ -167,8 +168,8 @@ fn what_the_container_may_not_the_guest_may_not() {
     assert_eq!((owner.uid(), owner.gid()), (1000, 1000));
 }
 
-fn file(folder: &Path, name: &str, content: &str, mode: u32) -> PathBuf {
-    let path = folder.join(name);
+fn file(dir: &Path, name: &str, content: &str, mode: u32) -> PathBuf {
+    let path = dir.join(name);
     fs::write(&path, content).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     path

@@ -1,4 +1,4 @@
-//! What is checked in the guest of names and folders.
+//! What is checked in the guest of names and directories.
 
 use std::ffi::CString;
 use std::fs::{self, File, create_dir, read_dir, read_to_string};
@@ -8,11 +8,11 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::checks::{Folder, assert_errno};
+use super::checks::{Dir, assert_errno};
 
 pub fn renames() {
-    let folder = Folder::new("/data/rename");
-    let at = |name: &str| folder.path(name);
+    let dir = Dir::new("/data/rename");
+    let at = |name: &str| dir.path(name);
     create_dir(at("a")).unwrap();
     create_dir(at("b")).unwrap();
     fs::write(at("a/file"), "one").unwrap();
@@ -34,8 +34,8 @@ pub fn renames() {
 }
 
 pub fn links() {
-    let folder = Folder::new("/data/links");
-    let at = |name: &str| folder.path(name);
+    let dir = Dir::new("/data/links");
+    let at = |name: &str| dir.path(name);
     fs::write(at("file"), "one").unwrap();
     fs::hard_link(at("file"), at("hard")).unwrap();
     let (one, two) = (
@@ -61,8 +61,8 @@ pub fn links() {
 }
 
 pub fn a_thousand_entries() {
-    let numbers = |folder: &str| {
-        let names = read_dir(folder).unwrap();
+    let numbers = |dir: &str| {
+        let names = read_dir(dir).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut numbers: Vec<usize> = names
             .map(|name| name.strip_prefix("entry-").unwrap().parse().unwrap())
@@ -71,29 +71,29 @@ pub fn a_thousand_entries() {
         numbers
     };
     assert!(numbers("/many").into_iter().eq(0..1000));
-    let folder = Folder::new("/data/some");
+    let dir = Dir::new("/data/some");
     for n in 0..50 {
-        fs::write(folder.path(&format!("entry-{n}")), n.to_string()).unwrap();
+        fs::write(dir.path(&format!("entry-{n}")), n.to_string()).unwrap();
     }
-    assert!(numbers(folder.0).into_iter().eq(0..50));
+    assert!(numbers(dir.0).into_iter().eq(0..50));
 }
 
 pub fn long_and_foreign_names() {
-    let folder = Folder::new("/data/names");
+    let dir = Dir::new("/data/names");
     let names = [
         "n".repeat(255),
         "ñandú-日本語-🦀 \"'\\\n".to_owned(),
         "..data".to_owned(),
     ];
     for name in &names {
-        fs::write(folder.path(name), name).unwrap();
-        assert_eq!(read_to_string(folder.path(name)).unwrap(), *name);
+        fs::write(dir.path(name), name).unwrap();
+        assert_eq!(read_to_string(dir.path(name)).unwrap(), *name);
     }
     assert_errno(
-        fs::write(folder.path(&"n".repeat(256)), ""),
+        fs::write(dir.path(&"n".repeat(256)), ""),
         libc::ENAMETOOLONG,
     );
-    let found = read_dir(folder.0)
+    let found = read_dir(dir.0)
         .unwrap()
         .map(|entry| entry.unwrap().file_name());
     let mut found: Vec<String> = found.map(|name| name.into_string().unwrap()).collect();
@@ -103,9 +103,9 @@ pub fn long_and_foreign_names() {
     assert_eq!(found, names);
 }
 
-pub fn nothing_but_files_and_folders_is_made() {
-    let folder = Folder::new("/data/special");
-    let fifo = CString::new(folder.path("fifo")).unwrap();
+pub fn nothing_but_files_and_dirs_is_made() {
+    let dir = Dir::new("/data/special");
+    let fifo = CString::new(dir.path("fifo")).unwrap();
     // SAFETY: a path that ends in a zero.
     let made = unsafe { libc::mkfifo(fifo.as_ptr(), 0o644) };
     let error = std::io::Error::last_os_error();
@@ -114,8 +114,8 @@ pub fn nothing_but_files_and_folders_is_made() {
 }
 
 pub fn no_device_is_made() {
-    let folder = Folder::new("/data/devices");
-    let node = CString::new(folder.path("node")).unwrap();
+    let dir = Dir::new("/data/devices");
+    let node = CString::new(dir.path("node")).unwrap();
     for kind in [libc::S_IFCHR, libc::S_IFBLK] {
         // SAFETY: a path that ends in a zero.
         let made = unsafe { libc::mknod(node.as_ptr(), kind | 0o644, 0x103) };

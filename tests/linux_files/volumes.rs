@@ -38,7 +38,7 @@ pub fn a_read_only_volume_is_one() {
         libc::EROFS,
     );
     assert_errno(fs::remove_file("/config/key"), libc::EROFS);
-    assert_errno(create_dir("/config/folder"), libc::EROFS);
+    assert_errno(create_dir("/config/directory"), libc::EROFS);
     assert_errno(fs::rename("/config/key", "/config/key2"), libc::EROFS);
     let mode = Permissions::from_mode(0o600);
     assert_errno(fs::set_permissions("/config/key", mode), libc::EROFS);
@@ -46,7 +46,7 @@ pub fn a_read_only_volume_is_one() {
 
 pub fn a_read_only_root_is_one() {
     assert_errno(fs::write("/new", ""), libc::EROFS);
-    assert_errno(create_dir("/folder"), libc::EROFS);
+    assert_errno(create_dir("/directory"), libc::EROFS);
     assert_errno(fs::remove_file("/checks"), libc::EROFS);
 }
 

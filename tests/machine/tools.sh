@@ -4,13 +4,13 @@
 tool_packages=(fio iperf3 socat)
 tools=(fio iperf3 socat)
 
-# Prints the folder of the tools: for each a folder with the program, its libraries and their
+# Prints the directory of the tools: for each a directory with the program, its libraries and their
 # loader. Fetches the packages the first time.
 tools() {
-    local folder
-    folder=$cache/tools-$(cksum <"$here/machine/tools.sh" | tr ' ' -)
-    [ -d "$folder" ] || fetch_tools "$folder"
-    echo "$folder"
+    local dir
+    dir=$cache/tools-$(cksum <"$here/machine/tools.sh" | tr ' ' -)
+    [ -d "$dir" ] || fetch_tools "$dir"
+    echo "$dir"
 }
 
 fetch_tools() {
@@ -30,13 +30,13 @@ fetch_tools() {
 
 # What a program or library names, and what that names.
 bring_libraries() {
-    local name found folder
-    folder=$(dirname "$1")
+    local name found dir
+    dir=$(dirname "$1")
     while read -r name; do
-        [ ! -e "$folder/$name" ] || continue
+        [ ! -e "$dir/$name" ] || continue
         found=$(find "$work/packages/usr/lib" "$work/packages/usr/lib64" -name "$name" -print -quit)
         [ -n "$found" ] || fail "$1 wants $name, which no package brings"
-        cp -L "$found" "$folder/$name"
-        bring_libraries "$folder/$name"
+        cp -L "$found" "$dir/$name"
+        bring_libraries "$dir/$name"
     done < <(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
 }

@@ -41,13 +41,13 @@ impl Scope {
         }
     }
 
-    fn folder(&self) -> PathBuf {
+    fn dir(&self) -> PathBuf {
         Path::new("/sys/fs/cgroup").join(self.cgroup.trim_start_matches('/'))
     }
 
     /// A file of the cgroup's.
     fn file(&self, name: &str) -> String {
-        let path = self.folder().join(name);
+        let path = self.dir().join(name);
         let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         text.trim().to_owned()
     }
@@ -71,7 +71,7 @@ impl Scope {
         wait_for(&format!("{} to be forgotten", self.cgroup), || {
             (self.property("LoadState") == "not-found").then_some(())
         });
-        assert!(!self.folder().exists(), "{} is left", self.cgroup);
+        assert!(!self.dir().exists(), "{} is left", self.cgroup);
     }
 }
 
@@ -247,7 +247,7 @@ fn delete_ends_all_that_is_in_the_cgroup() {
         let container = Container::new(&program, "crowd", &bundle);
         container.start();
         let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
-        fs::write(scope.folder().join("cgroup.procs"), other.id().to_string()).unwrap();
+        fs::write(scope.dir().join("cgroup.procs"), other.id().to_string()).unwrap();
         program.ok(&["kill", "crowd", "KILL"]);
         assert_eq!(container.wait(), 137);
         program.ok(&["delete", "crowd"]);

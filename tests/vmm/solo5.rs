@@ -12,7 +12,7 @@ use vmm_sys_util::signal::{Killable, SIGRTMIN};
 
 use crate::guest::{kvm, pipe};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// An Ethernet packet's protocol for experiments, at byte 12: the guest's.
 const PROTOCOL: [u8; 2] = [0x88, 0xb5];
 
@@ -20,7 +20,7 @@ const PROTOCOL: [u8; 2] = [0x88, 0xb5];
 fn parts() -> Option<(impl FnOnce() -> Machine + Send + 'static, UnixDatagram)> {
     let kvm = kvm()?;
     let (ours, theirs) = UnixDatagram::pair().unwrap();
-    ours.set_read_timeout(Some(PATIENCE)).unwrap();
+    ours.set_read_timeout(Some(TIMEOUT)).unwrap();
     let net = NetDevice {
         name: "wire".to_owned(),
         packets: theirs.into(),

@@ -25,7 +25,7 @@ const CONFIG_LIMIT: u64 = 4 << 20;
 /// file after that changes nothing.
 #[derive(Debug)]
 pub struct Bundle {
-    /// The bundle's folder, absolute and without symlinks.
+    /// The bundle's directory, absolute and without symlinks.
     pub path: PathBuf,
     pub config: Config,
     /// The text of config.json.
@@ -36,8 +36,8 @@ pub struct Bundle {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("bundle {}: {source}", path.display())]
-    Folder { path: PathBuf, source: io::Error },
-    #[error("bundle {} has no config.json: is this the bundle's folder?", path.display())]
+    Dir { path: PathBuf, source: io::Error },
+    #[error("bundle {} has no config.json: is this the bundle's directory?", path.display())]
     NoConfig { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -57,18 +57,18 @@ pub enum Error {
 }
 
 impl Bundle {
-    /// Reads the bundle in the folder `path` (relative paths and symlinks are
+    /// Reads the bundle in the directory `path` (relative paths and symlinks are
     /// resolved).
     ///
     /// # Errors
     /// One that names the file and its fault; nothing is written anywhere.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let folder = path.canonicalize().map_err(|source| Error::Folder {
+        let dir = path.canonicalize().map_err(|source| Error::Dir {
             path: path.to_owned(),
             source,
         })?;
-        let text = read_config(&folder)?;
-        Self::of_text(folder, text)
+        let text = read_config(&dir)?;
+        Self::of_text(dir, text)
     }
 
     /// Reads a config.json from stdin, as if it lay in the working directory.
@@ -87,7 +87,7 @@ impl Bundle {
         Self::of_text(std::env::current_dir().map_err(failed)?, text)
     }
 
-    /// A bundle whose config.json is `text`, whatever lies in its folder.
+    /// A bundle whose config.json is `text`, whatever lies in its directory.
     ///
     /// # Errors
     /// When the text is no configuration.
@@ -99,7 +99,7 @@ impl Bundle {
         Ok(Self { path, config, text })
     }
 
-    /// The root file system's folder, absolute (runtime-spec, config.md, "Root").
+    /// The root file system's directory, absolute (runtime-spec, config.md, "Root").
     pub fn rootfs_path(&self) -> Option<PathBuf> {
         self.config
             .root
@@ -110,7 +110,7 @@ impl Bundle {
     /// Opens the root file system.
     ///
     /// # Errors
-    /// When there is none, or it is no folder.
+    /// When there is none, or it is no directory.
     pub fn rootfs(&self) -> Result<Rootfs, Error> {
         let path = self.rootfs_path().ok_or_else(|| Error::NoRoot {
             path: self.path.join("config.json"),
@@ -119,15 +119,15 @@ impl Bundle {
     }
 }
 
-fn read_config(folder: &Path) -> Result<Vec<u8>, Error> {
-    let path = folder.join("config.json");
+fn read_config(dir: &Path) -> Result<Vec<u8>, Error> {
+    let path = dir.join("config.json");
     // A FIFO must not hold us up, a terminal must not become ours.
     let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
     let file = match File::options().read(true).custom_flags(flags).open(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return Err(Error::NoConfig {
-                path: folder.to_owned(),
+                path: dir.to_owned(),
             });
         }
         Err(source) => return Err(Error::Read { path, source }),

@@ -17,7 +17,7 @@ pub struct Mount {
     /// Major and minor number of the file system's device; the major one is 0 where that is no
     /// block device.
     pub number: (u32, u32),
-    /// The folder of the file system that is mounted: `/` is all of it.
+    /// The directory of the file system that is mounted: `/` is all of it.
     pub root: PathBuf,
     /// Where it is mounted.
     pub place: PathBuf,
@@ -42,12 +42,12 @@ impl Mount {
         Ok(lines.filter_map(Self::parse).collect())
     }
 
-    /// The mount that the open `folder` is in; `None` where it is not to be seen from here.
+    /// The mount that the open `directory` is in; `None` where it is not to be seen from here.
     ///
     /// # Errors
     /// Where /proc does not say.
-    pub fn of(folder: impl AsFd) -> io::Result<Option<Self>> {
-        let fd = folder.as_fd().as_raw_fd();
+    pub fn of(dir: impl AsFd) -> io::Result<Option<Self>> {
+        let fd = dir.as_fd().as_raw_fd();
         let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
         let mut lines = text.lines();
         let id = lines.find_map(|line| line.strip_prefix("mnt_id:"));
@@ -86,12 +86,12 @@ impl Mount {
     }
 }
 
-/// The path of an open folder; of one that is gone, none that is there.
+/// The path of an open directory; of one that is gone, none that is there.
 ///
 /// # Errors
 /// Where /proc does not say.
-pub fn path(folder: impl AsFd) -> io::Result<PathBuf> {
-    fs::read_link(Path::new("/proc/self/fd").join(folder.as_fd().as_raw_fd().to_string()))
+pub fn path(dir: impl AsFd) -> io::Result<PathBuf> {
+    fs::read_link(Path::new("/proc/self/fd").join(dir.as_fd().as_raw_fd().to_string()))
 }
 
 fn text(word: &[u8]) -> Option<String> {
@@ -159,12 +159,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_in_a_mount_above_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let open = fs::File::open(folder.path()).unwrap();
+    fn a_dir_is_in_a_mount_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = fs::File::open(dir.path()).unwrap();
         let mount = Mount::of(&open).unwrap().unwrap();
-        assert!(folder.path().starts_with(&mount.place), "{mount:?}");
+        assert!(dir.path().starts_with(&mount.place), "{mount:?}");
         let own = path(&open).unwrap();
-        assert_eq!(own, folder.path().canonicalize().unwrap());
+        assert_eq!(own, dir.path().canonicalize().unwrap());
     }
 }

@@ -39,14 +39,14 @@ pub enum FileError {
 }
 
 impl Rootfs {
-    /// Opens the folder `path`, for looking up names only.
+    /// Opens the directory `path`, for looking up names only.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(path, flags, Mode::empty())?;
         Ok(Self(fd))
     }
 
-    /// The mount whose root this is; `None` where it is a folder in one.
+    /// The mount whose root this is; `None` where it is a directory in one.
     ///
     /// # Errors
     /// Where /proc does not say.

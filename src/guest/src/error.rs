@@ -9,23 +9,23 @@ use super::{Address, Family};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     #[error(
-        "a {family} guest takes {most} {what} at most, the container has {has}: give fewer, \
+        "a {family} guest takes {max} {what} at most, the container has {has}: give fewer, \
          or write the whole line into runu.dev/cmdline"
     )]
     TooMany {
         family: Family,
         what: &'static str,
-        most: usize,
+        max: usize,
         has: usize,
     },
     /// Bytes.
     #[error(
-        "a {family} guest's command line has {most} bytes at most, the container's arguments and \
+        "a {family} guest's command line has {max} bytes at most, the container's arguments and \
          environment make {has}: shorten them, or write the whole line into runu.dev/cmdline"
     )]
     TooLong {
         family: Family,
-        most: usize,
+        max: usize,
         has: usize,
     },
     #[error(

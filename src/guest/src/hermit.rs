@@ -6,16 +6,16 @@
 //! Source: hermit-os/kernel, src/env (its parser is the crate shlex), src/executor/device.rs.
 
 use super::words::line;
-use super::{Error, Family, Told};
+use super::{BootParams, Error, Family};
 
 /// The room that every boot ABI has, less the zero byte.
-const MOST_BYTES: usize = 4095;
+const MAX_BYTES: usize = 4095;
 
-pub fn command_line(told: &Told) -> Result<String, Error> {
+pub fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
-    let (name, args) = match told.args.split_first() {
+    let (name, args) = match params.args.split_first() {
         Some((name, args)) => (Some(name), args),
-        None => (None, told.args),
+        None => (None, params.args),
     };
     if let Some(name) = name {
         if name.is_empty() || name.starts_with('-') || name.contains('=') {
@@ -24,25 +24,25 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         }
         words.push(quoted(name));
     }
-    words.extend_from_slice(told.devices);
-    for (name, value) in told.variables()? {
+    words.extend_from_slice(params.devices);
+    for (name, value) in params.variables()? {
         words.push(quoted(&format!("env={name}={value}")));
     }
-    words.extend(network(told)?);
+    words.extend(network(params)?);
     if !args.is_empty() {
         words.push("--".to_owned());
         words.extend(args.iter().map(|arg| quoted(arg)));
     }
-    line(Family::Hermit, &words, MOST_BYTES)
+    line(Family::Hermit, &words, MAX_BYTES)
 }
 
 /// Variables of the kernel's own. Whoever sets one of them knows better.
-fn network(told: &Told) -> Result<Vec<String>, Error> {
-    let ipv4 = told.network.map(|network| network.ipv4(Family::Hermit));
+fn network(params: &BootParams) -> Result<Vec<String>, Error> {
+    let ipv4 = params.network.map(|network| network.ipv4(Family::Hermit));
     let Some(ipv4) = ipv4.transpose()?.flatten() else {
         return Ok(Vec::new());
     };
-    let set = told.variables()?;
+    let set = params.variables()?;
     let variables = [
         ("HERMIT_IP", Some(ipv4.address.ip)),
         ("HERMIT_MASK", Some(ipv4.mask())),

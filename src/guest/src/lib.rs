@@ -7,8 +7,8 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`family`] | the families' names |
-//! | [`mark`] | how a kernel file shows its family |
-//! | [`recipe`] | what a command line is made of, kept until the network is known |
+//! | [`kernel_traits`] | how a kernel file shows its family |
+//! | [`template`] | what a command line is made of, kept until the network is known |
 //! | [`network`], [`root`] | what a guest is told of its network and its root |
 //! | [`hermit`], [`linux`], [`nanos`], [`osv`], [`rumprun`], [`solo5`], [`unikraft`] | one family each |
 //! | [`words`] | words of a line, and limits |
@@ -16,29 +16,29 @@
 mod error;
 mod family;
 mod hermit;
+mod kernel_traits;
 mod libinfo;
 mod linux;
-mod mark;
 mod nanos;
 mod network;
 mod osv;
-mod recipe;
 mod root;
 mod rumprun;
 mod solo5;
+mod template;
 mod unikraft;
 mod words;
 
 pub use error::Error;
 pub use family::Family;
-pub use mark::Mark;
+pub use kernel_traits::KernelTraits;
 pub use network::{Address, Network, Route};
-pub use recipe::Recipe;
 pub use root::{HERMIT_TAG, Root, TAG};
+pub use template::CmdlineTemplate;
 
 /// What a guest is to be told: the container's configuration, and what the machine has for it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Told<'a> {
+pub struct BootParams<'a> {
     /// `process.args`; the first is the program.
     pub args: &'a [String],
     /// `process.env`, each `NAME=VALUE`.
@@ -59,7 +59,7 @@ pub struct Told<'a> {
     pub devices: &'a [String],
 }
 
-impl<'a> Told<'a> {
+impl<'a> BootParams<'a> {
     /// The environment as names and values.
     fn variables(&self) -> Result<Vec<(&'a str, &'a str)>, Error> {
         let split = |entry: &'a String| {
@@ -70,7 +70,7 @@ impl<'a> Told<'a> {
     }
 
     /// The working directory, where it is not the root, which is every guest's own.
-    fn folder(&self) -> Option<&'a str> {
+    fn dir(&self) -> Option<&'a str> {
         self.cwd.filter(|cwd| !matches!(*cwd, "" | "/"))
     }
 }
@@ -80,16 +80,20 @@ impl<'a> Told<'a> {
 ///
 /// # Errors
 /// What the family's guests cannot be told, or not so much of it.
-pub fn command_line(family: Family, mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
+pub fn command_line(
+    family: Family,
+    traits: Option<&KernelTraits>,
+    params: &BootParams,
+) -> Result<String, Error> {
     match family {
-        Family::Hermit => hermit::command_line(told),
-        Family::Linux => linux::command_line(told),
-        Family::Nanos => nanos::command_line(told),
-        Family::Osv => osv::command_line(told),
-        Family::Rumprun => rumprun::command_line(mark, told),
-        Family::Solo5 => solo5::command_line(mark, told),
-        Family::Unikraft => unikraft::command_line(mark, told),
-        Family::Other => Ok(joined(told.args)),
+        Family::Hermit => hermit::command_line(params),
+        Family::Linux => linux::command_line(params),
+        Family::Nanos => nanos::command_line(params),
+        Family::Osv => osv::command_line(params),
+        Family::Rumprun => rumprun::command_line(traits, params),
+        Family::Solo5 => solo5::command_line(traits, params),
+        Family::Unikraft => unikraft::command_line(traits, params),
+        Family::Other => Ok(joined(params.args)),
     }
 }
 

@@ -7,14 +7,14 @@
 //! (`unknown_bootoption`, `set_init_arg`), Documentation/admin-guide/nfs/nfsroot.rst (`ip=`).
 
 use super::words::{at_most, line};
-use super::{Error, Family, Network, Root, TAG, Told};
+use super::{BootParams, Error, Family, Network, Root, TAG};
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
-const MOST_BYTES: usize = 2047;
+const MAX_BYTES: usize = 2047;
 /// `CONFIG_INIT_ENV_ARG_LIMIT`: past it the kernel panics. Of the variables, HOME and TERM are
 /// the kernel's own.
-const MOST_ARGUMENTS: usize = 32;
-const MOST_VARIABLES: usize = 31;
+const MAX_ARGUMENTS: usize = 32;
+const MAX_VARIABLES: usize = 31;
 
 /// The console is where the container's stdio is. A panic ends the machine, and by a triple
 /// fault: a reset by the keyboard's controller is an end in good order.
@@ -22,51 +22,51 @@ const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"]
 
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
-pub fn command_line(told: &Told) -> Result<String, Error> {
+pub fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words: Vec<String> = PARAMETERS.map(str::to_owned).into();
-    if let Some(name) = told.hostname {
+    if let Some(name) = params.hostname {
         words.push(quoted("hostname", &format!("hostname={name}"))?);
     }
-    words.extend(root(told));
-    if let Some(network) = told.network {
+    words.extend(root(params));
+    if let Some(network) = params.network {
         words.extend(address(network)?);
     }
-    let variables = told.variables()?;
+    let variables = params.variables()?;
     let own = ["HOME", "TERM"];
     let added = variables.iter().filter(|(name, _)| !own.contains(name));
-    let most = MOST_VARIABLES - usize::from(told.network.is_some());
-    at_most(most, added.count(), Family::Linux, "variables")?;
+    let max = MAX_VARIABLES - usize::from(params.network.is_some());
+    at_most(max, added.count(), Family::Linux, "variables")?;
     for (name, value) in variables {
         words.push(variable(name, value)?);
     }
-    let mut args = told.args;
+    let mut args = params.args;
     if let Some((program, rest)) = args.split_first()
         && program.starts_with('/')
     {
         // An initrd that is not the root hands over to the root's own.
         let is_in_initrd =
-            told.initrd && !matches!(told.root, Root::Share | Root::Virtiofs | Root::Block);
+            params.initrd && !matches!(params.root, Root::Share | Root::Virtiofs | Root::Block);
         let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
     }
-    at_most(MOST_ARGUMENTS, args.len(), Family::Linux, "arguments")?;
+    at_most(MAX_ARGUMENTS, args.len(), Family::Linux, "arguments")?;
     if !args.is_empty() {
         words.push("--".to_owned());
     }
     for arg in args {
         words.push(argument(arg)?);
     }
-    line(Family::Linux, &words, MOST_BYTES)
+    line(Family::Linux, &words, MAX_BYTES)
 }
 
 /// What to mount as the root (Documentation/filesystems/9p.rst, admin-guide/kernel-parameters.txt).
 /// Programs may map files that they share, which takes a cache for what is mapped; nothing else
 /// is cached, so that what the host changes is seen. Of a tree whose parts are mounted in their
 /// own ways, the host says what may not be written.
-fn root(told: &Told) -> Vec<String> {
+fn root(params: &BootParams) -> Vec<String> {
     let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
-    match told.root {
+    match params.root {
         Root::Share => words(&[
             &format!("root={TAG}"),
             "rootfstype=9p",
@@ -74,7 +74,7 @@ fn root(told: &Told) -> Vec<String> {
             "rw",
         ]),
         Root::Virtiofs => words(&[&format!("root={TAG}"), "rootfstype=virtiofs", "rw"]),
-        Root::Block if told.read_only => words(&["root=/dev/vda", "ro"]),
+        Root::Block if params.read_only => words(&["root=/dev/vda", "ro"]),
         Root::Block => words(&["root=/dev/vda", "rw"]),
         Root::Initrd | Root::None => Vec::new(),
     }

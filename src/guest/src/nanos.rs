@@ -1,21 +1,21 @@
-//! Nanos: `arguments.N=ARGUMENT environment.NAME=VALUE cwd=FOLDER`, merged into the manifest of
+//! Nanos: `arguments.N=ARGUMENT environment.NAME=VALUE cwd=DIR`, merged into the manifest of
 //! its root image, where the program stands. Blanks split it, and nothing quotes.
 //!
 //! Source: nanos, src/kernel/init.c (`cmdline_apply`), src/unix/exec.c, src/net/net.c.
 
 use super::words::line;
-use super::{Error, Family, Told};
+use super::{BootParams, Error, Family};
 
 /// The room that every boot ABI has, less the zero byte.
-const MOST_BYTES: usize = 4095;
+const MAX_BYTES: usize = 4095;
 
-pub fn command_line(told: &Told) -> Result<String, Error> {
+pub fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
-    for (n, arg) in told.args.iter().enumerate() {
+    for (n, arg) in params.args.iter().enumerate() {
         check(arg).map_err(|why| Error::argument(arg, why))?;
         words.push(format!("arguments.{n}={arg}"));
     }
-    for (name, value) in told.variables()? {
+    for (name, value) in params.variables()? {
         check(value).map_err(|why| Error::variable(name, why))?;
         if name.contains([' ', '.']) {
             let why = "has a blank or a dot in its name, which Nanos reads otherwise";
@@ -23,17 +23,17 @@ pub fn command_line(told: &Told) -> Result<String, Error> {
         }
         words.push(format!("environment.{name}={value}"));
     }
-    if let Some(cwd) = told.folder() {
+    if let Some(cwd) = params.dir() {
         check(cwd).map_err(|why| Error::unfit("working directory", cwd, why))?;
         words.push(format!("cwd={cwd}"));
     }
-    words.extend(network(told)?);
-    line(Family::Nanos, &words, MOST_BYTES)
+    words.extend(network(params)?);
+    line(Family::Nanos, &words, MAX_BYTES)
 }
 
 /// The first device is `en1`. Of IPv6 it takes an address, and asks the network for the rest.
-fn network(told: &Told) -> Result<Vec<String>, Error> {
-    let Some(network) = told.network else {
+fn network(params: &BootParams) -> Result<Vec<String>, Error> {
+    let Some(network) = params.network else {
         return Ok(Vec::new());
     };
     let ipv6 = network.ipv6.first();

@@ -1,4 +1,5 @@
-//! OSv: `[virtio_mmio.device=…]... [--env=NAME=VALUE]... [--cwd=FOLDER] [OPTION]... PROGRAM [ARGUMENT]...`
+//! OSv: `[virtio_mmio.device=…]... [--env=NAME=VALUE]... [--cwd=DIR] [OPTION]... PROGRAM
+//! [ARGUMENT]...`
 //!
 //! Its own options are split at blanks with a backslash as the escape; the program's words are
 //! quoted.
@@ -6,36 +7,36 @@
 //! Source: osv, core/commands.cc, core/options.cc, loader.cc (`--rootfs`).
 
 use super::words::{double_quoted, line};
-use super::{Error, Family, Root, Told};
+use super::{BootParams, Error, Family, Root};
 
 /// The room that every boot ABI has, less the zero byte.
-const MOST_BYTES: usize = 4095;
+const MAX_BYTES: usize = 4095;
 
 /// Arguments before the program that begin with `-` are OSv's own options.
-pub fn command_line(told: &Told) -> Result<String, Error> {
-    let mut words = told.devices.to_vec();
-    for (name, value) in told.variables()? {
+pub fn command_line(params: &BootParams) -> Result<String, Error> {
+    let mut words = params.devices.to_vec();
+    for (name, value) in params.variables()? {
         words.push(option(&format!("--env={name}={value}")));
     }
-    words.extend(network(told)?);
-    if let Some(cwd) = told.folder() {
+    words.extend(network(params)?);
+    if let Some(cwd) = params.dir() {
         words.push(option(&format!("--cwd={cwd}")));
     }
-    if told.root == Root::Virtiofs {
+    if params.root == Root::Virtiofs {
         words.push("--rootfs=virtiofs".to_owned());
     }
     let is_option = |arg: &&String| arg.starts_with('-');
-    let options = told.args.iter().take_while(is_option);
+    let options = params.args.iter().take_while(is_option);
     words.extend(options.map(|arg| option(arg)));
-    for arg in told.args.iter().skip_while(is_option) {
+    for arg in params.args.iter().skip_while(is_option) {
         words.push(argument(arg)?);
     }
-    line(Family::Osv, &words, MOST_BYTES)
+    line(Family::Osv, &words, MAX_BYTES)
 }
 
 /// One address of one device; without one OSv waits for DHCP.
-fn network(told: &Told) -> Result<Vec<String>, Error> {
-    let ipv4 = told.network.map(|network| network.ipv4(Family::Osv));
+fn network(params: &BootParams) -> Result<Vec<String>, Error> {
+    let ipv4 = params.network.map(|network| network.ipv4(Family::Osv));
     let Some(ipv4) = ipv4.transpose()?.flatten() else {
         return Ok(Vec::new());
     };

@@ -26,7 +26,7 @@ pub enum Root {
 /// are built to mount it by themselves.
 pub const TAG: &str = "fs0";
 /// What Hermit's kernels find it by: a tag is where they mount it, and of a tree for `/` they mount
-/// each folder (hermit-os/kernel, src/fs/fuse.rs).
+/// each directory (hermit-os/kernel, src/fs/fuse.rs).
 pub const HERMIT_TAG: &str = "/";
 
 impl Root {
@@ -69,18 +69,18 @@ impl fmt::Display for Root {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Family, Mark, Told, command_line};
+    use crate::{BootParams, Family, KernelTraits, command_line};
 
-    fn line(family: Family, mark: Option<&Mark>, root: Root, read_only: bool) -> String {
+    fn line(family: Family, traits: Option<&KernelTraits>, root: Root, read_only: bool) -> String {
         let args = ["/bin/app".to_owned(), "a".to_owned()];
-        let told = Told {
+        let params = BootParams {
             args: &args,
             initrd: true,
             root,
             read_only,
-            ..Told::default()
+            ..BootParams::default()
         };
-        command_line(family, mark, &told).unwrap()
+        command_line(family, traits, &params).unwrap()
     }
 
     #[test]
@@ -95,12 +95,12 @@ mod tests {
 
     #[test]
     fn unikraft_mounts_by_what_its_release_reads() {
-        let unikraft = |release: Option<&str>| Mark {
+        let unikraft = |release: Option<&str>| KernelTraits {
             release: release.map(str::to_owned),
             reads_parameters: true,
             reads_mounts: true,
             unpacks_initrd: true,
-            ..Mark::new(Family::Unikraft)
+            ..KernelTraits::new(Family::Unikraft)
         };
         for (release, root, parameters) in [
             (None, Root::Share, "vfs.rootfs=9pfs vfs.rootdev=fs0 -- "),
@@ -137,9 +137,9 @@ mod tests {
             );
         }
         // One that was built without it would take it for an argument.
-        let deaf = Mark::new(Family::Unikraft);
-        let told = line(Family::Unikraft, Some(&deaf), Root::Share, false);
-        assert_eq!(told, "/bin/app a");
+        let deaf = KernelTraits::new(Family::Unikraft);
+        let params = line(Family::Unikraft, Some(&deaf), Root::Share, false);
+        assert_eq!(params, "/bin/app a");
     }
 
     #[test]

@@ -6,39 +6,39 @@
 //!
 //! Source: rumprun, lib/librumprun_base/config.c and parseargs.c, and jsmn.
 
-use super::{Error, Family, Mark, Told};
+use super::{BootParams, Error, Family, KernelTraits};
 
 /// The room that every boot ABI has, less the zero byte.
-const MOST_BYTES: usize = 4095;
+const MAX_BYTES: usize = 4095;
 
-pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
-    let words: Vec<_> = told
+pub fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
+    let words: Vec<_> = params
         .args
         .iter()
         .map(|arg| argument(arg))
         .collect::<Result<_, _>>()?;
     let mut members = vec![format!("\"cmdline\":\"{}\"", words.join(" "))];
-    for (name, value) in told.variables()? {
+    for (name, value) in params.variables()? {
         let entry = format!("{name}={value}");
         check(&entry).map_err(|why| Error::variable(name, why))?;
         members.push(format!("\"env\":\"{entry}\""));
     }
-    if let Some(name) = told.hostname {
+    if let Some(name) = params.hostname {
         check(name).map_err(|why| Error::unfit("hostname", name, why))?;
         members.push(format!("\"hostname\":\"{name}\""));
     }
-    members.extend(network(mark, told)?);
+    members.extend(network(traits, params)?);
     let line = format!("{{{}}}", members.join(","));
-    let (family, most, has) = (Family::Rumprun, MOST_BYTES, line.len());
-    match has > most {
-        true => Err(Error::TooLong { family, most, has }),
+    let (family, max, has) = (Family::Rumprun, MAX_BYTES, line.len());
+    match has > max {
+        true => Err(Error::TooLong { family, max, has }),
         false => Ok(line),
     }
 }
 
 /// One address, of IPv4 where there is one.
-fn network(mark: Option<&Mark>, told: &Told) -> Result<Option<String>, Error> {
-    let Some(network) = told.network else {
+fn network(traits: Option<&KernelTraits>, params: &BootParams) -> Result<Option<String>, Error> {
+    let Some(network) = params.network else {
         return Ok(None);
     };
     let ipv4 = match network.ipv4(Family::Rumprun) {
@@ -63,7 +63,7 @@ fn network(mark: Option<&Mark>, told: &Told) -> Result<Option<String>, Error> {
         (None, None) => return Ok(None),
     };
     // Solo5's interface has to be made, virtio's is there.
-    let is_solo5 = mark.is_some_and(|mark| mark.family == Family::Solo5);
+    let is_solo5 = traits.is_some_and(|traits| traits.family == Family::Solo5);
     let name = match is_solo5 {
         true => "\"if\":\"ukvmif0\",\"cloner\":\"true\"",
         false => "\"if\":\"vioif0\"",

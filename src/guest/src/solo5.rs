@@ -5,34 +5,34 @@
 //! mirage-runtime-network.
 
 use super::words::{double_quoted, line};
-use super::{Error, Family, Mark, Told};
+use super::{BootParams, Error, Family, KernelTraits};
 
 /// `HVT_CMDLINE_SIZE` less the zero byte.
-const MOST_BYTES: usize = 8191;
+const MAX_BYTES: usize = 8191;
 
-pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
+pub fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
     let quoted = |arg: &String| match arg {
         arg if arg.is_empty() => Err(Error::argument(arg, "is empty, which MirageOS drops")),
         arg if arg.contains([' ', '"', '\\']) => Ok(double_quoted(arg)),
         arg => Ok(arg.clone()),
     };
-    let name = mark
-        .filter(|mark| mark.drops_a_word)
+    let name = traits
+        .filter(|traits| traits.drops_a_word)
         .map(|_| Ok("solo5".to_owned()));
-    let network = network(told)?.into_iter().map(Ok);
-    let args = told.args.iter().map(quoted);
+    let network = network(params)?.into_iter().map(Ok);
+    let args = params.args.iter().map(quoted);
     let words: Vec<_> = name
         .into_iter()
         .chain(network)
         .chain(args)
         .collect::<Result<_, _>>()?;
-    line(Family::Solo5, &words, MOST_BYTES)
+    line(Family::Solo5, &words, MAX_BYTES)
 }
 
 /// MirageOS's own options: one address of each version. Who writes one of them among the
 /// arguments knows better.
-fn network(told: &Told) -> Result<Vec<String>, Error> {
-    let Some(network) = told.network else {
+fn network(params: &BootParams) -> Result<Vec<String>, Error> {
+    let Some(network) = params.network else {
         return Ok(Vec::new());
     };
     match network.ipv4(Family::Solo5) {
@@ -41,7 +41,7 @@ fn network(told: &Told) -> Result<Vec<String>, Error> {
     }
     let is_said = |option: &str| {
         let is = |arg: &String| arg.split('=').next() == Some(option);
-        told.args.iter().any(is)
+        params.args.iter().any(is)
     };
     let options = [
         ("--ipv4", network.ipv4.first().map(ToString::to_string)),

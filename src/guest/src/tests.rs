@@ -6,18 +6,23 @@ fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// The line for `args` and `env`, on a machine called `host1` in the folder `/srv`.
-fn told(family: Family, mark: Option<&Mark>, args: &[&str], env: &[&str]) -> Result<String, Error> {
+/// The line for `args` and `env`, on a machine called `host1` in the directory `/srv`.
+fn told(
+    family: Family,
+    traits: Option<&KernelTraits>,
+    args: &[&str],
+    env: &[&str],
+) -> Result<String, Error> {
     let (args, env) = (strings(args), strings(env));
-    let told = Told {
+    let told = BootParams {
         args: &args,
         env: &env,
         hostname: Some("host1"),
         cwd: Some("/srv"),
         initrd: true,
-        ..Told::default()
+        ..BootParams::default()
     };
-    command_line(family, mark, &told)
+    command_line(family, traits, &told)
 }
 
 fn line(family: Family, args: &[&str], env: &[&str]) -> String {
@@ -31,11 +36,11 @@ fn fault(family: Family, args: &[&str], env: &[&str]) -> String {
     fault
 }
 
-fn unikraft(reads_parameters: bool, reads_environment: bool) -> Mark {
-    Mark {
+fn unikraft(reads_parameters: bool, reads_environment: bool) -> KernelTraits {
+    KernelTraits {
         reads_parameters,
         reads_environment,
-        ..Mark::new(Family::Unikraft)
+        ..KernelTraits::new(Family::Unikraft)
     }
 }
 
@@ -74,16 +79,17 @@ fn without_a_family_arguments_are_quoted_where_they_must_be() {
 
 #[test]
 fn unikraft_gets_its_environment_as_parameters() {
-    let with =
-        |mark, args: &[&str], env: &[&str]| told(Family::Unikraft, Some(&mark), args, env).unwrap();
+    let with = |traits, args: &[&str], env: &[&str]| {
+        told(Family::Unikraft, Some(&traits), args, env).unwrap()
+    };
     let env = ["K=V", "L=a b]", "E=", "Q=\"\\"];
     assert_eq!(
         with(unikraft(true, true), &["app", "a", "--", "b"], &env),
         r#"app env.vars=K=V "env.vars=L=a b]" env.vars=E= "env.vars=Q=\"\\" -- a -- b"#
     );
     // A kernel that reads none would take it all for arguments.
-    for mark in [unikraft(true, false), unikraft(false, false)] {
-        assert_eq!(with(mark, &["app", "a"], &["K=V"]), "app a");
+    for traits in [unikraft(true, false), unikraft(false, false)] {
+        assert_eq!(with(traits, &["app", "a"], &["K=V"]), "app a");
     }
     assert_eq!(line(Family::Unikraft, &["app", "a"], &["K=V"]), "app a");
 }
@@ -92,18 +98,18 @@ fn unikraft_gets_its_environment_as_parameters() {
 fn devices_stand_where_the_guest_looks_for_them() {
     let devices = strings(&["virtio_mmio.device=4K@0xd0000000:5"]);
     let args = strings(&["app", "a"]);
-    let line = |family, mark: Option<&Mark>| {
-        let told = Told {
+    let line = |family, traits: Option<&KernelTraits>| {
+        let told = BootParams {
             args: &args,
             devices: &devices,
-            ..Told::default()
+            ..BootParams::default()
         };
-        command_line(family, mark, &told).unwrap()
+        command_line(family, traits, &told).unwrap()
     };
     let word = &devices[0];
     // One that shows nothing of itself is not taken for one that reads no parameters.
-    for mark in [Some(&unikraft(true, false)), None] {
-        assert_eq!(line(Family::Unikraft, mark), format!("app {word} -- a"));
+    for traits in [Some(&unikraft(true, false)), None] {
+        assert_eq!(line(Family::Unikraft, traits), format!("app {word} -- a"));
     }
     assert_eq!(line(Family::Hermit, None), format!("app {word} -- a"));
     assert_eq!(line(Family::Osv, None), format!("{word} app a"));
@@ -115,9 +121,9 @@ fn devices_stand_where_the_guest_looks_for_them() {
 
 #[test]
 fn a_recipe_that_was_kept_makes_the_same_line() {
-    let recipe = Recipe {
+    let recipe = CmdlineTemplate {
         family: Family::Unikraft,
-        mark: Some(unikraft(true, true)),
+        traits: Some(unikraft(true, true)),
         args: strings(&["app", "a"]),
         env: strings(&["K=V"]),
         hostname: Some("host1".to_owned()),
@@ -126,7 +132,8 @@ fn a_recipe_that_was_kept_makes_the_same_line() {
         root: Root::Initrd,
         read_only: false,
     };
-    let kept: Recipe = serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
+    let kept: CmdlineTemplate =
+        serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
     assert_eq!(kept, recipe);
     assert_eq!(kept.line(None, &[]).unwrap(), "app env.vars=K=V -- a");
 }
@@ -196,9 +203,9 @@ fn solo5_gets_all_arguments_and_nothing_else() {
         line(Family::Solo5, &args, &["K=V"]),
         "--ipv4=10.0.0.2/24 \"a b\" \"say \\\"hi\\\"\" \"a\\\\b\" x\ty é"
     );
-    let virtio = Mark {
+    let virtio = KernelTraits {
         drops_a_word: true,
-        ..Mark::new(Family::Solo5)
+        ..KernelTraits::new(Family::Solo5)
     };
     let line_of_virtio = told(Family::Solo5, Some(&virtio), &["a", "b"], &[]);
     assert_eq!(line_of_virtio.unwrap(), "solo5 a b");
@@ -225,9 +232,9 @@ fn linux_runs_the_program_as_init() {
     );
     assert_eq!(line(Family::Linux, &[], &[]), start);
     let args = strings(&["/sbin/init"]);
-    let told = Told {
+    let told = BootParams {
         args: &args,
-        ..Told::default()
+        ..BootParams::default()
     };
     let line = command_line(Family::Linux, None, &told).unwrap();
     assert_eq!(

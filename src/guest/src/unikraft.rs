@@ -4,35 +4,35 @@
 //! lib/uknetdev/netdev.c, lib/ukboot and lib/vfscore/automount.c.
 
 use super::words::{at_most, double_quoted, line};
-use super::{Error, Family, Mark, Root, TAG, Told};
+use super::{BootParams, Error, Family, KernelTraits, Root, TAG};
 
 /// `LIBUKBOOT_MAXNBARGS`: words, the program's name and the parameters among them.
-const MOST_WORDS: usize = 60;
+const MAX_WORDS: usize = 60;
 /// `LIBUKBOOT_CMDLINE_MAX_LEN` less the zero byte.
-const MOST_BYTES: usize = 4095;
+const MAX_BYTES: usize = 4095;
 
 /// The guest looks for `--` only if it reads parameters at all, and takes what stands before it
 /// for parameters only if that is one word or more: else `--` is an argument like another.
 /// So `--` is written after parameters, and a guest that does not read any gets none.
-pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
+pub fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
-    let (name, args) = match told.args.split_first() {
+    let (name, args) = match params.args.split_first() {
         Some((name, args)) => (name.as_str(), args),
-        None => ("unikraft", told.args),
+        None => ("unikraft", params.args),
     };
     words.push(argument(name)?);
-    let reads_parameters = mark.is_some_and(|mark| mark.reads_parameters);
+    let reads_parameters = traits.is_some_and(|traits| traits.reads_parameters);
     let mut parameters = Vec::new();
     // One that shows nothing of itself is a new one: those before 0.15 show their sections.
-    if mark.is_none_or(|mark| mark.reads_parameters) {
-        parameters.extend_from_slice(told.devices);
-        parameters.extend(network(mark, told)?);
+    if traits.is_none_or(|traits| traits.reads_parameters) {
+        parameters.extend_from_slice(params.devices);
+        parameters.extend(network(traits, params)?);
     }
-    if let Some(mark) = mark.filter(|mark| mark.reads_mounts) {
-        parameters.extend(root(mark, told.root));
+    if let Some(traits) = traits.filter(|traits| traits.reads_mounts) {
+        parameters.extend(root(traits, params.root));
     }
-    if mark.is_some_and(|mark| mark.reads_environment) {
-        parameters.extend(environment(told)?);
+    if traits.is_some_and(|traits| traits.reads_environment) {
+        parameters.extend(environment(params)?);
     }
     let hides_arguments = reads_parameters && args.iter().skip(1).any(|arg| arg == "--");
     match parameters.is_empty() {
@@ -48,20 +48,20 @@ pub fn command_line(mark: Option<&Mark>, told: &Told) -> Result<String, Error> {
         words.push(argument(arg)?);
     }
     let what = "words of arguments and environment";
-    at_most(MOST_WORDS, words.len(), Family::Unikraft, what)?;
-    line(Family::Unikraft, &words, MOST_BYTES)
+    at_most(MAX_WORDS, words.len(), Family::Unikraft, what)?;
+    line(Family::Unikraft, &words, MAX_BYTES)
 }
 
 /// What to mount as the root. A kernel that has no such parameter passes over it, with a
 /// warning.
-fn root(mark: &Mark, root: Root) -> Vec<String> {
-    let release = mark.release.as_deref().map(release);
+fn root(traits: &KernelTraits, root: Root) -> Vec<String> {
+    let release = traits.release.as_deref().map(release);
     match (root, release) {
         // Releases that do not say which they are know no table yet.
         (Root::Share, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
         (Root::Share, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
         (Root::Virtiofs, _) => vec![format!("vfs.fstab={TAG}:/:virtiofs")],
-        (Root::Initrd, Some(release)) if mark.unpacks_initrd => {
+        (Root::Initrd, Some(release)) if traits.unpacks_initrd => {
             let how = match release {
                 // Into a file system of its own, unless the kernel has mounted one.
                 release if release >= (0, 16, 2) => "extract::ramfs=2",
@@ -83,25 +83,25 @@ fn release(text: &str) -> (u32, u32, u32) {
 
 /// One parameter for each variable: in a list, a value that ends in `]` would end the list.
 /// A guest built with places for fewer variables drops those that come last without a word.
-fn environment(told: &Told) -> Result<Vec<String>, Error> {
+fn environment(params: &BootParams) -> Result<Vec<String>, Error> {
     let variable = |(name, value): (&str, &str)| match name.starts_with('[') {
         true => Err(Error::variable(name, "begins with [, a list to Unikraft")),
         false => Ok(quoted(&format!("env.vars={name}={value}"))),
     };
-    told.variables()?.into_iter().map(variable).collect()
+    params.variables()?.into_iter().map(variable).collect()
 }
 
 /// The address and what belongs to it, of one device. A kernel built without these parameters
 /// takes no notice of them.
-fn network(mark: Option<&Mark>, told: &Told) -> Result<Vec<String>, Error> {
-    let Some(network) = told.network else {
+fn network(traits: Option<&KernelTraits>, params: &BootParams) -> Result<Vec<String>, Error> {
+    let Some(network) = params.network else {
         return Ok(Vec::new());
     };
     let Some(ipv4) = network.ipv4(Family::Unikraft)? else {
         return Ok(Vec::new());
     };
     let gateway = ipv4.gateway.map(|ip| ip.to_string());
-    if mark.is_some_and(|mark| !mark.is_since((0, 16, 1))) {
+    if traits.is_some_and(|traits| !traits.is_since((0, 16, 1))) {
         let mut words = vec![
             format!("netdev.ipv4_addr={}", ipv4.address.ip),
             format!("netdev.ipv4_subnet_mask={}", ipv4.mask()),

@@ -19,23 +19,23 @@ pub fn double_quoted(word: &str) -> String {
 ///
 /// # Errors
 /// [`Error::TooLong`] for a line of more than `most` bytes.
-pub fn line(family: Family, words: &[String], most: usize) -> Result<String, Error> {
+pub fn line(family: Family, words: &[String], max: usize) -> Result<String, Error> {
     let line = words.join(" ");
     let has = line.len();
-    match has > most {
-        true => Err(Error::TooLong { family, most, has }),
+    match has > max {
+        true => Err(Error::TooLong { family, max, has }),
         false => Ok(line),
     }
 }
 
 /// # Errors
 /// [`Error::TooMany`] where there are more than `most` of them.
-pub fn at_most(most: usize, has: usize, family: Family, what: &'static str) -> Result<(), Error> {
-    match has > most {
+pub fn at_most(max: usize, has: usize, family: Family, what: &'static str) -> Result<(), Error> {
+    match has > max {
         true => Err(Error::TooMany {
             family,
             what,
-            most,
+            max,
             has,
         }),
         false => Ok(()),

@@ -14,9 +14,9 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The most manifests in an index. Multi-platform images have some ten.
-pub const MOST_MANIFESTS: usize = 128;
+pub const MAX_MANIFESTS: usize = 128;
 /// The most layers in a manifest. Overlayfs takes some hundred.
-const MOST_LAYERS: usize = 1024;
+const MAX_LAYERS: usize = 1024;
 
 /// Says where content lies, and what it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub struct Shape {
 
 #[derive(Debug, Deserialize)]
 pub struct Index {
-    #[serde(deserialize_with = "at_most::<MOST_MANIFESTS, _, _>")]
+    #[serde(deserialize_with = "at_most::<MAX_MANIFESTS, _, _>")]
     pub manifests: Vec<Descriptor>,
 }
 
@@ -99,7 +99,7 @@ pub struct Index {
 pub struct Manifest {
     pub artifact_type: Option<String>,
     pub config: Descriptor,
-    #[serde(default, deserialize_with = "at_most::<MOST_LAYERS, _, _>")]
+    #[serde(default, deserialize_with = "at_most::<MAX_LAYERS, _, _>")]
     pub layers: Vec<Descriptor>,
     #[serde(default, deserialize_with = "null_is_nothing")]
     pub annotations: Annotations,
@@ -174,18 +174,18 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A list that ends with an error once it has more than `MOST` elements, so that
+/// A list that ends with an error once it has more than `MAX` elements, so that
 /// a long one costs no memory. `null` is an empty one.
-fn at_most<'de, const MOST: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+fn at_most<'de, const MAX: usize, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    struct AtMost<const MOST: usize, T>(PhantomData<T>);
-    impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for AtMost<MOST, T> {
+    struct AtMost<const MAX: usize, T>(PhantomData<T>);
+    impl<'de, const MAX: usize, T: Deserialize<'de>> Visitor<'de> for AtMost<MAX, T> {
         type Value = Vec<T>;
         fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            write!(f, "a list of at most {MOST}")
+            write!(f, "a list of at most {MAX}")
         }
         fn visit_unit<E>(self) -> Result<Vec<T>, E> {
             Ok(Vec::new())
@@ -193,13 +193,13 @@ where
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
             let mut all = Vec::new();
             while let Some(element) = list.next_element()? {
-                if all.len() == MOST {
-                    return Err(A::Error::invalid_length(MOST + 1, &self));
+                if all.len() == MAX {
+                    return Err(A::Error::invalid_length(MAX + 1, &self));
                 }
                 all.push(element);
             }
             Ok(all)
         }
     }
-    deserializer.deserialize_any(AtMost::<MOST, T>(PhantomData))
+    deserializer.deserialize_any(AtMost::<MAX, T>(PhantomData))
 }

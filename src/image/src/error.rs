@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::Candidate;
-use super::walk::{MOST_BYTES, MOST_DEPTH, MOST_DOCUMENT};
+use super::walk::{MAX_BYTES, MAX_DEPTH, MAX_DOCUMENT};
 
 /// A document, its fault, and where it helps the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ImageError {
     Syntax { document: String, why: String },
     #[error(
         "{document} has {size} bytes: {} are the most that is read",
-        MOST_DOCUMENT
+        MAX_DOCUMENT
     )]
     TooLarge { document: String, size: u64 },
     #[error("{document} is not of the {size} bytes that its descriptor says: the image is damaged")]
@@ -26,11 +26,11 @@ pub enum ImageError {
     Digest(String),
     #[error("blob {digest} has the digest {found}: the image is damaged or forged")]
     Mismatch { digest: String, found: String },
-    #[error("{document}: indexes nest deeper than {}", MOST_DEPTH)]
+    #[error("{document}: indexes nest deeper than {}", MAX_DEPTH)]
     TooDeep { document: String },
     #[error("the image's indexes name more than {0} manifests")]
     TooMany(usize),
-    #[error("the image's documents have more than {} bytes in all", MOST_BYTES)]
+    #[error("the image's documents have more than {} bytes in all", MAX_BYTES)]
     TooMuch,
     #[error("{document} is an index and a manifest at once: it could be read in two ways")]
     Ambiguous { document: String },
@@ -47,9 +47,9 @@ pub enum ImageError {
     NoneFits(Vec<Candidate>),
     #[error(
         "containerd at {} did not answer within {} ms: is it up?",
-        socket.display(), patience.as_millis()
+        socket.display(), timeout.as_millis()
     )]
-    Unanswered { socket: PathBuf, patience: Duration },
+    Unanswered { socket: PathBuf, timeout: Duration },
     #[error("containerd at {}: {why}", socket.display())]
     Unreachable { socket: PathBuf, why: String },
     #[error("containerd knows no {thing} in its namespace {namespace}")]
@@ -95,9 +95,9 @@ impl ImageError {
 
 /// The beginning of a text from outside: an error is one line, not a page.
 pub(super) fn cut(text: &str) -> String {
-    const MOST: usize = 160;
+    const MAX: usize = 160;
     let mut letters = text.chars().filter(|c| !c.is_control());
-    let mut short: String = letters.by_ref().take(MOST).collect();
+    let mut short: String = letters.by_ref().take(MAX).collect();
     if letters.next().is_some() {
         short.push('…');
     }
@@ -106,17 +106,17 @@ pub(super) fn cut(text: &str) -> String {
 
 /// Why the first few lost.
 fn reasons(candidates: &[Candidate]) -> String {
-    const MOST: usize = 4;
+    const MAX: usize = 4;
     let mut reasons: Vec<_> = candidates
         .iter()
-        .take(MOST)
+        .take(MAX)
         .map(|c| match &c.platform {
             Some(platform) => format!("{platform}: {}", c.verdict),
             None => c.verdict.to_string(),
         })
         .collect();
-    if candidates.len() > MOST {
-        reasons.push(format!("and {} more", candidates.len() - MOST));
+    if candidates.len() > MAX {
+        reasons.push(format!("and {} more", candidates.len() - MAX));
     }
     reasons.join("; ")
 }

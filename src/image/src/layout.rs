@@ -1,4 +1,4 @@
-//! An OCI image layout in a bundle's folder (image-spec, image-layout.md):
+//! An OCI image layout in a bundle's directory (image-spec, image-layout.md):
 //! `oci-layout`, `index.json`, `blobs/<algorithm>/<hex>`.
 
 use std::io::{self, Read};
@@ -8,28 +8,28 @@ use super::digest::Digest;
 use super::document::LayoutMark;
 use super::error::cut;
 use super::host::Host;
-use super::walk::{self, Blobs, Documents, MOST_DOCUMENT};
+use super::walk::{self, Blobs, Documents, MAX_DOCUMENT};
 use super::{Image, ImageError, Source, choice};
 use bundle::{FileError, Rootfs};
 
-/// The file that says that a folder is a layout.
+/// The file that says that a directory is a layout.
 const MARK: &str = "oci-layout";
 const INDEX: &str = "index.json";
 const VERSION: &str = "1.0.0";
 
-/// Whether a layout lies in a bundle's folder, or something of its name.
+/// Whether a layout lies in a bundle's directory, or something of its name.
 pub fn has_layout(bundle: &Path) -> bool {
     bundle.join(MARK).symlink_metadata().is_ok()
 }
 
-/// Reads the layout in a bundle's folder; `None` where none lies there. Of
+/// Reads the layout in a bundle's directory; `None` where none lies there. Of
 /// several manifests the best for `host` is taken.
 ///
 /// # Errors
 /// One that names the document and its fault: a layout is read whole or not at all.
 pub fn from_layout(bundle: &Path, host: &Host) -> Result<Option<Image>, ImageError> {
     let mut layout = Layout::open(bundle)?;
-    let Some(mark) = layout.file(MARK.as_ref(), MOST_DOCUMENT)? else {
+    let Some(mark) = layout.file(MARK.as_ref(), MAX_DOCUMENT)? else {
         return Ok(None);
     };
     let mark: LayoutMark = walk::parse(MARK, &mark)?;
@@ -37,7 +37,7 @@ pub fn from_layout(bundle: &Path, host: &Host) -> Result<Option<Image>, ImageErr
         let version = cut(&mark.image_layout_version);
         return Err(ImageError::LayoutVersion(version));
     }
-    let index = layout.file(INDEX.as_ref(), MOST_DOCUMENT)?;
+    let index = layout.file(INDEX.as_ref(), MAX_DOCUMENT)?;
     let index = index.ok_or_else(|| missing(INDEX.to_owned()))?;
     let roots = walk::parse_index(INDEX, &index, None)?.manifests;
 
@@ -47,20 +47,20 @@ pub fn from_layout(bundle: &Path, host: &Host) -> Result<Option<Image>, ImageErr
     Image::describe(Source::Layout, choice, &mut documents).map(Some)
 }
 
-/// A folder that may hold a layout. Files are opened beneath it only.
+/// A directory that may hold a layout. Files are opened beneath it only.
 pub(super) struct Layout(Rootfs);
 
 impl Layout {
     pub(super) fn open(bundle: &Path) -> Result<Self, ImageError> {
-        let folder = Rootfs::open(bundle).map_err(|why| ImageError::File {
+        let dir = Rootfs::open(bundle).map_err(|why| ImageError::File {
             document: bundle.display().to_string(),
             why: why.to_string(),
         })?;
-        Ok(Self(folder))
+        Ok(Self(dir))
     }
 
     /// A regular file's bytes; `None` where there is none of that name.
-    fn file(&mut self, name: &Path, most: u64) -> Result<Option<Vec<u8>>, ImageError> {
+    fn file(&mut self, name: &Path, max: u64) -> Result<Option<Vec<u8>>, ImageError> {
         let document = name.display().to_string();
         let file = match self.0.open_file(name) {
             Ok(file) => file,
@@ -76,12 +76,12 @@ impl Layout {
             Ok(metadata) => metadata.len(),
             Err(why) => return Err(unreadable(document, &why)),
         };
-        if size > most.max(MOST_DOCUMENT) {
+        if size > max.max(MAX_DOCUMENT) {
             return Err(ImageError::TooLarge { document, size });
         }
         let mut bytes = Vec::new();
         // One byte more than wanted tells that there are more.
-        match file.take(most + 1).read_to_end(&mut bytes) {
+        match file.take(max + 1).read_to_end(&mut bytes) {
             Ok(_) => Ok(Some(bytes)),
             Err(why) => Err(unreadable(document, &why)),
         }
@@ -90,9 +90,9 @@ impl Layout {
 
 impl Layout {
     /// A blob of at most `most` bytes; nobody has checked it.
-    pub(super) fn blob(&mut self, digest: &Digest, most: u64) -> Result<Vec<u8>, ImageError> {
+    pub(super) fn blob(&mut self, digest: &Digest, max: u64) -> Result<Vec<u8>, ImageError> {
         let path = digest.path();
-        let bytes = self.file(&path, most)?;
+        let bytes = self.file(&path, max)?;
         bytes.ok_or_else(|| missing(path.display().to_string()))
     }
 }

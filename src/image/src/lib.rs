@@ -1,10 +1,10 @@
 //! What an image says of itself: its media types, its platform, its annotations
 //! and labels.
 //!
-//! None of it reaches config.json. It is read from an OCI layout that lies in
-//! the bundle ([`from_layout`]) or from containerd's content store
-//! ([`Containerd::image_of`]), and judged by nobody here: that is the policy's. Where an index names several manifests, [`choice`] says which of
-//! them this host runs best, and of each other one why not.
+//! None of it reaches config.json. It is read from an OCI layout that lies in the bundle
+//! ([`from_layout`]) or from containerd's content store ([`Containerd::image_of`]), and judged by
+//! nobody here: that is the policy's. Where an index names several manifests, [`choice`] says which
+//! of them this host runs best, and of each other one why not.
 //!
 //! All of it comes from whoever made the image. Digests are checked, and sizes,
 //! counts, depth and the sum of what is read have a bound (see [`walk`]).
@@ -27,7 +27,7 @@ use std::collections::btree_map::Entry;
 use serde::{Deserialize, Serialize};
 
 pub use choice::{Candidate, Verdict};
-pub use containerd::{Containerd, namespace, socket, state_folder};
+pub use containerd::{Containerd, namespace, socket, state_dir};
 pub use document::Platform;
 pub use error::ImageError;
 pub use host::Host;

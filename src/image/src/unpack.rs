@@ -13,14 +13,14 @@ use super::layout::Layout;
 use super::{Image, ImageError};
 
 /// The most that a layer may have, in bytes, packed and again unpacked.
-const MOST: u64 = 1 << 30;
+const MAX: u64 = 1 << 30;
 
-/// What a layer calls a file that it takes away, and a folder whose older content it hides.
+/// What a layer calls a file that it takes away, and a directory whose older content it hides.
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 
 /// Unpacks the layers of an image that [`super::from_layout`] read from `layout` into the
-/// folder `rootfs`. Device files are left out, and nothing is written elsewhere.
+/// directory `rootfs`. Device files are left out, and nothing is written elsewhere.
 ///
 /// # Errors
 /// When a layer is damaged, too large, or packed in a way that is not known here.
@@ -28,7 +28,7 @@ pub fn unpack(layout: &Path, image: &Image, rootfs: &Path) -> Result<(), ImageEr
     let mut layout = Layout::open(layout)?;
     for layer in &image.layers {
         let digest = Digest::parse(&layer.digest)?;
-        let bytes = layout.blob(&digest, MOST)?;
+        let bytes = layout.blob(&digest, MAX)?;
         digest.check(&bytes)?;
         let failed = |why: std::io::Error| ImageError::File {
             document: format!("layer {digest}"),
@@ -52,7 +52,7 @@ fn reader(layer: &Descriptor, bytes: Vec<u8>) -> Result<Box<dyn Read>, ImageErro
     let is_packed = bytes.starts_with(GZIP);
     let bytes = Cursor::new(bytes);
     Ok(match is_packed {
-        true => Box::new(MultiGzDecoder::new(bytes).take(MOST)),
+        true => Box::new(MultiGzDecoder::new(bytes).take(MAX)),
         false => Box::new(bytes),
     })
 }
@@ -87,7 +87,7 @@ fn remove(path: &Path) {
     }
 }
 
-fn empty(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten();
+fn empty(dir: &Path) {
+    let entries = fs::read_dir(dir).into_iter().flatten();
     entries.flatten().for_each(|entry| remove(&entry.path()));
 }

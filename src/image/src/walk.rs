@@ -7,18 +7,18 @@ use serde::de::DeserializeOwned;
 
 use super::ImageError;
 use super::digest::Digest;
-use super::document::{Config, Descriptor, Index, MOST_MANIFESTS, Manifest, Shape};
+use super::document::{Config, Descriptor, Index, MAX_MANIFESTS, Manifest, Shape};
 use super::error::cut;
 
 /// The largest document that is read, in bytes: containerd's own limit.
-pub const MOST_DOCUMENT: u64 = 4 << 20;
+pub const MAX_DOCUMENT: u64 = 4 << 20;
 /// The most that is read of all documents together, in bytes.
-pub const MOST_BYTES: u64 = 32 << 20;
+pub const MAX_BYTES: u64 = 32 << 20;
 /// How deep indexes may nest. Real ones do once.
-pub const MOST_DEPTH: usize = 4;
-/// The most documents that are read: of [`MOST_MANIFESTS`] each with its
+pub const MAX_DEPTH: usize = 4;
+/// The most documents that are read: of [`MAX_MANIFESTS`] each with its
 /// configuration, and indexes above them.
-const MOST_DOCUMENTS: usize = 3 * MOST_MANIFESTS;
+const MAX_DOCUMENTS: usize = 3 * MAX_MANIFESTS;
 
 const INDEXES: &[&str] = &[
     "application/vnd.oci.image.index.v1+json",
@@ -43,7 +43,7 @@ pub fn is_manifest(media_type: &str) -> bool {
 /// A place where blobs lie.
 pub trait Blobs {
     /// Reads the blob `digest`, of which not more than `size` + 1 bytes (at most
-    /// [`MOST_DOCUMENT`] + 1) are wanted. Nobody has checked what is returned.
+    /// [`MAX_DOCUMENT`] + 1) are wanted. Nobody has checked what is returned.
     fn read(&mut self, digest: &Digest, size: u64) -> Result<Vec<u8>, ImageError>;
 }
 
@@ -82,15 +82,15 @@ impl<'a> Documents<'a> {
     ) -> Result<(), ImageError> {
         for descriptor in descriptors {
             if INDEXES.contains(&descriptor.media_type.as_str()) {
-                if depth == MOST_DEPTH {
+                if depth == MAX_DEPTH {
                     let document = format!("index {}", cut(&descriptor.digest));
                     return Err(ImageError::TooDeep { document });
                 }
                 let (name, bytes) = self.read("index", &descriptor)?;
                 let index = parse_index(&name, &bytes, Some(&descriptor.media_type))?;
                 self.descend(index.manifests, depth + 1, found)?;
-            } else if found.len() == MOST_MANIFESTS {
-                return Err(ImageError::TooMany(MOST_MANIFESTS));
+            } else if found.len() == MAX_MANIFESTS {
+                return Err(ImageError::TooMany(MAX_MANIFESTS));
             } else {
                 found.push(descriptor);
             }
@@ -122,12 +122,12 @@ impl<'a> Documents<'a> {
         let digest = Digest::parse(&of.digest)?;
         let document = format!("{kind} {}", of.digest);
         let size = of.size;
-        if size > MOST_DOCUMENT {
+        if size > MAX_DOCUMENT {
             return Err(ImageError::TooLarge { document, size });
         }
         self.count += 1;
         self.bytes += size;
-        if self.count > MOST_DOCUMENTS || self.bytes > MOST_BYTES {
+        if self.count > MAX_DOCUMENTS || self.bytes > MAX_BYTES {
             return Err(ImageError::TooMuch);
         }
         let bytes = self.blobs.read(&digest, size)?;

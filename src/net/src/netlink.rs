@@ -11,7 +11,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
 /// How often a listing is begun anew that was changed while it was read.
-const MOST_LISTINGS: usize = 16;
+const MAX_LISTINGS: usize = 16;
 
 /// `NLMSG_ERROR` and `NLMSG_DONE`; below `RTM_BASE` there are no rtnetlink messages.
 const ERROR: u16 = 2;
@@ -81,7 +81,7 @@ impl Netlink {
 
     /// As [`Netlink::list`], for kinds of messages that not all can be read of.
     pub fn list_raw(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<Raw>> {
-        for _ in 0..MOST_LISTINGS {
+        for _ in 0..MAX_LISTINGS {
             let bytes = self.emit(message.clone(), NLM_F_DUMP);
             self.socket.send(&bytes, 0)?;
             let mut found = Vec::new();

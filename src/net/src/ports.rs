@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The most ranges of ports: the kernel asks for one after the other.
-const MOST: usize = 12;
+const MAX: usize = 12;
 
 /// A protocol with ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Ports(Vec<Range>);
 pub enum PortsError {
     #[error("is no list of ports: write such as 80/tcp,53/udp,49152-65535/udp")]
     Syntax,
-    #[error("has {0} ranges of ports: {MOST} are the most")]
+    #[error("has {0} ranges of ports: {MAX} are the most")]
     TooMany(usize),
     #[error("names ports twice: leave one")]
     Twice,
@@ -78,7 +78,7 @@ impl FromStr for Ports {
     fn from_str(text: &str) -> Result<Self, PortsError> {
         let ranges = text.split(',').map(|word| range(word.trim()));
         let ranges: Vec<Range> = ranges.collect::<Option<_>>().ok_or(PortsError::Syntax)?;
-        if ranges.len() > MOST {
+        if ranges.len() > MAX {
             return Err(PortsError::TooMany(ranges.len()));
         }
         let is_again = |(i, range): (usize, &Range)| ranges[..i].iter().any(|r| r.overlaps(range));

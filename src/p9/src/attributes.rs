@@ -11,8 +11,8 @@ use rustix::fs::{Statx, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::Server;
+use super::dir::{Place, file_type, statx_at};
 use super::fids::{Fid, Open};
-use super::folder::{Place, file_type, statx_at};
 use super::wire::{Reply, Request};
 
 /// `P9_GETATTR_BASIC` and `P9_GETATTR_BTIME`: all but a generation and a data version.
@@ -106,10 +106,10 @@ impl Server {
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let fid = self.fids.get(request.u32()?)?;
-        let stat = match (&fid.open, &fid.node.folder) {
+        let stat = match (&fid.open, &fid.node.dir) {
             (Some(Open::File(file)), _) => fstatfs(file)?,
-            (_, Some(folder)) => fstatfs(folder.fd())?,
-            (_, None) => fstatfs(fid.node.place()?.folder.fd())?,
+            (_, Some(dir)) => fstatfs(dir.fd())?,
+            (_, None) => fstatfs(fid.node.place()?.dir.fd())?,
         };
         reply.u32(FILE_SYSTEM);
         // Powers of two far below, and 255 or so.
@@ -126,9 +126,9 @@ impl Server {
 }
 
 fn stat(fid: &Fid) -> Result<Statx, Errno> {
-    match (&fid.open, &fid.node.folder) {
+    match (&fid.open, &fid.node.dir) {
         (Some(Open::File(file)), _) => statx_at(file.as_fd(), c""),
-        (_, Some(folder)) => statx_at(folder.fd(), c""),
+        (_, Some(dir)) => statx_at(dir.fd(), c""),
         (_, None) => fid.node.place()?.stat(),
     }
 }
@@ -193,8 +193,8 @@ impl Wanted {
         match target.file {
             Some(file) => fchown(file, uid, gid),
             None => {
-                let Place { folder, name } = target.place?;
-                chownat(folder.fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                let Place { dir, name } = target.place?;
+                chownat(dir.fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
             }
         }
     }
@@ -217,8 +217,8 @@ impl Wanted {
         match target.file {
             Some(file) => futimens(file, &times),
             None => {
-                let Place { folder, name } = target.place?;
-                utimensat(folder.fd(), name, &times, AtFlags::SYMLINK_NOFOLLOW)
+                let Place { dir, name } = target.place?;
+                utimensat(dir.fd(), name, &times, AtFlags::SYMLINK_NOFOLLOW)
             }
         }
     }
@@ -258,14 +258,14 @@ pub fn own_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
 /// chmod(2) follows links: one that somebody else puts there at this very moment would be
 /// followed, to a file that the client might change as well.
 pub fn change_mode(place: &Place, mode: Mode) -> Result<(), Errno> {
-    let opened = match place.folder.find(&place.name)?.folder {
-        Some(folder) => folder.open(),
+    let opened = match place.dir.find(&place.name)?.dir {
+        Some(dir) => dir.open(),
         None => place.open(OFlags::RDONLY).map(OwnedFd::from),
     };
     match opened {
         Ok(fd) => fchmod(fd, mode),
         Err(Errno::LOOP) => Err(Errno::OPNOTSUPP),
-        Err(Errno::ACCESS) => chmodat(place.folder.visible()?, &place.name, mode, AtFlags::empty()),
+        Err(Errno::ACCESS) => chmodat(place.dir.visible()?, &place.name, mode, AtFlags::empty()),
         Err(errno) => Err(errno),
     }
 }

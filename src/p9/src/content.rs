@@ -9,8 +9,8 @@ use rustix::fs::{FileType, OFlags, RawDir, SeekFrom, fdatasync, fsync, ftruncate
 use rustix::io::Errno;
 
 use super::Server;
+use super::dir::{Place, statx_at};
 use super::fids::{Fid, Node, Open};
-use super::folder::{Place, statx_at};
 use super::names::{file_mode, fix_mode};
 use super::wire::{Qid, Reply, Request};
 
@@ -34,10 +34,10 @@ impl Server {
     ) -> Result<(), Errno> {
         let (number, flags) = (request.u32()?, flags(request.u32()?)?);
         let fid = self.fids.get_closed(number)?;
-        let (open, stat) = match &fid.node.folder {
+        let (open, stat) = match &fid.node.dir {
             Some(_) if access(flags) != OFlags::RDONLY => return Err(Errno::ISDIR),
-            Some(folder) if folder.is_hidden => (Open::HiddenFolder, statx_at(folder.fd(), c"")?),
-            Some(folder) => (Open::Folder(folder.open()?), statx_at(folder.fd(), c"")?),
+            Some(dir) if dir.is_hidden => (Open::HiddenDir, statx_at(dir.fd(), c"")?),
+            Some(dir) => (Open::Dir(dir.open()?), statx_at(dir.fd(), c"")?),
             None if flags.contains(OFlags::DIRECTORY) => return Err(Errno::NOTDIR),
             None => {
                 let file = open_file(fid.node.place()?, flags)?;
@@ -61,8 +61,8 @@ impl Server {
         let (number, name) = (request.u32()?, request.name()?);
         let (flags, mode) = (flags(request.u32()?)?, file_mode(request.u32()?)?);
         let fid = self.fids.get_closed(number)?;
-        let folder = fid.node.folder()?.clone();
-        let place = Place { folder, name };
+        let dir = fid.node.dir()?.clone();
+        let place = Place { dir, name };
         let file = match place.create(access(flags) | flags & FLAGS, mode) {
             // Made by somebody else in the meantime.
             Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => open_file(&place, flags)?,
@@ -75,7 +75,7 @@ impl Server {
         let stat = statx_at(file.as_fd(), c"")?;
         let node = Node {
             place: Some(place),
-            folder: None,
+            dir: None,
             is_kernels: false,
         };
         *fid = Fid {
@@ -113,26 +113,24 @@ impl Server {
 
     /// `fid[4] offset[8] count[4]`; `count[4]` and as many bytes of entries, each
     /// `qid[13] offset[8] type[1] name[s]`.
-    pub(super) fn read_folder(
+    pub(super) fn read_dir(
         &mut self,
         request: &mut Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let (fid, offset, count) = (request.u32()?, request.u64()?, request.u32()?);
         let fid = self.fids.get(fid)?;
-        let device = fid.node.folder.as_ref().map_or(0, |folder| folder.id.0);
+        let device = fid.node.dir.as_ref().map_or(0, |dir| dir.id.0);
         let bits = self.path(device, 0);
         let path = |inode| inode ^ bits;
         match &fid.open {
-            Some(Open::Folder(folder)) => {
-                seek(folder, SeekFrom::Start(offset))?;
+            Some(Open::Dir(dir)) => {
+                seek(dir, SeekFrom::Start(offset))?;
                 self.entries.reserve(ENTRIES);
-                let entries = RawDir::new(folder, self.entries.spare_capacity_mut());
+                let entries = RawDir::new(dir, self.entries.spare_capacity_mut());
                 reply.data(count, |room| list(entries, path, room))
             }
-            Some(Open::HiddenFolder) => {
-                reply.data(count, |room| list_nothing(offset, path(1), room))
-            }
+            Some(Open::HiddenDir) => reply.data(count, |room| list_nothing(offset, path(1), room)),
             Some(Open::File(_)) => Err(Errno::NOTDIR),
             None => Err(Errno::BADF),
         }
@@ -144,8 +142,8 @@ impl Server {
         match &self.fids.get(fid)?.open {
             Some(Open::File(file)) if is_data_only => fdatasync(file),
             Some(Open::File(file)) => fsync(file),
-            Some(Open::Folder(folder)) => fsync(folder),
-            Some(Open::HiddenFolder) => Ok(()),
+            Some(Open::Dir(dir)) => fsync(dir),
+            Some(Open::HiddenDir) => Ok(()),
             None => Err(Errno::BADF),
         }
     }
@@ -243,7 +241,7 @@ fn list<F: AsFd>(
     Ok(len)
 }
 
-/// The entries of a folder that shows nothing, from `offset` on.
+/// The entries of a directory that shows nothing, from `offset` on.
 fn list_nothing(offset: u64, path: u64, room: &mut [u8]) -> Result<usize, Errno> {
     let entries = (1..)
         .zip([&b"."[..], b".."])
@@ -260,7 +258,7 @@ fn list_nothing(offset: u64, path: u64, room: &mut [u8]) -> Result<usize, Errno>
 /// as in readdir(3).
 fn entry_bytes(path: u64, next: u64, kind: FileType, name: &[u8]) -> Vec<u8> {
     let qid_kind = match kind {
-        FileType::Directory => Qid::FOLDER,
+        FileType::Directory => Qid::DIR,
         FileType::Symlink => Qid::SYMLINK,
         _ => 0,
     };

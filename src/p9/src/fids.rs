@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::folder::{Folder, Place};
+use super::dir::{Dir, Place};
 
 /// The most of them. Some guests never give back those of files that they have made.
-const MOST: usize = 16 << 10;
+const MAX: usize = 16 << 10;
 
 /// A file of any kind, and perhaps open.
 pub struct Fid {
@@ -24,8 +24,8 @@ pub struct Fid {
 pub struct Node {
     /// `None` where the client itself has taken it away.
     pub place: Option<Place>,
-    /// What is in it, if it is a folder.
-    pub folder: Option<Arc<Folder>>,
+    /// What is in it, if it is a directory.
+    pub dir: Option<Arc<Dir>>,
     /// It is only looked at: it belongs to one of the kernel's own file systems.
     pub is_kernels: bool,
 }
@@ -33,9 +33,9 @@ pub struct Node {
 /// What it was opened as.
 pub enum Open {
     File(File),
-    Folder(OwnedFd),
-    /// A folder that shows nothing.
-    HiddenFolder,
+    Dir(OwnedFd),
+    /// A directory that shows nothing.
+    HiddenDir,
 }
 
 impl Node {
@@ -47,18 +47,18 @@ impl Node {
 
     /// # Errors
     /// ENOTDIR.
-    pub fn folder(&self) -> Result<&Arc<Folder>, Errno> {
-        self.folder.as_ref().ok_or(Errno::NOTDIR)
+    pub fn dir(&self) -> Result<&Arc<Dir>, Errno> {
+        self.dir.as_ref().ok_or(Errno::NOTDIR)
     }
 }
 
 impl Fid {
     /// # Errors
-    /// EBADF for what is not open as a file, EISDIR for a folder.
+    /// EBADF for what is not open as a file, EISDIR for a directory.
     pub fn file(&self) -> Result<&File, Errno> {
         match &self.open {
             Some(Open::File(file)) => Ok(file),
-            Some(Open::Folder(_) | Open::HiddenFolder) => Err(Errno::ISDIR),
+            Some(Open::Dir(_) | Open::HiddenDir) => Err(Errno::ISDIR),
             None => Err(Errno::BADF),
         }
     }
@@ -79,9 +79,9 @@ impl Fids {
         self.get(fid).map(|fid| &fid.node)
     }
 
-    /// A folder that names may be changed in: not open, nor anything but a folder.
-    pub fn folder(&self, fid: u32) -> Result<&Arc<Folder>, Errno> {
-        self.node(fid)?.folder()
+    /// A directory that names may be changed in: not open, nor anything but a directory.
+    pub fn dir(&self, fid: u32) -> Result<&Arc<Dir>, Errno> {
+        self.node(fid)?.dir()
     }
 
     /// One that is to be opened.
@@ -102,7 +102,7 @@ impl Fids {
     /// # Errors
     /// ENFILE where there are too many.
     pub fn insert(&mut self, fid: u32, node: Node) -> Result<(), Errno> {
-        if self.0.len() >= MOST && !self.contains(fid) {
+        if self.0.len() >= MAX && !self.contains(fid) {
             return Err(Errno::NFILE);
         }
         self.0.insert(fid, Fid { node, open: None });
@@ -120,20 +120,20 @@ impl Fids {
     }
 
     /// The client has taken this name away: whatever gets it next is another file.
-    pub fn forget(&mut self, folder: &Folder, name: &CStr) {
-        self.replace(folder, name, None);
+    pub fn forget(&mut self, dir: &Dir, name: &CStr) {
+        self.replace(dir, name, None);
     }
 
     /// The client has given the file of this name another place.
-    pub fn moved(&mut self, folder: &Folder, name: &CStr, to: &Place) {
-        self.forget(&to.folder, &to.name);
-        self.replace(folder, name, Some(to));
+    pub fn moved(&mut self, dir: &Dir, name: &CStr, to: &Place) {
+        self.forget(&to.dir, &to.name);
+        self.replace(dir, name, Some(to));
     }
 
-    fn replace(&mut self, folder: &Folder, name: &CStr, place: Option<&Place>) {
+    fn replace(&mut self, dir: &Dir, name: &CStr, place: Option<&Place>) {
         for fid in self.0.values_mut() {
             let old = &mut fid.node.place;
-            if old.as_ref().is_some_and(|old| old.is(folder, name)) {
+            if old.as_ref().is_some_and(|old| old.is(dir, name)) {
                 *old = place.cloned();
             }
         }

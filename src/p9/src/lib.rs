@@ -2,14 +2,14 @@
 //!
 //! The client sees what lies beneath the root, with all that is mounted there, as this process
 //! may see it. It never gets out: each name is looked up on its own, by openat2(2), and leads
-//! to no other folder. Symbolic links are handed out to be read, and followed by the client.
+//! to no other directory. Symbolic links are handed out to be read, and followed by the client.
 //! What is never opened: device nodes, sockets, FIFOs, and the files of the kernel's own file
-//! systems (procfs and its like), whose folders look empty.
+//! systems (procfs and its like), whose directories look empty.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`wire`] | requests and replies as bytes |
-//! | [`folder`] | looking up and opening, and what is refused there |
+//! | [`directory`] | looking up and opening, and what is refused there |
 //! | [`fids`] | what the client has in its hand |
 //! | [`session`] | the messages to begin with, and to walk |
 //! | [`content`] | to open, read and write |
@@ -20,8 +20,8 @@
 
 mod attributes;
 mod content;
+mod dir;
 mod fids;
-mod folder;
 mod names;
 mod session;
 #[cfg(test)]
@@ -34,10 +34,10 @@ use std::sync::Arc;
 use rustix::fs::Statx;
 use rustix::io::Errno;
 
-pub use folder::is_kernels;
+pub use dir::is_kernels;
 
+use dir::{Dir, device, file_type};
 use fids::Fids;
-use folder::{Folder, device, file_type};
 use wire::{Qid, Reply, Request};
 
 /// The most bytes that a frame may have, whatever the client proposes.
@@ -78,13 +78,13 @@ mod kind {
 
 /// One client's server.
 pub struct Server {
-    root: Arc<Folder>,
+    root: Arc<Dir>,
     fids: Fids,
     /// The most bytes of a frame; 0 until the client has proposed some.
     max_frame: u32,
     /// File systems that were seen, the root's first.
     devices: Vec<u64>,
-    /// Room for entries of a folder.
+    /// Room for entries of a directory.
     entries: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -94,12 +94,12 @@ pub struct Server {
 pub struct Unanswerable;
 
 impl Server {
-    /// Serves the tree beneath `root`, a descriptor of a folder that may be open as a path.
+    /// Serves the tree beneath `root`, a descriptor of a directory that may be open as a path.
     ///
     /// # Errors
     /// Those of statx(2) and statfs(2).
     pub fn new(root: OwnedFd) -> std::io::Result<Server> {
-        let root = Folder::root(root)?;
+        let root = Dir::root(root)?;
         Ok(Server {
             devices: vec![root.id.0],
             root: Arc::new(root),
@@ -129,19 +129,19 @@ impl Server {
     pub fn answer(&mut self, frame: &[u8], room: usize) -> Result<&[u8], Unanswerable> {
         let (header, fields) = frame.split_at_checked(wire::HEADER).ok_or(Unanswerable)?;
         let (kind, tag) = (header[4], u16::from_le_bytes([header[5], header[6]]));
-        let most = match self.max_frame {
+        let max = match self.max_frame {
             0 => MIN_FRAME,
-            most => most,
+            max => max,
         };
-        let most = room.min(most as usize);
-        if most < wire::ERROR {
+        let max = room.min(max as usize);
+        if max < wire::ERROR {
             return Err(Unanswerable);
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        if buffer.len() < most {
-            buffer.resize(most, 0);
+        if buffer.len() < max {
+            buffer.resize(max, 0);
         }
-        let mut reply = Reply::new(&mut buffer[..most]);
+        let mut reply = Reply::new(&mut buffer[..max]);
         let result = self.carry_out(kind, &mut Request(fields), &mut reply);
         let len = reply.finish(kind.wrapping_add(1), tag, result);
         self.buffer = buffer;
@@ -166,11 +166,11 @@ impl Server {
             kind::LCREATE => self.create(request, reply),
             kind::READ => self.read(request, reply),
             kind::WRITE => self.write(request, reply),
-            kind::READDIR => self.read_folder(request, reply),
+            kind::READDIR => self.read_dir(request, reply),
             kind::FSYNC => self.sync(request),
             kind::LOCK => self.lock(request, reply),
             kind::GETLOCK => self.get_lock(request, reply),
-            kind::MKDIR => self.make_folder(request, reply),
+            kind::MKDIR => self.make_dir(request, reply),
             kind::SYMLINK => self.make_symlink(request, reply),
             kind::MKNOD => self.make_file(request, reply),
             kind::LINK => self.link(request),
@@ -194,7 +194,7 @@ impl Server {
             self.devices.push(device);
         }
         let kind = match file_type(stat) {
-            rustix::fs::FileType::Directory => Qid::FOLDER,
+            rustix::fs::FileType::Directory => Qid::DIR,
             rustix::fs::FileType::Symlink => Qid::SYMLINK,
             _ => 0,
         };

@@ -14,24 +14,24 @@ use rustix::io::Errno;
 
 use super::Server;
 use super::attributes::{change_mode, own_mode};
-use super::folder::{Folder, Place};
+use super::dir::{Dir, Place};
 use super::wire::{Reply, Request};
 
 /// `PATH_MAX` less the zero byte.
 const MAX_TARGET: usize = 4095;
 /// `AT_REMOVEDIR`, as 9P2000.L has it.
-const REMOVE_FOLDER: u32 = 0x200;
+const REMOVE_DIR: u32 = 0x200;
 
 impl Server {
     /// `dfid[4] name[s] mode[4] gid[4]`; `qid[13]`.
-    pub(super) fn make_folder(
+    pub(super) fn make_dir(
         &mut self,
         request: &mut Request<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let place = self.new_place(request)?;
         let mode = own_mode(request.u32()?, FileType::Directory)?;
-        mkdirat(place.folder.visible()?, &place.name, mode)?;
+        mkdirat(place.dir.visible()?, &place.name, mode)?;
         if Mode::from_raw_mode(place.stat()?.stx_mode.into()) != mode {
             change_mode(&place, mode)?;
         }
@@ -49,7 +49,7 @@ impl Server {
         if target.len() > MAX_TARGET {
             return Err(Errno::NAMETOOLONG);
         }
-        symlinkat(target, place.folder.visible()?, &place.name)?;
+        symlinkat(target, place.dir.visible()?, &place.name)?;
         self.tell(&place, reply)
     }
 
@@ -73,32 +73,32 @@ impl Server {
 
     /// `dfid[4] fid[4] name[s]`; nothing.
     pub(super) fn link(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
-        let folder = self.fids.folder(request.u32()?)?.clone();
+        let dir = self.fids.dir(request.u32()?)?.clone();
         let old = self.fids.node(request.u32()?)?.place()?;
         let name = request.name()?;
-        let (from, to) = (old.folder.visible()?, folder.visible()?);
+        let (from, to) = (old.dir.visible()?, dir.visible()?);
         linkat(from, &old.name, to, &name, AtFlags::empty())
     }
 
     /// `fid[4] dfid[4] name[s]`; nothing.
     pub(super) fn rename(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
         let old = self.fids.node(request.u32()?)?.place()?.clone();
-        let folder = self.fids.folder(request.u32()?)?.clone();
+        let dir = self.fids.dir(request.u32()?)?.clone();
         let name = request.name()?;
-        self.move_to(&old.folder, &old.name, Place { folder, name })
+        self.move_to(&old.dir, &old.name, Place { dir, name })
     }
 
     /// `olddirfid[4] oldname[s] newdirfid[4] newname[s]`; nothing.
     pub(super) fn rename_at(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
-        let from = self.fids.folder(request.u32()?)?.clone();
+        let from = self.fids.dir(request.u32()?)?.clone();
         let old = request.name()?;
-        let folder = self.fids.folder(request.u32()?)?.clone();
+        let dir = self.fids.dir(request.u32()?)?.clone();
         let name = request.name()?;
-        self.move_to(&from, &old, Place { folder, name })
+        self.move_to(&from, &old, Place { dir, name })
     }
 
-    fn move_to(&mut self, from: &Arc<Folder>, old: &CStr, to: Place) -> Result<(), Errno> {
-        renameat(from.visible()?, old, to.folder.visible()?, &to.name)?;
+    fn move_to(&mut self, from: &Arc<Dir>, old: &CStr, to: Place) -> Result<(), Errno> {
+        renameat(from.visible()?, old, to.dir.visible()?, &to.name)?;
         if !to.is(from, old) {
             self.fids.moved(from, old, &to);
         }
@@ -107,24 +107,24 @@ impl Server {
 
     /// `dirfd[4] name[s] flags[4]`; nothing.
     pub(super) fn unlink_at(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
-        let folder = self.fids.folder(request.u32()?)?.clone();
+        let dir = self.fids.dir(request.u32()?)?.clone();
         let (name, flags) = (request.name()?, request.u32()?);
-        self.unlink(&Place { folder, name }, flags & REMOVE_FOLDER != 0)
+        self.unlink(&Place { dir, name }, flags & REMOVE_DIR != 0)
     }
 
     /// `fid[4]`; nothing. The fid is gone, whether the file is or not.
     pub(super) fn remove(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
         let node = self.fids.remove(request.u32()?)?.node;
-        self.unlink(node.place()?, node.folder.is_some())
+        self.unlink(node.place()?, node.dir.is_some())
     }
 
-    fn unlink(&mut self, place: &Place, is_folder: bool) -> Result<(), Errno> {
-        let flags = match is_folder {
+    fn unlink(&mut self, place: &Place, is_dir: bool) -> Result<(), Errno> {
+        let flags = match is_dir {
             true => AtFlags::REMOVEDIR,
             false => AtFlags::empty(),
         };
-        unlinkat(place.folder.visible()?, &place.name, flags)?;
-        self.fids.forget(&place.folder, &place.name);
+        unlinkat(place.dir.visible()?, &place.name, flags)?;
+        self.fids.forget(&place.dir, &place.name);
         Ok(())
     }
 
@@ -135,16 +135,16 @@ impl Server {
         reply: &mut Reply<'_>,
     ) -> Result<(), Errno> {
         let place = self.fids.node(request.u32()?)?.place()?;
-        let target = readlinkat(place.folder.visible()?, &place.name, Vec::new())?;
+        let target = readlinkat(place.dir.visible()?, &place.name, Vec::new())?;
         reply.text(target.to_bytes());
         Ok(())
     }
 
-    /// A name in a folder, where something is to be made.
+    /// A name in a directory, where something is to be made.
     fn new_place(&self, request: &mut Request<'_>) -> Result<Place, Errno> {
-        let folder = self.fids.folder(request.u32()?)?.clone();
+        let dir = self.fids.dir(request.u32()?)?.clone();
         let name: CString = request.name()?;
-        Ok(Place { folder, name })
+        Ok(Place { dir, name })
     }
 
     fn tell(&mut self, place: &Place, reply: &mut Reply<'_>) -> Result<(), Errno> {
@@ -162,7 +162,7 @@ pub fn file_mode(bits: u32) -> Result<Mode, Errno> {
 /// Gives a new file the mode that the client has asked for: it has a file mode creation mask of
 /// its own, and this process's is none of its affairs.
 pub fn fix_mode(file: &File, mode: Mode) -> Result<(), Errno> {
-    let stat = super::folder::statx_at(file.as_fd(), c"")?;
+    let stat = super::dir::statx_at(file.as_fd(), c"")?;
     match Mode::from_raw_mode(stat.stx_mode.into()) == mode {
         true => Ok(()),
         false => rustix::fs::fchmod(file, mode),

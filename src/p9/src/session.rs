@@ -2,8 +2,8 @@
 
 use rustix::io::Errno;
 
+use super::dir::{Place, statx_at};
 use super::fids::Node;
-use super::folder::{Place, statx_at};
 use super::wire::{Qid, Reply, Request};
 use super::{MAX_FRAME, MIN_FRAME, Server};
 
@@ -57,12 +57,12 @@ impl Server {
         }
         let stat = statx_at(self.root.fd(), c"")?;
         let place = Place {
-            folder: self.root.clone(),
+            dir: self.root.clone(),
             name: c".".to_owned(),
         };
         let root = Node {
             place: Some(place),
-            folder: Some(self.root.clone()),
+            dir: Some(self.root.clone()),
             is_kernels: self.root.is_hidden,
         };
         self.fids.insert(fid, root)?;
@@ -112,11 +112,11 @@ impl Server {
     }
 
     fn step(&mut self, from: Node, name: std::ffi::CString) -> Result<(Node, Qid), Errno> {
-        let folder = from.folder()?.clone();
-        let found = folder.find(&name)?;
+        let dir = from.dir()?.clone();
+        let found = dir.find(&name)?;
         let node = Node {
-            place: Some(Place { folder, name }),
-            folder: found.folder,
+            place: Some(Place { dir, name }),
+            dir: found.dir,
             is_kernels: found.is_kernels,
         };
         Ok((node, self.qid(&found.stat)))

@@ -61,7 +61,7 @@ impl<'a> Request<'a> {
         self.take(len as usize)
     }
 
-    /// A name in a folder: one that leads nowhere else.
+    /// A name in a directory: one that leads nowhere else.
     ///
     /// # Errors
     /// EINVAL for what is no such name, `.` and `..` among them; ENAMETOOLONG.
@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
 /// What a client knows a file by: two that are alike are the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Qid {
-    /// [`Qid::FOLDER`], [`Qid::SYMLINK`] or 0.
+    /// [`Qid::DIR`], [`Qid::SYMLINK`] or 0.
     pub kind: u8,
     /// Another one, as a rule, where the content is another.
     pub version: u32,
@@ -86,7 +86,7 @@ pub struct Qid {
 }
 
 impl Qid {
-    pub const FOLDER: u8 = 0x80;
+    pub const DIR: u8 = 0x80;
     pub const SYMLINK: u8 = 0x02;
 }
 
@@ -153,13 +153,13 @@ impl<'a> Reply<'a> {
     /// `fill` puts them there and says how many they are.
     pub fn data(
         &mut self,
-        most: u32,
+        max: u32,
         fill: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
     ) -> Result<(), Errno> {
         let start = self.len + size_of::<u32>();
         let room = self.buffer.get_mut(start..).ok_or(Errno::MSGSIZE)?;
-        let most = room.len().min(most as usize);
-        let len = fill(&mut room[..most])?;
+        let max = room.len().min(max as usize);
+        let len = fill(&mut room[..max])?;
         // No more than `most`, a u32.
         self.u32(len as u32);
         self.len += len;

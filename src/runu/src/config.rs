@@ -17,7 +17,7 @@ pub struct Config {
     /// Who runs ordinary containers: absolute paths or names, the first found
     /// serves.
     pub runtimes: Vec<PathBuf>,
-    /// The folder of the site's policy files.
+    /// The directory of the site's policy files.
     pub policy: PathBuf,
     /// containerd's gRPC socket, where the environment that its shim hands on is not to tell.
     pub containerd: Option<PathBuf>,

@@ -16,7 +16,7 @@ use image::{self, Containerd, Image, ImageError};
 
 /// How long containerd may take to say what an image is. Its answer takes some
 /// milliseconds; whoever waits for it waits for a container.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A bundle that was looked at and decided about.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ fn media(config: &Config, caller: &Caller, bundle: &Bundle) -> Media {
 
 /// The socket of the containerd that made the bundle; `None` where none did.
 fn socket(config: &Config, bundle: &Path) -> Option<PathBuf> {
-    let state = image::state_folder(bundle)?;
+    let state = image::state_dir(bundle)?;
     image::socket(|name| std::env::var_os(name), config.containerd.as_deref())
         .or_else(|| Some(state.join("containerd.sock")).filter(|path| path.exists()))
 }
@@ -116,9 +116,9 @@ fn ask(
         socket,
         namespace: image::namespace(caller.root.as_deref(), bundle)?,
         cache: caller.cache.clone(),
-        patience: PATIENCE,
+        timeout: TIMEOUT,
     };
-    // A bundle's folder has the container's name, in containerd's own state.
+    // A bundle's directory has the container's name, in containerd's own state.
     let id = bundle.file_name().unwrap_or_default().to_string_lossy();
     containerd.image_of(&id, host)
 }

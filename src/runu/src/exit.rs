@@ -18,7 +18,7 @@ use crate::cli::Globals;
 
 /// The most of an error that is printed, in bytes: a caller's pipe is read
 /// once and holds 64 KiB.
-const MOST: usize = 4096;
+const MAX: usize = 4096;
 
 /// This moment as RFC 3339 writes it.
 pub fn now() -> String {
@@ -100,7 +100,7 @@ fn log(globals: &Globals, level: &str, message: &str) {
 }
 
 /// Makes one line of a text, with what a terminal would obey spelt out, and cuts it at
-/// [`MOST`] bytes.
+/// [`MAX`] bytes.
 pub fn one_line(text: &str) -> String {
     let words = text
         .split(['\n', '\r'])
@@ -113,8 +113,8 @@ pub fn one_line(text: &str) -> String {
             false => line.push(c),
         }
     }
-    if line.len() > MOST {
-        let end = (0..=MOST).rev().find(|&at| line.is_char_boundary(at));
+    if line.len() > MAX {
+        let end = (0..=MAX).rev().find(|&at| line.is_char_boundary(at));
         line.truncate(end.unwrap_or(0));
         line.push('…');
     }
@@ -130,6 +130,6 @@ mod tests {
         assert_eq!(one_line("a\n  b\r\n\nc\n"), "a; b; c");
         assert_eq!(one_line("a\tb\u{1b}[2J"), "a\\tb\\u{1b}[2J");
         let long = one_line(&"é".repeat(5000));
-        assert!(long.len() <= MOST + '…'.len_utf8() && long.ends_with('…'));
+        assert!(long.len() <= MAX + '…'.len_utf8() && long.ends_with('…'));
     }
 }

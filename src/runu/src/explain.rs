@@ -50,7 +50,7 @@ fn of_path(globals: &Globals, path: &Path) -> Result<Explanation> {
 }
 
 /// How it would be decided about a container of an image: its files are unpacked for that,
-/// into a folder that goes again.
+/// into a directory that goes again.
 fn of_layout(globals: &Globals, layout: &Path) -> Result<Explanation> {
     let context = || layout.display().to_string();
     let layout = layout.canonicalize().with_context(context)?;

@@ -72,7 +72,7 @@ pub struct Files {
     pub kernel: File,
     /// The initrd or boot module, a regular file open for reading.
     pub initrd: Option<File>,
-    /// The folder whose regular files a Hermit guest may read and write, open as a path
+    /// The directory whose regular files a Hermit guest may read and write, open as a path
     /// (O_PATH). Without it there are none.
     pub root: Option<OwnedFd>,
     /// One for each block device that the kernel declares.
@@ -101,7 +101,7 @@ pub struct Vsock {
 pub struct Share {
     /// By which the guest finds it.
     pub tag: String,
-    /// The tree's root with all that is mounted beneath, a folder, open as a path (O_PATH).
+    /// The tree's root with all that is mounted beneath, a directory, open as a path (O_PATH).
     pub root: OwnedFd,
 }
 
@@ -120,8 +120,8 @@ pub struct ServedShare {
 pub struct BlockDevice {
     /// The kernel's own name for it.
     pub name: String,
-    /// A regular file or a block device, of whole blocks of 512 bytes, open for reading, and for writing unless
-    /// it is `read_only`.
+    /// A regular file or a block device, of whole blocks of 512 bytes, open for reading, and for
+    /// writing unless it is `read_only`.
     pub image: File,
     pub read_only: bool,
 }

@@ -71,8 +71,8 @@ impl HaltCheck {
                 until: now,
             }),
         };
-        let patience = if waiting.len() == 1 { 0 } else { 1 };
-        let is_over = |vcpu: &Waiting| vcpu.until == now && vcpu.since + patience <= now;
+        let timeout = if waiting.len() == 1 { 0 } else { 1 };
+        let is_over = |vcpu: &Waiting| vcpu.until == now && vcpu.since + timeout <= now;
         let halted = |vcpu: &Waiting| match vcpu.for_what {
             Wait::Halted { rip } => Some(Crash::Halted { rip }),
             _ => None,

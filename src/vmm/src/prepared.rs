@@ -123,7 +123,7 @@ impl Prepared {
             cmdline,
             vcpus: self.config.vcpus,
             tsc_khz: vm::tsc_khz(&self.vcpus),
-            folders: &self.root.as_ref().map_or(Vec::new(), Root::folders),
+            dirs: &self.root.as_ref().map_or(Vec::new(), Root::dirs),
             places,
         };
         boot::tell(&self.memory, &self.image, &self.loaded, &told)

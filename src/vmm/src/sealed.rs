@@ -34,11 +34,11 @@ pub fn seal(file: &File) -> io::Result<()> {
 ///
 /// # Errors
 /// [`io::ErrorKind::FileTooLarge`]; and what the system has no memory for, or cannot read.
-pub fn sealed_copy(mut file: &File, most: u64) -> io::Result<File> {
+pub fn sealed_copy(mut file: &File, max: u64) -> io::Result<File> {
     file.seek(SeekFrom::Start(0))?;
     let mut copy = anonymous(c"copy")?;
     // One byte more, to see that there is one.
-    if io::copy(&mut file.take(most.saturating_add(1)), &mut copy)? > most {
+    if io::copy(&mut file.take(max.saturating_add(1)), &mut copy)? > max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     seal(&copy)?;

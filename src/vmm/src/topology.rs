@@ -24,7 +24,7 @@ const CACHE_LEVEL_MASK: u32 = 7;
 const CACHE_SHARING_SHIFT: u32 = 14;
 const CACHE_CORES_SHIFT: u32 = 26;
 const CACHE_BELOW_SHARING: u32 = 0x3fff;
-const MOST_CORES: u32 = 63;
+const MAX_CORES: u32 = 63;
 /// The first cache level that belongs to the package rather than to a core.
 const SHARED_LEVEL: u32 = 3;
 
@@ -112,7 +112,7 @@ impl Place {
         let is_shared = (cache >> CACHE_LEVEL_SHIFT) & CACHE_LEVEL_MASK >= SHARED_LEVEL;
         let sharing = if is_shared { self.ids() - 1 } else { 0 };
         let cores = match with_cores {
-            true => (self.ids() - 1).min(MOST_CORES),
+            true => (self.ids() - 1).min(MAX_CORES),
             false => 0,
         };
         cache | (sharing << CACHE_SHARING_SHIFT) | (cores << CACHE_CORES_SHIFT)
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn as_many_as_there_can_be_fit_into_their_fields() {
-        let most = Place {
+        let max = Place {
             id: 253,
             count: 254,
         };
@@ -242,7 +242,7 @@ mod tests {
             eax: (3 << 5) | 1,
             ..entry(4, 3)
         };
-        let cpuid = described(most, &[entry(1, 0), cache]);
+        let cpuid = described(max, &[entry(1, 0), cache]);
         assert_eq!(find(&cpuid, 1, 0).ebx, 0xfdff_0000);
         assert_eq!(
             find(&cpuid, 4, 3).eax,

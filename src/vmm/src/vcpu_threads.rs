@@ -17,10 +17,10 @@ use super::vcpu::{Step, Vcpu};
 /// How long to wait for kicked vCPUs before kicking them again: first, and at most. One that
 /// has ended the guest is gone in no time.
 const KICK_AGAIN: Duration = Duration::from_micros(20);
-const KICK_AGAIN_MOST: Duration = Duration::from_millis(1);
+const KICK_AGAIN_MAX: Duration = Duration::from_millis(1);
 
 /// How long a device may keep a vCPU waiting.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The running vCPUs of a machine.
 pub struct VcpuThreads {
@@ -107,8 +107,8 @@ impl VcpuThreads {
         while !self.threads.iter().all(JoinHandle::is_finished) {
             self.kick();
             std::thread::sleep(pause);
-            pause = (2 * pause).min(KICK_AGAIN_MOST);
-            if begin.elapsed() >= PATIENCE {
+            pause = (2 * pause).min(KICK_AGAIN_MAX);
+            if begin.elapsed() >= TIMEOUT {
                 interrupt();
             }
         }

@@ -12,7 +12,7 @@ use prost::Message;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
-use crate::http::patience;
+use crate::http::timeout;
 
 /// No call may take longer than it may by itself and this: a hang is a failure with a name.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -38,7 +38,7 @@ where
     let unavailable = |e: &dyn std::fmt::Display| Status::unavailable(format!("{path}: {e}"));
     let channel = Endpoint::from_shared(format!("unix://{}", socket.display()))
         .map_err(|e| unavailable(&e))?
-        .timeout(TIMEOUT + patience())
+        .timeout(TIMEOUT + timeout())
         .connect()
         .await
         .map_err(|e| unavailable(&e))?;

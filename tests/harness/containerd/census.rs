@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::node::Node;
 
-/// Folders that hold images: blobs are named as containers are.
+/// Directories that hold images: blobs are named as containers are.
 const OF_IMAGES: &[&str] = &[
     "io.containerd.content.v1.content",
     "io.containerd.snapshotter.v1.overlayfs",
@@ -91,8 +91,8 @@ impl Census {
         Ok(())
     }
 
-    /// Files and folders that belong to one container or one pod: those with
-    /// an ID or an address in their names. Folders that are made once and kept
+    /// Files and directories that belong to one container or one pod: those with
+    /// an ID or an address in their names. Directories that are made once and kept
     /// (`/run/containerd/runc/k8s.io`) are not.
     fn state(&mut self, dir: &Path) -> io::Result<()> {
         let Ok(entries) = fs::read_dir(dir) else {
@@ -142,12 +142,12 @@ fn names_one_container(name: &str) -> bool {
     id || given || name.parse::<IpAddr>().is_ok()
 }
 
-/// The cgroup folders beneath `cgroup` (a path from the root, without it) in
+/// The cgroup directories beneath `cgroup` (a path from the root, without it) in
 /// every hierarchy that is mounted; a parent stands before its children.
 pub fn cgroups_under(cgroup: &str) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let mut found = Vec::new();
-    let hierarchies = subfolders(root);
+    let hierarchies = subdirs(root);
     for hierarchy in hierarchies.iter().map(PathBuf::as_path).chain([root]) {
         let top = hierarchy.join(cgroup.trim_start_matches('/'));
         if top.is_dir() {
@@ -159,13 +159,13 @@ pub fn cgroups_under(cgroup: &str) -> Vec<PathBuf> {
 }
 
 fn descend(dir: &Path, found: &mut Vec<PathBuf>) {
-    for folder in subfolders(dir) {
-        found.push(folder.clone());
-        descend(&folder, found);
+    for dir in subdirs(dir) {
+        found.push(dir.clone());
+        descend(&dir, found);
     }
 }
 
-fn subfolders(dir: &Path) -> Vec<PathBuf> {
+fn subdirs(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();
     };

@@ -10,7 +10,7 @@ use crate::images;
 /// Where Debian's containernetworking-plugins puts them.
 const CNI_BIN: &str = "/usr/lib/cni";
 
-/// Writes all of it into the node's folder; `runtime_binary` is the default runtime.
+/// Writes all of it into the node's directory; `runtime_binary` is the default runtime.
 pub(super) fn write(node: &Node, runtime_binary: &Path, mtu: u16) -> io::Result<()> {
     fs::create_dir(node.dir().join("cni"))?;
     fs::write(node.dir().join("cni/10-runu.conf"), cni(node, mtu))?;

@@ -26,7 +26,7 @@ pub struct ContainerSpec<'a> {
     pub mounts: &'a [Mount<'a>],
 }
 
-/// A folder or file of the node's in a container, as the kubelet lays a volume in.
+/// A directory or file of the node's in a container, as the kubelet lays a volume in.
 pub struct Mount<'a> {
     pub from: &'a Path,
     pub to: &'a str,

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::container::{Container, ContainerSpec};
 use super::{Containerd, api, poll};
-use crate::http::patience;
+use crate::http::timeout;
 use api::{ContainerState, ContainerStatus, ExecSyncResponse, PodSandboxState};
 
 /// Seconds that `stop` gives a container before SIGKILL.
@@ -192,7 +192,7 @@ impl Containerd {
     /// Waits until the container has exited; its last status is the error otherwise.
     pub fn wait_exit(&self, container: &Container) -> Result<ContainerStatus, String> {
         let mut last = Err(Status::unknown("not asked"));
-        poll(patience(), || {
+        poll(timeout(), || {
             last = self.status(container);
             last.clone()
                 .ok()
@@ -206,7 +206,7 @@ impl Containerd {
         let request = api::ExecSyncRequest {
             container_id: container.id.clone(),
             cmd: cmd.iter().map(|&s| s.to_owned()).collect(),
-            timeout: patience().as_secs() as i64,
+            timeout: timeout().as_secs() as i64,
         };
         self.runtime("ExecSync", request)
     }

@@ -35,7 +35,7 @@ impl Containerd {
         Ok(())
     }
 
-    /// The folder that has the memory controller's files of the container's first process.
+    /// The directory that has the memory controller's files of the container's first process.
     pub fn memory_cgroup(&self, container: &Container) -> Result<PathBuf, Status> {
         let pid = self.pid(container)?;
         let cgroups = fs::read_to_string(self.node.path(&format!("/proc/{pid}/cgroup")))?;

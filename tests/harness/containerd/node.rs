@@ -20,17 +20,17 @@ pub const BRIDGE: &str = "runu0";
 pub const SUBNET: &str = "10.88.77.0/24";
 
 /// What the node's first process does: an own /run (runc's, runu's and
-/// containerd's state, names of network namespaces), own folders where callers
+/// containerd's state, names of network namespaces), own directories where callers
 /// write whatever they are told (CNI's leases, podman's locks and its cache),
 /// the network, then sleep. It ignores SIGCHLD so that the kernel reaps the
 /// orphans, as an init would.
 ///
 /// Where cgroups v1 lie on a tmpfs, that is read-only: podman would make plain
-/// folders there for the hierarchies that are not mounted.
+/// directories there for the hierarchies that are not mounted.
 const INIT: &str = r#"
-for folder in /var/lib/cni /var/lib/containers /dev/shm; do
-	mkdir -p "$folder"
-	mount -t tmpfs tmpfs "$folder"
+for directory in /var/lib/cni /var/lib/containers /dev/shm; do
+	mkdir -p "$directory"
+	mount -t tmpfs tmpfs "$directory"
 done
 mount -t tmpfs -o mode=755 tmpfs /run
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = tmpfs ]; then
@@ -60,7 +60,10 @@ impl Node {
         let dir = tempfile::Builder::new()
             .prefix("runu-node.")
             .tempdir_in("/tmp")?;
-        let name = dir.path().file_name().expect("a temporary folder's name");
+        let name = dir
+            .path()
+            .file_name()
+            .expect("a temporary directory's name");
         let cgroup = format!("/{}", name.to_string_lossy());
 
         let mut unshare = Command::new("setpriv")
@@ -88,7 +91,7 @@ impl Node {
         })
     }
 
-    /// A folder for the node's files; gone with the node.
+    /// A directory for the node's files; gone with the node.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -209,7 +212,7 @@ impl Drop for Node {
     }
 }
 
-/// Whether the process with this folder goes. One that is the init of a namespace is
+/// Whether the process with this directory goes. One that is the init of a namespace is
 /// gone only when all the others are: then the cgroups are empty.
 fn wait_gone(proc: &Path) -> bool {
     let gone = || (!proc.exists()).then_some(());

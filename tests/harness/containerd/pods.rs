@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::{Container, ContainerSpec, Containerd, Pod, PodSpec};
 
-/// Serves a folder at port 8080, and says by `/cgi-bin/sum` what sha256sum says of what it is
+/// Serves a directory at port 8080, and says by `/cgi-bin/sum` what sha256sum says of what it is
 /// sent.
 const ORDINARY: &str = "mkdir -p /srv/cgi-bin && cd /srv
 printf '#!/bin/sh\\necho; exec sha256sum\\n' >cgi-bin/sum && chmod +x cgi-bin/sum

@@ -25,7 +25,7 @@ impl Containerd {
     pub fn tally(&self) -> io::Result<Tally> {
         let run = statvfs(&self.node.path("/run"))?;
         let daemon = PathBuf::from(format!("/proc/{}", self.pid_of_daemon()?));
-        let folder = self.node.dir().to_string_lossy().into_owned();
+        let dir = self.node.dir().to_string_lossy().into_owned();
         let mut tally = BTreeMap::from([
             ("blocks in /run", (run.blocks() - run.blocks_free(), 0)),
             ("files in /run", (run.files() - run.files_free(), 0)),
@@ -39,7 +39,7 @@ impl Containerd {
             ),
             (
                 "mounts of the host's",
-                (lines("/proc/self/mountinfo", &folder)?, 0),
+                (lines("/proc/self/mountinfo", &dir)?, 0),
             ),
             (
                 "devices of the host's",
@@ -94,8 +94,8 @@ fn charged(cgroup: &Path) -> io::Result<u64> {
     bytes.trim().parse().map_err(io::Error::other)
 }
 
-fn entries(folder: &Path) -> io::Result<u64> {
-    Ok(fs::read_dir(folder)?.count() as u64)
+fn entries(dir: &Path) -> io::Result<u64> {
+    Ok(fs::read_dir(dir)?.count() as u64)
 }
 
 /// How many lines of a file have this word.

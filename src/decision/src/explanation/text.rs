@@ -48,10 +48,13 @@ pub fn render(facts: &Facts, decision: &Decision) -> String {
     }
     if let Some(Said { value, by }) = family {
         line("family", format!("{value}, by {by}"));
-    } else if let Some(mark) = facts.mark() {
-        let release = mark.release.iter().map(|release| format!(" {release}"));
+    } else if let Some(traits) = facts.traits() {
+        let release = traits.release.iter().map(|release| format!(" {release}"));
         let release: String = release.collect();
-        line("family", format!("{}{release}, by its kernel", mark.family));
+        line(
+            "family",
+            format!("{}{release}, by its kernel", traits.family),
+        );
     }
     if let Some(Said { value, by }) = memory {
         line("memory", format!("{}, by {by}", display(*value)));

@@ -73,8 +73,8 @@ pub enum Fault {
     NoVsock { by: Source, why: &'static str },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
-    #[error("{by} asks for {asked} vCPUs: a guest has {most} at most")]
-    Vcpus { by: Source, asked: u64, most: u8 },
+    #[error("{by} asks for {asked} vCPUs: a guest has {max} at most")]
+    Vcpus { by: Source, asked: u64, max: u8 },
     #[error("{by} asks for {asked} vCPUs: a kernel of the ABI {abi} uses one: ask for 1")]
     OneVcpu {
         by: Source,
@@ -115,8 +115,8 @@ pub enum Fault {
         "the kernel needs block device {device}: name a file of the image by annotation runu.dev/{key}"
     )]
     NoBlock { device: String, key: String },
-    #[error("{by}: a disk's name has {most} bytes at most: shorten it")]
-    BlockName { by: Source, most: usize },
+    #[error("{by}: a disk's name has {max} bytes at most: shorten it")]
+    BlockName { by: Source, max: usize },
     #[error("two files are named for block device {device}: remove one of the annotations")]
     BlockTwice { device: String },
     #[error("{by} names a block device, the kernel (of the ABI {abi}) declares {declared}")]

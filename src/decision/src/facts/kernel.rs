@@ -11,7 +11,7 @@ use super::Fault;
 use super::said::{Said, Source};
 use super::wishes::Wishes;
 use bundle::{FileError, Rootfs};
-use guest::{Family, Mark};
+use guest::{Family, KernelTraits};
 use vmm::{self, BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
@@ -54,8 +54,8 @@ pub enum State {
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<String>,
         /// What family's it looks like.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        mark: Option<Mark>,
+        #[serde(rename = "mark", skip_serializing_if = "Option::is_none")]
+        traits: Option<KernelTraits>,
         #[serde(skip)]
         image: KernelImage,
     },
@@ -113,7 +113,7 @@ pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         compression: None,
         size: 0,
         digest: None,
-        mark: None,
+        traits: None,
         image,
     };
     Kernel { path, by, state }
@@ -151,7 +151,7 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
         compression,
         size,
         digest,
-        mark: mark(&kernel, image.abi),
+        traits: traits(&kernel, image.abi),
         image,
     };
     let boots = Boots {
@@ -162,17 +162,17 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
 }
 
 /// What family's the kernel looks like; some ways of booting are one family's alone.
-fn mark(kernel: &File, abi: BootAbi) -> Option<Mark> {
+fn traits(kernel: &File, abi: BootAbi) -> Option<KernelTraits> {
     let by_abi = match abi {
         BootAbi::BzImage => Some(Family::Linux),
         BootAbi::Solo5 => Some(Family::Solo5),
         BootAbi::Hermit => Some(Family::Hermit),
         BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
     };
-    let mut mark = Mark::of(kernel).or_else(|| by_abi.map(Mark::new))?;
+    let mut traits = KernelTraits::of(kernel).or_else(|| by_abi.map(KernelTraits::new))?;
     // Multiboot's first word is the kernel's name: so Solo5 reads it, Unikraft does not.
-    mark.drops_a_word = mark.family == Family::Solo5 && abi == BootAbi::Multiboot1;
-    Some(mark)
+    traits.drops_a_word = traits.family == Family::Solo5 && abi == BootAbi::Multiboot1;
+    Some(traits)
 }
 
 /// `sha256:…` of the file's content. Leaves the file's offset at its end, which no

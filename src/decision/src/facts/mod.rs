@@ -33,7 +33,7 @@ pub use shown::{cut, cut_line, visible};
 pub use wishes::{NetworkChoice, RootWish, Wishes};
 
 use bundle::{self, BlockNode, Bundle, Rootfs};
-use guest::{Family, Mark};
+use guest::{Family, KernelTraits};
 use vmm::BootAbi;
 
 /// Everything that a decision may depend on.
@@ -256,9 +256,9 @@ impl Facts {
     }
 
     /// What the kernel file shows of its family.
-    pub fn mark(&self) -> Option<&Mark> {
+    pub fn traits(&self) -> Option<&KernelTraits> {
         match &self.kernel.as_ref()?.state {
-            State::Bootable { mark, .. } => mark.as_ref(),
+            State::Bootable { traits, .. } => traits.as_ref(),
             State::Unusable { .. } => None,
         }
     }
@@ -267,7 +267,7 @@ impl Facts {
     pub fn family(&self) -> Option<Family> {
         let said = self.wishes.family.as_ref();
         said.and_then(|said| Family::named(&said.value))
-            .or_else(|| self.mark().map(|mark| mark.family))
+            .or_else(|| self.traits().map(|traits| traits.family))
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.

@@ -27,7 +27,7 @@ const SUFFIXES: &[(&str, u64)] = &[
 
 /// The most that is taken for an amount of memory: the guest-physical address
 /// space of today's processors (52 bits), in bytes.
-const MOST: f64 = (1u64 << 52) as f64;
+const MAX: f64 = (1u64 << 52) as f64;
 
 /// Reads `128Mi`, `1.5Gi`, `134217728`, `1e9`; gives bytes, rounded down.
 ///
@@ -44,7 +44,7 @@ pub fn bytes(text: &str) -> Result<u64, QuantityError> {
     }
     let number: f64 = number.parse().map_err(|_| QuantityError::Syntax)?;
     let bytes = number * unit as f64;
-    if bytes <= MOST {
+    if bytes <= MAX {
         Ok(bytes as u64)
     } else {
         Err(QuantityError::TooLarge)

@@ -68,7 +68,7 @@ fn look(rootfs: &Rootfs, read_only: bool, by: Source) -> (Block, Option<File>) {
 /// What the rootfs is instead.
 fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, String> {
     let Some(mount) = mount else {
-        return Err("a folder, and no file system of its own".to_owned());
+        return Err("a directory, and no file system of its own".to_owned());
     };
     let (major, minor) = mount.number;
     // Those without a device have numbers of this kind (Linux, get_anon_bdev).
@@ -76,7 +76,7 @@ fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, String> {
         return Err(format!("{}, on no block device of its own", mount.kind));
     }
     if mount.root != Path::new("/") {
-        return Err(format!("a folder of block device {major}:{minor}"));
+        return Err(format!("a directory of block device {major}:{minor}"));
     }
     Ok(BlockNode {
         path: PATH.into(),
@@ -118,13 +118,13 @@ mod tests {
     #[test]
     fn all_else_is_refused_by_what_it_is() {
         let refused = |mount: Option<&Mount>| node(mount, false).unwrap_err();
-        let folder = refused(None);
-        assert!(folder.contains("a folder"), "{folder}");
+        let dir = refused(None);
+        assert!(dir.contains("a directory"), "{dir}");
         for kind in ["overlay", "btrfs", "tmpfs"] {
             let told = refused(Some(&mount((0, 41), "/", kind, "rw")));
             assert!(told.contains(kind), "{told}");
         }
         let told = refused(Some(&mount((8, 1), "/var/x", "ext4", "rw")));
-        assert_eq!(told, "a folder of block device 8:1");
+        assert_eq!(told, "a directory of block device 8:1");
     }
 }

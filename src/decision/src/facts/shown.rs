@@ -17,15 +17,15 @@ pub fn visible(text: &str) -> String {
 }
 
 /// At most so many of the text's characters.
-fn beginning(text: &str, most: usize) -> String {
+fn beginning(text: &str, max: usize) -> String {
     let mut short = String::new();
-    for c in text.chars().take(most) {
+    for c in text.chars().take(max) {
         match c.is_control() {
             true => short.extend(c.escape_default()),
             false => short.push(c),
         }
     }
-    if text.chars().nth(most).is_some() {
+    if text.chars().nth(max).is_some() {
         short.push('…');
     }
     short

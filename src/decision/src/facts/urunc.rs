@@ -19,7 +19,7 @@ pub const PREFIX: &str = "com.urunc.unikernel.";
 const FILE: &str = "/urunc.json";
 
 /// The most of the file that is read, in bytes: a page of keys has a hundredth of it.
-const MOST: u64 = 64 << 10;
+const MAX: u64 = 64 << 10;
 
 /// Reads the keys among `all` that are urunc's; `source` makes of one who said it.
 pub fn annotations<'a>(
@@ -58,10 +58,10 @@ pub fn file(rootfs: &Rootfs) -> Option<Wishes> {
 fn read(rootfs: &Rootfs) -> Result<Vec<u8>, FileError> {
     let file = rootfs.open_plain_file(Path::new(FILE))?;
     let mut text = Vec::new();
-    let read = file.take(MOST + 1).read_to_end(&mut text);
+    let read = file.take(MAX + 1).read_to_end(&mut text);
     read.map_err(|e| FileError::Io(e.to_string()))?;
-    match text.len() as u64 > MOST {
-        true => Err(FileError::TooLarge(MOST)),
+    match text.len() as u64 > MAX {
+        true => Err(FileError::TooLarge(MAX)),
         false => Ok(text),
     }
 }

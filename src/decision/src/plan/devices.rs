@@ -86,7 +86,7 @@ fn disk(block: &Block) -> Result<PlannedBlock, Fault> {
     match device.len() > MAX_SERIAL {
         true => Err(Fault::BlockName {
             by: block.by.clone(),
-            most: MAX_SERIAL,
+            max: MAX_SERIAL,
         }),
         false => planned(block, device.to_owned()),
     }

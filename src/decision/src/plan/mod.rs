@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Said, State};
 pub use devices::PlannedBlock;
-use guest::{self, Family, Network, Recipe, Root};
+use guest::{self, CmdlineTemplate, Family, Network, Root};
 pub use network::PlannedNet;
 use vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 
@@ -71,7 +71,7 @@ pub struct Plan {
     pub cmdline: String,
     /// What it is made of; `None` where somebody wrote it, and it stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipe: Option<Recipe>,
+    pub recipe: Option<CmdlineTemplate>,
 }
 
 impl Plan {
@@ -160,19 +160,19 @@ fn served_tag(facts: &Facts, root: Root) -> Option<String> {
 /// The guest's virtual CPUs: as many as are wished for, or else as the container's quota can
 /// keep busy, at most the host's.
 fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
-    let most = if abi.uses_several_vcpus() {
+    let max = if abi.uses_several_vcpus() {
         MAX_VCPUS
     } else {
         1
     };
     let Some(Said { value: asked, by }) = facts.wishes.vcpus.clone() else {
         let quota = facts.cpu_limit.unwrap_or(1).min(facts.host_cpus);
-        return Ok(u8::try_from(quota).unwrap_or(MAX_VCPUS).clamp(1, most));
+        return Ok(u8::try_from(quota).unwrap_or(MAX_VCPUS).clamp(1, max));
     };
     match u8::try_from(asked) {
-        Ok(vcpus @ 1..) if vcpus <= most => Ok(vcpus),
-        _ if most == 1 => Err(Fault::OneVcpu { by, asked, abi }),
-        _ => Err(Fault::Vcpus { by, asked, most }),
+        Ok(vcpus @ 1..) if vcpus <= max => Ok(vcpus),
+        _ if max == 1 => Err(Fault::OneVcpu { by, asked, abi }),
+        _ => Err(Fault::Vcpus { by, asked, max }),
     }
 }
 
@@ -182,13 +182,13 @@ fn command_line(
     facts: &Facts,
     root: Root,
     blocks: &[PlannedBlock],
-) -> Result<(String, Option<Recipe>), Fault> {
+) -> Result<(String, Option<CmdlineTemplate>), Fault> {
     if let Some(said) = &facts.wishes.cmdline {
         return Ok((said.value.clone(), None));
     }
-    let recipe = Recipe {
+    let recipe = CmdlineTemplate {
         family: facts.family().unwrap_or(Family::Other),
-        mark: facts.mark().cloned(),
+        traits: facts.traits().cloned(),
         args: facts.args.clone(),
         env: facts.env.clone(),
         hostname: facts.hostname.clone(),

@@ -96,7 +96,7 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
             Some(Family::Nanos | Family::Rumprun | Family::Solo5) => {
                 Some("guests of its family have no virtio-fs: say initrd, block or none")
             }
-            Some(Family::Unikraft) if !facts.mark().is_some_and(|mark| mark.has_virtiofs) => {
+            Some(Family::Unikraft) if !facts.traits().is_some_and(|traits| traits.has_virtiofs) => {
                 Some("the kernel was built without it: build it with ukfs-virtiofs, or say 9p")
             }
             _ if legacy(facts) => Some(
@@ -123,5 +123,5 @@ fn legacy(facts: &Facts) -> bool {
 
 /// Whether a Unikraft kernel can mount 9P, where that is to be known.
 fn has_9p(facts: &Facts) -> Option<bool> {
-    facts.mark()?.has_9p
+    facts.traits()?.has_9p
 }

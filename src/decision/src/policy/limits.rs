@@ -27,10 +27,10 @@ pub struct Limits {
 pub enum Excess {
     #[error("annotation {key}: this node's policy does not let a pod set it")]
     Key { key: String },
-    #[error("{by} asks for {}: {} are the most that this node's policy allows", display(*asked), display(*most))]
-    Memory { by: String, asked: u64, most: u64 },
-    #[error("{by} asks for {asked} vCPUs: {most} are the most that this node's policy allows")]
-    Vcpus { by: String, asked: u64, most: u64 },
+    #[error("{by} asks for {}: {} are the most that this node's policy allows", display(*asked), display(*max))]
+    Memory { by: String, asked: u64, max: u64 },
+    #[error("{by} asks for {asked} vCPUs: {max} are the most that this node's policy allows")]
+    Vcpus { by: String, asked: u64, max: u64 },
     #[error("{by} names {path:?}: this node's policy does not let a pod choose that kernel")]
     Kernel { by: String, path: String },
 }
@@ -51,8 +51,8 @@ impl Limits {
         let lines = [
             self.annotations.as_ref().map(|keys| format!("set {keys}")),
             self.memory
-                .map(|most| format!("ask for {} of memory", display(most))),
-            self.vcpus.map(|most| format!("ask for {most} vCPUs")),
+                .map(|max| format!("ask for {} of memory", display(max))),
+            self.vcpus.map(|max| format!("ask for {max} vCPUs")),
             self.kernels
                 .as_ref()
                 .map(|paths| format!("name the kernels {paths}")),
@@ -70,8 +70,8 @@ impl Limits {
     /// The plan, with no more vCPUs than these allow. Only a CPU quota can give more, and a
     /// quota is no wish for so many.
     pub fn cap(&self, mut plan: Plan) -> Plan {
-        let most = self.vcpus.and_then(|most| u8::try_from(most).ok());
-        plan.vcpus = plan.vcpus.min(most.unwrap_or(u8::MAX)).max(1);
+        let max = self.vcpus.and_then(|max| u8::try_from(max).ok());
+        plan.vcpus = plan.vcpus.min(max.unwrap_or(u8::MAX)).max(1);
         plan
     }
 
@@ -85,15 +85,15 @@ impl Limits {
     /// trusted than a pod's.
     fn amount(&self, facts: &Facts) -> Option<Excess> {
         let wishes = &facts.wishes;
-        if let (Some(most), Some(said)) = (self.memory, &wishes.memory)
-            && said.value > most
+        if let (Some(max), Some(said)) = (self.memory, &wishes.memory)
+            && said.value > max
         {
             let (by, asked) = (said.by.to_string(), said.value);
-            return Some(Excess::Memory { by, asked, most });
+            return Some(Excess::Memory { by, asked, max });
         }
-        let (most, said) = (self.vcpus?, wishes.vcpus.as_ref()?);
+        let (max, said) = (self.vcpus?, wishes.vcpus.as_ref()?);
         let (by, asked) = (said.by.to_string(), said.value);
-        (asked > most).then_some(Excess::Vcpus { by, asked, most })
+        (asked > max).then_some(Excess::Vcpus { by, asked, max })
     }
 
     fn kernel(&self, facts: &Facts) -> Option<Excess> {

@@ -15,15 +15,15 @@ const DEFAULT: &str = include_str!(concat!(env!("OUT_DIR"), "/default.json"));
 pub const DEFAULT_NAME: &str = "default.toml";
 
 /// The most of a policy file that is read, in bytes.
-const MOST: u64 = 1 << 20;
+const MAX: u64 = 1 << 20;
 
 impl Policy {
-    /// The rules of the site's files in `folder`, and then the default's.
+    /// The rules of the site's files in `directory`, and then the default's.
     ///
     /// # Errors
     /// For the first file that cannot be read or understood.
-    pub fn load(folder: &Path) -> Result<Self, PolicyError> {
-        Self::of_files(&site_files(folder)?)
+    pub fn load(dir: &Path) -> Result<Self, PolicyError> {
+        Self::of_files(&site_files(dir)?)
     }
 
     /// The rules of these files, and then the default's.
@@ -63,25 +63,25 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
         return Err(fault("it is not a regular file".to_owned()));
     }
     let mut text = String::new();
-    file.take(MOST + 1)
+    file.take(MAX + 1)
         .read_to_string(&mut text)
         .map_err(failed)?;
-    if text.len() as u64 > MOST {
-        return Err(fault(format!("it has more than {MOST} bytes")));
+    if text.len() as u64 > MAX {
+        return Err(fault(format!("it has more than {MAX} bytes")));
     }
     PolicyFile::parse(&name, &text)
 }
 
-/// The files `*.toml` in `folder`, by name. No folder is no file.
+/// The files `*.toml` in `directory`, by name. No directory is no file.
 ///
 /// # Errors
-/// When the folder cannot be read.
-pub fn site_files(folder: &Path) -> Result<Vec<PathBuf>, PolicyError> {
+/// When the directory cannot be read.
+pub fn site_files(dir: &Path) -> Result<Vec<PathBuf>, PolicyError> {
     let failed = |source| PolicyError::Read {
-        file: folder.display().to_string(),
+        file: dir.display().to_string(),
         source,
     };
-    let entries = match fs::read_dir(folder) {
+    let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };

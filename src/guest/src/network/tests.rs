@@ -1,7 +1,7 @@
 //! What guests of each family are told of one network.
 
 use super::*;
-use crate::{Mark, Told, command_line};
+use crate::{BootParams, KernelTraits, command_line};
 
 fn network() -> Network {
     let address = |ip: &str, prefix| Address {
@@ -28,21 +28,21 @@ fn network() -> Network {
     }
 }
 
-fn told(family: Family, mark: Option<&Mark>, network: &Network) -> Result<String, Error> {
+fn told(family: Family, traits: Option<&KernelTraits>, network: &Network) -> Result<String, Error> {
     let args = ["app", "a"].map(str::to_owned);
-    let told = Told {
+    let told = BootParams {
         args: &args,
         network: Some(network),
-        ..Told::default()
+        ..BootParams::default()
     };
-    command_line(family, mark, &told)
+    command_line(family, traits, &told)
 }
 
-fn unikraft(release: Option<&str>, reads_parameters: bool) -> Mark {
-    Mark {
+fn unikraft(release: Option<&str>, reads_parameters: bool) -> KernelTraits {
+    KernelTraits {
         release: release.map(str::to_owned),
         reads_parameters,
-        ..Mark::new(Family::Unikraft)
+        ..KernelTraits::new(Family::Unikraft)
     }
 }
 
@@ -130,14 +130,14 @@ fn what_is_not_there_is_not_told() {
 
 #[test]
 fn a_rumprun_of_solo5s_makes_its_interface() {
-    let mark = Mark::new(Family::Solo5);
+    let traits = KernelTraits::new(Family::Solo5);
     let ipv6 = Network {
         ipv4: Vec::new(),
         gateway4: None,
         ..network()
     };
     assert_eq!(
-        told(Family::Rumprun, Some(&mark), &ipv6).unwrap(),
+        told(Family::Rumprun, Some(&traits), &ipv6).unwrap(),
         r#"{"cmdline":"app a","net":{"if":"ukvmif0","cloner":"true","type":"inet6","method":"static","addr":"fd09::2","mask":"64","gw":"fd09::1"}}"#
     );
 }
@@ -197,16 +197,16 @@ fn who_says_it_himself_is_not_told_again() {
         ["HERMIT_IP=1.2.3.4".to_owned()],
     );
     let network = network();
-    let told = Told {
+    let told = BootParams {
         args: &args,
         env: &env,
         network: Some(&network),
-        ..Told::default()
+        ..BootParams::default()
     };
     let line = command_line(Family::Solo5, None, &told).unwrap();
     let own = "--ipv4-gateway=10.9.1.1 --ipv6=fd09::2/64 --ipv4=1.2.3.4/8 --ipv6-gateway fe80::1";
     assert_eq!(line, own);
-    let told = Told { args: &[], ..told };
+    let told = BootParams { args: &[], ..told };
     let line = command_line(Family::Hermit, None, &told).unwrap();
     assert_eq!(line.matches("HERMIT_IP=").count(), 1, "{line}");
 }

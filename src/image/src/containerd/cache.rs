@@ -19,13 +19,13 @@ use crate::host::Host;
 /// described differently.
 const FORMAT: u32 = 1;
 /// The most files that are kept.
-const MOST_FILES: usize = 256;
+const MAX_FILES: usize = 256;
 /// The largest file that is read or written, in bytes.
-const MOST_BYTES: u64 = 4 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 
-/// The cache for a host; without a folder where that is not ours alone.
+/// The cache for a host; without a directory where that is not ours alone.
 pub struct Cache<'a> {
-    folder: Option<PathBuf>,
+    dir: Option<PathBuf>,
     host: &'a Host,
 }
 
@@ -39,15 +39,15 @@ struct Kept<H, I> {
 }
 
 impl<'a> Cache<'a> {
-    /// Opens the cache in `folder`, or makes it.
-    pub fn open(folder: &Path, host: &'a Host) -> Self {
+    /// Opens the cache in `directory`, or makes it.
+    pub fn open(dir: &Path, host: &'a Host) -> Self {
         let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(0o700).create(folder);
+        let made = builder.recursive(true).mode(0o700).create(dir);
         let ours = made
-            .and_then(|()| fs::symlink_metadata(folder))
-            .is_ok_and(|folder| folder.is_dir() && is_ours(&folder));
-        let folder = ours.then(|| folder.to_owned());
-        Self { folder, host }
+            .and_then(|()| fs::symlink_metadata(dir))
+            .is_ok_and(|dir| dir.is_dir() && is_ours(&dir));
+        let dir = ours.then(|| dir.to_owned());
+        Self { dir, host }
     }
 
     /// What is known of the image whose index or manifest has this digest.
@@ -74,7 +74,7 @@ impl<'a> Cache<'a> {
             host: self.host,
             image,
         })?;
-        if text.len() as u64 > MOST_BYTES {
+        if text.len() as u64 > MAX_BYTES {
             return Ok(());
         }
         // Written whole, then renamed: a reader sees all of it or nothing.
@@ -89,11 +89,11 @@ impl<'a> Cache<'a> {
     /// Removes the oldest files where there are too many, drafts of killed calls
     /// among them.
     fn prune(&self) -> io::Result<()> {
-        let Some(folder) = &self.folder else {
+        let Some(dir) = &self.dir else {
             return Ok(());
         };
         let mut files = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(dir)? {
             let entry = entry?;
             // Another call may have removed it since.
             if let Ok(metadata) = entry.metadata() {
@@ -101,7 +101,7 @@ impl<'a> Cache<'a> {
             }
         }
         files.sort();
-        let surplus = files.len().saturating_sub(MOST_FILES);
+        let surplus = files.len().saturating_sub(MAX_FILES);
         for (_, path) in &files[..surplus] {
             let _ = fs::remove_file(path);
         }
@@ -111,7 +111,7 @@ impl<'a> Cache<'a> {
     fn path(&self, digest: &str) -> Option<PathBuf> {
         let digest = Digest::parse(digest).ok()?.to_string();
         let name = format!("{}.json", digest.replace(':', "-"));
-        Some(self.folder.as_ref()?.join(name))
+        Some(self.dir.as_ref()?.join(name))
     }
 }
 
@@ -120,11 +120,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() || !is_ours(&metadata) || metadata.len() > MOST_BYTES {
+    if !metadata.is_file() || !is_ours(&metadata) || metadata.len() > MAX_BYTES {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut text = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut text)?;
+    file.take(MAX_BYTES).read_to_end(&mut text)?;
     Ok(text)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::ImageError;
 use crate::error::cut;
 
-/// The folder above a namespace's in a bundle's path (containerd's runtime v2).
+/// The directory above a namespace's in a bundle's path (containerd's runtime v2).
 const TASKS: &str = "io.containerd.runtime.v2.task";
 
 /// containerd's gRPC socket: the configured one; or what its shim has in the
@@ -35,9 +35,9 @@ pub fn socket(
         .or_else(ttrpc)
 }
 
-/// The folder of containerd's state that a bundle lies in, where containerd puts bundles:
+/// The directory of containerd's state that a bundle lies in, where containerd puts bundles:
 /// `…/io.containerd.runtime.v2.task/NAMESPACE/ID`.
-pub fn state_folder(bundle: &Path) -> Option<&Path> {
+pub fn state_dir(bundle: &Path) -> Option<&Path> {
     let tasks = bundle.parent()?.parent()?;
     tasks.parent().filter(|_| tasks.ends_with(TASKS))
 }
@@ -51,7 +51,7 @@ pub fn state_folder(bundle: &Path) -> Option<&Path> {
 pub fn namespace(root: Option<&Path>, bundle: &Path) -> Result<String, ImageError> {
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
     let from_root = root.and_then(name);
-    let from_bundle = state_folder(bundle).and(bundle.parent()).and_then(name);
+    let from_bundle = state_dir(bundle).and(bundle.parent()).and_then(name);
     match (from_root, from_bundle) {
         (Some(root), Some(bundle)) if root != bundle => Err(ImageError::Namespace {
             why: format!(

@@ -13,7 +13,7 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use find::{namespace, socket, state_folder};
+pub use find::{namespace, socket, state_dir};
 
 use super::document::Descriptor;
 use super::host::Host;
@@ -29,10 +29,10 @@ pub struct Containerd {
     pub socket: PathBuf,
     /// containerd's own kind of namespace: `k8s.io`, `moby`, `default`.
     pub namespace: String,
-    /// The folder of the cache; it is made where it is missing.
+    /// The directory of the cache; it is made where it is missing.
     pub cache: PathBuf,
     /// How long all calls together may take.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Containerd {

@@ -39,7 +39,7 @@ impl<'a> Session<'a> {
         })?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| unreachable(e.to_string()))?;
-        let deadline = Instant::now() + containerd.patience;
+        let deadline = Instant::now() + containerd.timeout;
         let endpoint = Endpoint::from_shared(format!("unix://{}", containerd.socket.display()));
         let endpoint = endpoint.map_err(|e| unreachable(root_cause(&e)))?;
         let connected = runtime.block_on(async { timeout_at(deadline, endpoint.connect()).await });
@@ -141,7 +141,7 @@ impl Blobs for Session<'_> {
 fn unanswered(containerd: &Containerd) -> ImageError {
     ImageError::Unanswered {
         socket: containerd.socket.clone(),
-        patience: containerd.patience,
+        timeout: containerd.timeout,
     }
 }
 

@@ -61,7 +61,7 @@ fn all_attributes_are_the_hosts() {
 fn mode_size_and_times_are_set() {
     let mut client = Client::new();
     client.make("file", "content");
-    std::fs::create_dir(client.host("folder")).unwrap();
+    std::fs::create_dir(client.host("directory")).unwrap();
     for (fid, is_open) in [(1, false), (2, true)] {
         match is_open {
             false => client.walk(fid, "file").unwrap(),
@@ -98,11 +98,11 @@ fn mode_size_and_times_are_set() {
     client.open(3, "file", O_RDONLY).unwrap();
     client.call(kind::SETATTR, set(3, SIZE, 0, 0, 5)).unwrap();
     assert_eq!(client.attributes(3).unwrap().1, 5);
-    client.walk(4, "folder").unwrap();
+    client.walk(4, "directory").unwrap();
     client
         .call(kind::SETATTR, set(4, MODE, 0o2711, 0, 0))
         .unwrap();
-    let host = client.host("folder").metadata().unwrap();
+    let host = client.host("directory").metadata().unwrap();
     assert_eq!(host.mode() & 0o7777, 0o2711);
     let cut = client.call(kind::SETATTR, set(4, SIZE, 0, 0, 0));
     assert_eq!(cut, Err(code(Errno::EISDIR)));
@@ -135,8 +135,8 @@ fn no_file_gets_a_set_id_bit() {
         assert_eq!(client.call(kind::LCREATE, create), refused);
         client.clunk(2);
     }
-    let folder = fields().u32(ROOT).text("folder").u32(0o4755).u32(0);
-    assert_eq!(client.call(kind::MKDIR, folder), refused);
+    let dir = fields().u32(ROOT).text("directory").u32(0o4755).u32(0);
+    assert_eq!(client.call(kind::MKDIR, dir), refused);
     assert!(!client.host("new").exists());
     let mode = client.host("file").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7000, 0);
@@ -147,7 +147,7 @@ fn the_file_systems_room_is_told() {
     let mut client = Client::new();
     let reply = client.call(kind::STATFS, fields().u32(ROOT)).unwrap();
     let mut rest = Request(&reply);
-    let host = nix::sys::statvfs::statvfs(client.folder.path()).unwrap();
+    let host = nix::sys::statvfs::statvfs(client.dir.path()).unwrap();
     assert_eq!(rest.u32(), Ok(0x0102_1997));
     assert_eq!(u64::from(rest.u32().unwrap()), host.block_size());
     assert_eq!(rest.u64(), Ok(host.blocks()));

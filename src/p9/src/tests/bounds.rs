@@ -9,19 +9,19 @@ use crate::{MAX_FRAME, Unanswerable, kind};
 
 #[test]
 fn a_version_is_agreed_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut client = Client::silent(folder.path().to_owned(), folder);
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::silent(dir.path().to_owned(), dir);
     let early = client.attach("");
     assert_eq!(early, Err(code(Errno::EPROTO)), "before a version");
-    let mut version = |most: u32, version: &str| {
-        let reply = client.call(kind::VERSION, fields().u32(most).text(version))?;
+    let mut version = |max: u32, version: &str| {
+        let reply = client.call(kind::VERSION, fields().u32(max).text(version))?;
         let mut rest = Request(&reply);
-        let (most, version) = (rest.u32().unwrap(), rest.text().unwrap());
-        Ok((most, String::from_utf8_lossy(version).into_owned()))
+        let (max, version) = (rest.u32().unwrap(), rest.text().unwrap());
+        Ok((max, String::from_utf8_lossy(version).into_owned()))
     };
     assert_eq!(version(8192, "9P2000.L"), Ok((8192, "9P2000.L".into())));
-    let most = version(u32::MAX, "9P2000.L").unwrap();
-    assert_eq!(most.0, MAX_FRAME);
+    let max = version(u32::MAX, "9P2000.L").unwrap();
+    assert_eq!(max.0, MAX_FRAME);
     for other in ["9P2000", "9P2000.u", "9P2000.L2", ""] {
         assert_eq!(version(8192, other).unwrap().1, "unknown");
     }

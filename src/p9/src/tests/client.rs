@@ -55,7 +55,7 @@ impl Fields {
     }
 }
 
-/// An entry of a folder, as a reply has it.
+/// An entry of a directory, as a reply has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
@@ -67,30 +67,30 @@ pub struct Entry {
 
 pub struct Client {
     pub server: Server,
-    pub folder: TempDir,
+    pub dir: TempDir,
 }
 
 impl Client {
-    /// One that has attached to the root of a new folder.
+    /// One that has attached to the root of a new directory.
     pub fn new() -> Client {
-        let folder = tempfile::tempdir().unwrap();
-        Client::of(folder.path().to_owned(), folder)
+        let dir = tempfile::tempdir().unwrap();
+        Client::of(dir.path().to_owned(), dir)
     }
 
-    /// One that has attached to another folder.
-    pub fn of(root: impl Into<PathBuf>, folder: TempDir) -> Client {
-        let mut client = Client::silent(root, folder);
+    /// One that has attached to another directory.
+    pub fn of(root: impl Into<PathBuf>, dir: TempDir) -> Client {
+        let mut client = Client::silent(root, dir);
         client.begin(MAX_FRAME);
         client
     }
 
     /// One that has not said anything yet.
-    pub fn silent(root: impl Into<PathBuf>, folder: TempDir) -> Client {
+    pub fn silent(root: impl Into<PathBuf>, dir: TempDir) -> Client {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root: OwnedFd = nix::fcntl::open(&root.into(), flags, Mode::empty()).unwrap();
         Client {
             server: Server::new(root).unwrap(),
-            folder,
+            dir,
         }
     }
 
@@ -161,7 +161,7 @@ impl Client {
         Ok(Request(&reply).u32().unwrap())
     }
 
-    /// The entries of an open folder from `offset` on, as far as they fit into `count` bytes.
+    /// The entries of an open directory from `offset` on, as far as they fit into `count` bytes.
     pub fn entries(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<Entry>, i32> {
         let read = fields().u32(fid).u64(offset).u32(count);
         let reply = self.call(kind::READDIR, read)?;
@@ -199,7 +199,7 @@ impl Client {
 
     /// A file beneath the root, by the host.
     pub fn host(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub fn make(&self, name: &str, content: &str) -> File {

@@ -1,4 +1,4 @@
-//! Files are read and written, folders listed.
+//! Files are read and written, directories listed.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -45,30 +45,30 @@ fn access_is_as_it_was_opened() {
     client.write(4, 3, b"x").unwrap();
     client.open(5, "file", O_RDONLY | O_TRUNC).unwrap();
     assert_eq!(client.content("file"), "");
-    std::fs::create_dir(client.host("folder")).unwrap();
+    std::fs::create_dir(client.host("directory")).unwrap();
     for (path, flags, errno) in [
-        ("folder", O_RDWR, Errno::EISDIR),
+        ("directory", O_RDWR, Errno::EISDIR),
         ("file", O_DIRECTORY, Errno::ENOTDIR),
         ("none", O_RDONLY, Errno::ENOENT),
     ] {
         assert_eq!(client.open(6, path, flags), Err(code(errno)), "{path}");
     }
-    client.open(6, "folder", O_RDONLY | O_DIRECTORY).unwrap();
+    client.open(6, "directory", O_RDONLY | O_DIRECTORY).unwrap();
     assert_eq!(client.read(6, 0, 1), Err(code(Errno::EISDIR)));
 }
 
 #[test]
 fn a_thousand_entries_are_listed_in_pieces() {
     let mut client = Client::new();
-    let folder = client.host("folder");
-    std::fs::create_dir(&folder).unwrap();
+    let dir = client.host("directory");
+    std::fs::create_dir(&dir).unwrap();
     let name = |n: usize| format!("{n}-{}", "ä".repeat(n % 120));
     for n in 0..1000 {
-        std::fs::write(folder.join(name(n)), "").unwrap();
+        std::fs::write(dir.join(name(n)), "").unwrap();
     }
-    symlink("x", folder.join("link")).unwrap();
-    std::fs::create_dir(folder.join("inner")).unwrap();
-    client.open(1, "folder", O_RDONLY).unwrap();
+    symlink("x", dir.join("link")).unwrap();
+    std::fs::create_dir(dir.join("inner")).unwrap();
+    client.open(1, "directory", O_RDONLY).unwrap();
     for room in [300, 4096, 1 << 20] {
         let (mut offset, mut all) = (0, Vec::new());
         loop {
@@ -101,13 +101,13 @@ fn an_entry_is_known_by_the_same_number_as_its_file() {
     assert_eq!(entry.path, client.attributes(2).unwrap().2);
 }
 
-/// A ConfigMap's update: a link to a folder is replaced by one to another.
+/// A ConfigMap's update: a link to a directory is replaced by one to another.
 #[test]
 fn a_link_that_is_replaced_leads_to_the_new_files() {
     let mut client = Client::new();
-    for (folder, content) in [("..one", "old"), ("..two", "new")] {
-        std::fs::create_dir(client.host(folder)).unwrap();
-        client.make(&format!("{folder}/key"), content);
+    for (dir, content) in [("..one", "old"), ("..two", "new")] {
+        std::fs::create_dir(client.host(dir)).unwrap();
+        client.make(&format!("{dir}/key"), content);
     }
     symlink("..one", client.host("..data")).unwrap();
     symlink("..data/key", client.host("key")).unwrap();

@@ -11,14 +11,14 @@ use nix::unistd::mkfifo;
 use super::*;
 use crate::kind;
 
-/// A client whose root is one of two folders; the other one has a secret.
+/// A client whose root is one of two directories; the other one has a secret.
 fn beside_a_secret() -> Client {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("root");
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
     std::fs::create_dir_all(root.join("a/b")).unwrap();
     std::fs::write(root.join("a/file"), "inside").unwrap();
-    std::fs::write(folder.path().join("secret"), "outside").unwrap();
-    Client::of(root, folder)
+    std::fs::write(dir.path().join("secret"), "outside").unwrap();
+    Client::of(root, dir)
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn symbolic_links_are_handed_out_and_never_followed() {
         ("out", "../secret"),
         ("absolute", "/etc/passwd"),
         ("within", "a/file"),
-        ("folder", "a"),
+        ("directory", "a"),
         ("magic", "/proc/self/root"),
     ] {
         symlink(target, client.host("root").join(name)).unwrap();
@@ -90,7 +90,7 @@ fn symbolic_links_are_handed_out_and_never_followed() {
             let opened = client.open(2, name, flags);
             assert_eq!(opened, Err(code(Errno::ELOOP)), "{name}");
         }
-        // Neither as a folder, nor as what is to be made.
+        // Neither as a directory, nor as what is to be made.
         assert!(client.walk(2, &format!("{name}/file")).is_err());
         let create = client.create(2, name, O_WRONLY, 0o644);
         assert_eq!(create, Err(code(Errno::ELOOP)), "{name}");
@@ -155,20 +155,20 @@ fn what_is_no_file_is_not_opened() {
 #[test]
 fn the_kernels_own_file_systems_look_empty() {
     let mut client = Client::of("/", tempfile::tempdir().unwrap());
-    for folder in ["proc", "sys"] {
-        let fid = client.open(1, folder, O_RDONLY).unwrap();
+    for dir in ["proc", "sys"] {
+        let fid = client.open(1, dir, O_RDONLY).unwrap();
         let entries = client.entries(fid, 0, 4096).unwrap();
         let names: Vec<&str> = entries.iter().map(|entry| &*entry.name).collect();
-        assert_eq!(names, [".", ".."], "{folder}");
+        assert_eq!(names, [".", ".."], "{dir}");
         assert_eq!(client.entries(fid, 1, 4096).unwrap()[0].name, "..");
         assert_eq!(client.entries(fid, 2, 4096).unwrap(), []);
         client.clunk(fid);
         for within in ["self", "self/mem", "kernel", "1"] {
-            let found = client.walk(1, &format!("{folder}/{within}"));
-            assert_eq!(found, Err(code(Errno::ENOENT)), "{folder}/{within}");
+            let found = client.walk(1, &format!("{dir}/{within}"));
+            assert_eq!(found, Err(code(Errno::ENOENT)), "{dir}/{within}");
         }
-        client.walk(1, folder).unwrap();
-        client.walk(2, folder).unwrap();
+        client.walk(1, dir).unwrap();
+        client.walk(2, dir).unwrap();
         let names = [
             (kind::MKDIR, fields().u32(1).text("new").u32(0o755).u32(0)),
             (kind::UNLINKAT, fields().u32(1).text("self").u32(0)),
@@ -214,7 +214,7 @@ fn nothing_of_theirs_is_opened_by_a_place_either() {
     }
 }
 
-/// Somebody else, who shares the folder, puts a link in the place of a file that was walked to.
+/// Somebody else, who shares the directory, puts a link in the place of a file that was walked to.
 #[test]
 fn a_place_that_has_become_a_link_is_not_followed() {
     let mut client = beside_a_secret();
@@ -230,9 +230,9 @@ fn a_place_that_has_become_a_link_is_not_followed() {
     assert_eq!(client.call(kind::WALK, walk), Err(code(Errno::ENOENT)));
 }
 
-/// A folder that is moved out of the tree takes nobody with it further than itself.
+/// A directory that is moved out of the tree takes nobody with it further than itself.
 #[test]
-fn a_folder_moved_away_leads_nowhere_else() {
+fn a_dir_moved_away_leads_nowhere_else() {
     let mut client = beside_a_secret();
     client.walk(1, "a").unwrap();
     std::fs::rename(client.host("root/a"), client.host("a")).unwrap();
@@ -256,9 +256,9 @@ fn a_kernels_file_mounted_on_another_is_only_looked_at() {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let mut client = Client::new();
         client.make("file", "content");
-        std::fs::create_dir(client.host("folder")).unwrap();
+        std::fs::create_dir(client.host("directory")).unwrap();
         run("mount", &["--make-rprivate".as_ref(), "/".as_ref()]);
-        for (from, to) in [("/proc/version", "file"), ("/proc/sys", "folder")] {
+        for (from, to) in [("/proc/version", "file"), ("/proc/sys", "directory")] {
             let to = client.host(to);
             run("mount", &["--bind".as_ref(), from.as_ref(), to.as_os_str()]);
         }
@@ -273,11 +273,11 @@ fn a_kernels_file_mounted_on_another_is_only_looked_at() {
             let set = client.call(kind::SETATTR, set.u64(0).u64(0).u64(0).u64(0));
             assert_eq!(set, Err(code(Errno::EACCES)), "{which:#x}");
         }
-        assert_eq!(client.walk(2, "folder/kernel"), Err(code(Errno::ENOENT)));
-        client.open(2, "folder", O_RDONLY).unwrap();
+        assert_eq!(client.walk(2, "directory/kernel"), Err(code(Errno::ENOENT)));
+        client.open(2, "directory", O_RDONLY).unwrap();
         assert_eq!(client.entries(2, 0, 4096).unwrap().len(), 2);
-        // Gone with the namespace; the folder is to be removed.
-        for to in ["file", "folder"] {
+        // Gone with the namespace; the directory is to be removed.
+        for to in ["file", "directory"] {
             run("umount", &["--lazy".as_ref(), client.host(to).as_os_str()]);
         }
     };

@@ -1,4 +1,4 @@
-//! The server by its messages, over a temporary folder.
+//! The server by its messages, over a temporary directory.
 
 mod attributes;
 mod bounds;

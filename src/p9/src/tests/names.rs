@@ -9,16 +9,16 @@ use super::*;
 use crate::kind;
 
 #[test]
-fn folders_links_and_files_are_made() {
+fn dirs_links_and_files_are_made() {
     let mut client = Client::new();
-    let folder = fields().u32(ROOT).text("folder").u32(0o775).u32(0);
-    client.call(kind::MKDIR, folder).unwrap();
-    let mode = client.host("folder").metadata().unwrap().mode();
+    let dir = fields().u32(ROOT).text("directory").u32(0o775).u32(0);
+    client.call(kind::MKDIR, dir).unwrap();
+    let mode = client.host("directory").metadata().unwrap().mode();
     assert_eq!(mode & 0o7777, 0o775);
-    client.walk(1, "folder").unwrap();
+    client.walk(1, "directory").unwrap();
     let link = fields().u32(1).text("link").text("../any where\n").u32(0);
     client.call(kind::SYMLINK, link).unwrap();
-    let target = std::fs::read_link(client.host("folder/link")).unwrap();
+    let target = std::fs::read_link(client.host("directory/link")).unwrap();
     assert_eq!(target.to_str(), Some("../any where\n"));
     let file = fields()
         .u32(1)
@@ -28,7 +28,7 @@ fn folders_links_and_files_are_made() {
         .u32(0)
         .u32(0);
     client.call(kind::MKNOD, file).unwrap();
-    client.walk(2, "folder/file").unwrap();
+    client.walk(2, "directory/file").unwrap();
     let hard = fields().u32(ROOT).u32(2).text("hard");
     client.call(kind::LINK, hard).unwrap();
     assert_eq!(client.host("hard").metadata().unwrap().nlink(), 2);
@@ -84,7 +84,7 @@ fn fids_follow_what_the_client_moves() {
     client.call(kind::RENAMEAT, rename).unwrap();
     client.call(kind::LOPEN, fields().u32(3).u32(0)).unwrap();
     assert_eq!(client.read(3, 0, 9).unwrap(), b"moved");
-    // By the other message, a folder with what is in it.
+    // By the other message, a directory with what is in it.
     let rename = fields().u32(5).u32(2).text("outer");
     client.call(kind::RENAME, rename).unwrap();
     assert!(client.host("b/outer/deep").exists());
@@ -127,7 +127,7 @@ fn a_name_taken_away_is_not_another_files() {
 }
 
 #[test]
-fn files_and_folders_are_removed() {
+fn files_and_dirs_are_removed() {
     let mut client = Client::new();
     std::fs::create_dir_all(client.host("a/b")).unwrap();
     client.make("a/file", "");
@@ -150,5 +150,5 @@ fn files_and_folders_are_removed() {
     client.remove(1).unwrap();
     assert!(!client.host("a").exists());
     assert!(client.remove(ROOT).is_err());
-    assert!(client.folder.path().exists());
+    assert!(client.dir.path().exists());
 }

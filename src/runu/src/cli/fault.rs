@@ -22,12 +22,12 @@ pub enum Fault {
 /// # Errors
 /// [`Fault::Arguments`] where it does not.
 pub fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), Fault> {
-    let (least, most, wanted) = match verb {
+    let (least, max, wanted) = match verb {
         "exec" | "ps" => (1, usize::MAX, "a minimum of 1"),
         "kill" => (1, 2, "a maximum of 2"),
         _ => (1, 1, "exactly 1"),
     };
-    if (least..=most).contains(&positionals.len()) {
+    if (least..=max).contains(&positionals.len()) {
         return Ok(());
     }
     Err(Fault::Arguments {

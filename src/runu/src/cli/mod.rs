@@ -27,7 +27,7 @@ pub struct Invocation {
 /// runc's global flags, as far as runu acts upon them.
 #[derive(Debug, Default)]
 pub struct Globals {
-    /// `--root`: the folder of runc's state.
+    /// `--root`: the directory of runc's state.
     pub root: Option<PathBuf>,
     /// `--log`: the file that gets a line for each error.
     pub log: Option<PathBuf>,

@@ -21,11 +21,11 @@ pub enum Command {
 /// `runu explain`.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// The bundle to look at: the folder that holds config.json, or `-` for a config.json
-    /// on stdin, with the working directory as its folder
+    /// The bundle to look at: the directory that holds config.json, or `-` for a config.json
+    /// on stdin, with the working directory as its directory
     #[arg(short, long, default_value = ".")]
     pub bundle: PathBuf,
-    /// An image in place of a bundle: the folder of its OCI layout
+    /// An image in place of a bundle: the directory of its OCI layout
     #[arg(short, long, value_name = "DIR", conflicts_with = "bundle")]
     pub layout: Option<PathBuf>,
     /// A container that was created already: how it was decided about
@@ -54,8 +54,8 @@ pub enum Policy {
     },
     /// Hold a policy against cases, each with the decision that is expected
     Test {
-        /// The folder with the cases: files *.toml
-        folder: PathBuf,
+        /// The directory with the cases: files *.toml
+        dir: PathBuf,
         /// A policy file in place of the node's own; may be given several times
         #[arg(long)]
         policy: Vec<PathBuf>,

@@ -107,7 +107,7 @@ pub fn cgroups() -> Check {
     .with(details)
 }
 
-/// Under v1 a controller is a folder, under v2 a word in cgroup.controllers (cgroups(7)).
+/// Under v1 a controller is a directory, under v2 a word in cgroup.controllers (cgroups(7)).
 fn has_controller(name: &str) -> bool {
     let top = Path::new("/sys/fs/cgroup");
     let unified = std::fs::read_to_string(top.join("cgroup.controllers")).unwrap_or_default();

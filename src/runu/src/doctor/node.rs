@@ -32,9 +32,9 @@ pub fn configuration(config: Result<Config, ConfigError>) -> (Config, Check) {
 
 /// The site's rules.
 pub fn policy(config: &Config) -> Check {
-    let folder = config.policy.display();
+    let dir = config.policy.display();
     match Policy::load(&config.policy) {
-        Ok(_) => Check::ok("policy", format!("the rules in {folder} and the default")),
+        Ok(_) => Check::ok("policy", format!("the rules in {dir} and the default")),
         Err(why) => Check::missing(
             "policy",
             one_line(&why),

@@ -28,7 +28,7 @@ struct Cases {
 #[serde(deny_unknown_fields)]
 pub struct Case {
     pub name: String,
-    /// A bundle's folder, from the folder of the file on.
+    /// A bundle's directory, from the directory of the file on.
     bundle: Option<PathBuf>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
@@ -54,13 +54,13 @@ pub struct Expect {
     pub reason: Option<String>,
 }
 
-/// Runs the cases of every `*.toml` in `folder`; 1 if one came out otherwise.
+/// Runs the cases of every `*.toml` in `directory`; 1 if one came out otherwise.
 ///
 /// # Errors
 /// When there are none, or one cannot be read.
-pub fn run(folder: &Path, policy: &Policy) -> Result<ExitCode> {
+pub fn run(dir: &Path, policy: &Policy) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
-    for file in files(folder)? {
+    for file in files(dir)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let cases: Cases = toml::from_str(&text).with_context(|| file.display().to_string())?;
         for case in cases.cases {
@@ -79,7 +79,7 @@ pub fn run(folder: &Path, policy: &Policy) -> Result<ExitCode> {
     if passed + failed == 0 {
         bail!(
             "{}: no cases: put them into *.toml files there",
-            folder.display()
+            dir.display()
         );
     }
     exit::say(&format!("{passed} passed, {failed} failed"));
@@ -89,10 +89,10 @@ pub fn run(folder: &Path, policy: &Policy) -> Result<ExitCode> {
     })
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let context = || folder.display().to_string();
+fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let context = || dir.display().to_string();
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(context)? {
+    for entry in fs::read_dir(dir).with_context(context)? {
         let path = entry.with_context(context)?.path();
         if path
             .extension()

@@ -25,7 +25,7 @@ pub fn govern(command: &own::Policy) -> Result<ExitCode> {
             show(&in_force(policy)?);
             Ok(ExitCode::SUCCESS)
         }
-        own::Policy::Test { folder, policy } => cases::run(folder, &in_force(policy)?),
+        own::Policy::Test { dir, policy } => cases::run(dir, &in_force(policy)?),
     }
 }
 

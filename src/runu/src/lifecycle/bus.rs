@@ -14,7 +14,7 @@ use libcgroups::systemd::manager::SystemdManagerError;
 use super::user;
 
 /// How long systemd may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes a cgroup manager that has to ask systemd for its cgroup.
 ///
@@ -30,8 +30,8 @@ pub fn ask(
         // Nobody waits for an answer that comes late.
         let _ = sender.send(make());
     });
-    let Ok(answer) = answer.recv_timeout(PATIENCE) else {
-        let why = format!("no answer in {} s", PATIENCE.as_secs());
+    let Ok(answer) = answer.recv_timeout(TIMEOUT) else {
+        let why = format!("no answer in {} s", TIMEOUT.as_secs());
         return Err(unreachable(&why));
     };
     // It has nothing more to do: a thread less for the forks to come.
@@ -60,7 +60,7 @@ fn cure() -> String {
         false => (
             "DBUS_SESSION_BUS_ADDRESS",
             match env::var("XDG_RUNTIME_DIR") {
-                Ok(folder) => format!("{folder}/bus"),
+                Ok(dir) => format!("{dir}/bus"),
                 Err(_) => "$XDG_RUNTIME_DIR/bus".to_owned(),
             },
             "the user's dbus.service (`loginctl enable-linger USER`)",

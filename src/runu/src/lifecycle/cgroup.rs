@@ -19,7 +19,7 @@ use super::store::Record;
 use crate::exit;
 
 /// How long a killed process may take to leave.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ends a process, frozen or not; gives false if it would not die.
 pub fn end(process: Process) -> bool {
@@ -29,7 +29,7 @@ pub fn end(process: Process) -> bool {
     if freezer::is_frozen(process) {
         let _ = freezer::thaw(process);
     }
-    process.end(PATIENCE)
+    process.end(TIMEOUT)
 }
 
 /// Whether systemd can be asked for scopes. libcgroups would make cgroups of its own

@@ -70,8 +70,8 @@ pub fn create(request: &mut Request) -> Result<Unikernel, Error> {
         })
 }
 
-/// Makes the container of a claimed ID; takes its cgroup away again if it fails, and puts its rootfs
-/// back.
+/// Makes the container of a claimed ID; takes its cgroup away again if it fails, and puts its
+/// rootfs back.
 fn make(request: &mut Request, entry: &Entry, kvm: File, lock: &Lock) -> Result<Record, Error> {
     let failed = |why| Error::Create {
         id: entry.id.clone(),
@@ -178,7 +178,7 @@ fn build(
     let (pipe, faults) = Faults::pipe().map_err(|e| failed(e.to_string()))?;
     let faults = Arc::new(faults);
     let machine = machine(&request.plan);
-    let listener = Listener::bind(&entry.folder).map_err(|e| failed(e.to_string()))?;
+    let listener = Listener::bind(&entry.dir).map_err(|e| failed(e.to_string()))?;
     let monitor = Monitor::new(
         machine,
         files,
@@ -189,7 +189,7 @@ fn build(
         lock.clone(),
     );
     let own_socket = |relay: &Relay| {
-        let listening = relay.listen(&entry.folder);
+        let listening = relay.listen(&entry.dir);
         listening.map_err(|e| failed(format!("console socket: {e}")))
     };
     let socket = request.args.console_socket.as_ref();
@@ -208,7 +208,7 @@ fn build(
         .map(|builder| {
             builder
                 .with_console_socket(console_socket)
-                .as_init(entry.bundle_folder())
+                .as_init(entry.bundle_dir())
                 .with_systemd(request.globals.systemd_cgroup)
                 .with_no_pivot(request.args.no_pivot)
         });

@@ -94,7 +94,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A fault of the state folder.
+    /// A fault of the state directory.
     pub fn store(path: &Path, source: io::Error) -> Self {
         Self::Store {
             path: path.to_owned(),

@@ -19,7 +19,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::exit::chain;
 
 /// The most that is kept of a fault, in bytes.
-const MOST: usize = 4096;
+const MAX: usize = 4096;
 
 /// How libcontainer 0.7 begins to tell an error that it has told before, as each of
 /// its processes ends.
@@ -84,7 +84,7 @@ pub fn explain(pipe: PipeReader, error: &(dyn Error + 'static)) -> String {
 /// What was told, in one line. Does not wait: a fault is in the pipe before its
 /// teller ends.
 fn told(mut pipe: PipeReader) -> Option<String> {
-    let mut text = vec![0; MOST];
+    let mut text = vec![0; MAX];
     let count = pipe.read(&mut text).ok().filter(|&count| count > 0)?;
     let text = String::from_utf8_lossy(&text[..count]);
     // Faults are told on their way out, the deepest first.

@@ -106,10 +106,10 @@ fn server(
 
 /// Puts copies in place of what boots, so that its file system is not in use any more.
 fn into_memory(files: &mut Files, request: &Request) -> Result<(), String> {
-    let copy = |file: &File, path: &Path, most: u64| {
-        sealed_copy(file, most).map_err(|e| match e.kind() {
+    let copy = |file: &File, path: &Path, max: u64| {
+        sealed_copy(file, max).map_err(|e| match e.kind() {
             ErrorKind::FileTooLarge => format!(
-                "{} is copied into memory, since its file system is the guest's, and has more than {most} bytes: make it smaller",
+                "{} is copied into memory, since its file system is the guest's, and has more than {max} bytes: make it smaller",
                 path.display()
             ),
             _ => format!("{}: {e}", path.display()),

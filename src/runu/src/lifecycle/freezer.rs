@@ -15,7 +15,7 @@ use super::process::Process;
 
 /// How long a freezer may take to report that all is frozen, before its word is
 /// done without.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One cgroup's freezer: its files, and the words that they hold.
 ///
@@ -36,12 +36,12 @@ struct Freezer {
 pub fn freeze(process: Process, own: &Path) -> io::Result<()> {
     let freezer = Freezer::of(process)?;
     // A caller who may make no cgroups has it in his own, and would stop himself.
-    let folder = freezer.control.parent();
-    if !folder.is_some_and(|folder| folder.ends_with(own)) {
+    let dir = freezer.control.parent();
+    if !dir.is_some_and(|dir| dir.ends_with(own)) {
         return Err(hierarchy::not_its_own(own));
     }
     fs::write(&freezer.control, freezer.freeze)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let (report, frozen) = &freezer.report;
     while Instant::now() < deadline {
         if fs::read_to_string(report)?
@@ -76,8 +76,8 @@ impl Freezer {
     /// The freezer of the process's cgroup: of the v1 hierarchy where there is one.
     fn of(process: Process) -> io::Result<Self> {
         let hierarchy = Hierarchy::of(process)?;
-        if let Some(folder) = hierarchy.v1("freezer") {
-            let state = folder.join("freezer.state");
+        if let Some(dir) = hierarchy.v1("freezer") {
+            let state = dir.join("freezer.state");
             return Ok(Self {
                 control: state.clone(),
                 freeze: "FROZEN",
@@ -85,12 +85,12 @@ impl Freezer {
                 report: (state, "FROZEN"),
             });
         }
-        let folder = hierarchy.v2();
+        let dir = hierarchy.v2();
         Ok(Self {
-            control: folder.join("cgroup.freeze"),
+            control: dir.join("cgroup.freeze"),
             freeze: "1",
             thaw: "0",
-            report: (folder.join("cgroup.events"), "frozen 1"),
+            report: (dir.join("cgroup.events"), "frozen 1"),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What `start` tells the monitor, which waits behind the start gate: the guest's command line,
 //! and its place in the pod's network, which is known then only.
 //!
-//! One message by a seqpacket socket in the container's folder, its descriptor by SCM_RIGHTS
+//! One message by a seqpacket socket in the container's directory, its descriptor by SCM_RIGHTS
 //! (unix(7)), and one answer. The container's lock lets one `start` at a time speak: of two
 //! that are connected, the later one lives.
 
@@ -18,14 +18,14 @@ use nix::sys::socket::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The socket's name in the container's folder.
+/// The socket's name in the container's directory.
 const SOCKET: &str = "start.sock";
 
 /// The most bytes of a message: more than any command line, and less than a socket holds.
-const MOST: usize = 128 << 10;
+const MAX: usize = 128 << 10;
 
 /// How long the monitor may take for its answer, in milliseconds.
-const PATIENCE: u16 = 30_000;
+const TIMEOUT: u16 = 30_000;
 
 /// What a guest is told, and is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +55,13 @@ pub struct Asker(OwnedFd);
 pub struct Speaker(OwnedFd);
 
 impl Listener {
-    /// Listens in the container's folder.
+    /// Listens in the container's directory.
     ///
     /// # Errors
     /// Those of bind(2).
-    pub fn bind(folder: &Path) -> io::Result<Self> {
+    pub fn bind(dir: &Path) -> io::Result<Self> {
         let listener = seqpacket()?;
-        let (_open, address) = address(folder)?;
+        let (_open, address) = address(dir)?;
         bind(listener.as_raw_fd(), &address)?;
         listen(&listener, Backlog::new(4)?)?;
         Ok(Self(listener))
@@ -96,14 +96,14 @@ impl Asker {
 }
 
 impl Speaker {
-    /// Connects with the monitor of the container in `folder`. `None` where it does not
+    /// Connects with the monitor of the container in `directory`. `None` where it does not
     /// listen: an older version's.
     ///
     /// # Errors
     /// `ECONNREFUSED` where it has been told before, or has ended.
-    pub fn connect(folder: &Path) -> io::Result<Option<Self>> {
+    pub fn connect(dir: &Path) -> io::Result<Option<Self>> {
         let speaker = seqpacket()?;
-        let (_open, address) = address(folder)?;
+        let (_open, address) = address(dir)?;
         match connect(speaker.as_raw_fd(), &address) {
             Ok(()) => Ok(Some(Self(speaker))),
             Err(Errno::ENOENT) => Ok(None),
@@ -117,10 +117,10 @@ impl Speaker {
     /// The monitor's, as it said it; and when it does not answer.
     pub fn tell(self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> Result<(), String> {
         self.send(message, descriptor).map_err(|e| e.to_string())?;
-        if !is_ready(self.0.as_fd(), PATIENCE).map_err(|e| e.to_string())? {
+        if !is_ready(self.0.as_fd(), TIMEOUT).map_err(|e| e.to_string())? {
             return Err("its monitor does not answer".to_owned());
         }
-        let mut text = vec![0; MOST];
+        let mut text = vec![0; MAX];
         let len = recv(self.0.as_raw_fd(), &mut text, MsgFlags::empty()).unwrap_or(0);
         serde_json::from_slice(&text[..len])
             .unwrap_or_else(|_| Err("its monitor has ended".to_owned()))
@@ -148,10 +148,10 @@ fn seqpacket() -> nix::Result<OwnedFd> {
     socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)
 }
 
-/// The socket's address, by the folder's descriptor, which must stay open: its path may be
+/// The socket's address, by the directory's descriptor, which must stay open: its path may be
 /// longer than a socket's may be.
-fn address(folder: &Path) -> io::Result<(File, UnixAddr)> {
-    let open = File::open(folder)?;
+fn address(dir: &Path) -> io::Result<(File, UnixAddr)> {
+    let open = File::open(dir)?;
     let short = format!("/proc/self/fd/{}/{SOCKET}", open.as_raw_fd());
     Ok((open, UnixAddr::new(short.as_str())?))
 }
@@ -169,7 +169,7 @@ fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
 
 /// One message and its descriptor; `None` where the other end has gone.
 fn receive(socket: &OwnedFd) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
-    let mut text = vec![0; MOST];
+    let mut text = vec![0; MAX];
     let mut space = nix::cmsg_space!(RawFd);
     let mut parts = [IoSliceMut::new(&mut text)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn a_message_and_its_descriptor_arrive_and_are_answered() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = Listener::bind(folder.path()).unwrap();
-        let speaker = Speaker::connect(folder.path()).unwrap().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let listener = Listener::bind(dir.path()).unwrap();
+        let speaker = Speaker::connect(dir.path()).unwrap().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
         let monitor = std::thread::spawn(move || {
             let (told, descriptor, asker) = listener.receive().unwrap();
@@ -238,16 +238,16 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "x", "and the descriptor is closed");
-        let gone = Speaker::connect(folder.path()).unwrap_err();
+        let gone = Speaker::connect(dir.path()).unwrap_err();
         assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
     }
 
     #[test]
     fn of_those_that_were_killed_none_is_heard() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(Speaker::connect(folder.path()).unwrap().is_none());
-        let listener = Listener::bind(folder.path()).unwrap();
-        let connect = || Speaker::connect(folder.path()).unwrap().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Speaker::connect(dir.path()).unwrap().is_none());
+        let listener = Listener::bind(dir.path()).unwrap();
+        let connect = || Speaker::connect(dir.path()).unwrap().unwrap();
         // One was killed before it said anything, one after it.
         drop(connect());
         let dead = connect();
@@ -265,9 +265,9 @@ mod tests {
 
     #[test]
     fn a_monitor_that_ends_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = Listener::bind(folder.path()).unwrap();
-        let speaker = Speaker::connect(folder.path()).unwrap().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let listener = Listener::bind(dir.path()).unwrap();
+        let speaker = Speaker::connect(dir.path()).unwrap().unwrap();
         let monitor = std::thread::spawn(move || drop(listener.receive().unwrap()));
         let answer = speaker.tell(&message("a"), None);
         assert_eq!(answer, Err("its monitor has ended".to_owned()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::process::Process;
 
-/// Where cgroups are mounted: v2 itself, or a folder for each v1 hierarchy.
+/// Where cgroups are mounted: v2 itself, or a directory for each v1 hierarchy.
 const TOP: &str = "/sys/fs/cgroup";
 
 /// The cgroups of one process.
@@ -36,14 +36,14 @@ impl Hierarchy {
         }
     }
 
-    /// The folder that has a controller's files under cgroups v1; `None` where the
+    /// The directory that has a controller's files under cgroups v1; `None` where the
     /// controller is v2's.
     pub fn v1(&self, controller: &str) -> Option<PathBuf> {
         let path = self.path(|controllers| controllers.split(',').any(|one| one == controller))?;
         Some(Path::new(TOP).join(controller).join(path))
     }
 
-    /// The folder under cgroups v2.
+    /// The directory under cgroups v2.
     pub fn v2(&self) -> PathBuf {
         Path::new(TOP).join(self.path(str::is_empty).unwrap_or_default())
     }
@@ -54,7 +54,7 @@ impl Hierarchy {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
             let name = controllers.split(',').next().unwrap_or_default();
             let top = Path::new(TOP).join(name.trim_start_matches("name="));
-            // Beside v1 hierarchies that of v2 has a folder of its own.
+            // Beside v1 hierarchies that of v2 has a directory of its own.
             let top = match name.is_empty() && !top.join("cgroup.procs").exists() {
                 true => top.join("unified"),
                 false => top,
@@ -86,12 +86,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_by_controller() {
+    fn dirs_by_controller() {
         let hybrid =
             Hierarchy("4:cpu,cpuacct:/a\n3:memory:/b:c\n1:name=systemd:/s\n0::/u\n".into());
-        let folder = |controller| hybrid.v1(controller).unwrap();
-        assert_eq!(folder("cpuacct"), Path::new("/sys/fs/cgroup/cpuacct/a"));
-        assert_eq!(folder("memory"), Path::new("/sys/fs/cgroup/memory/b:c"));
+        let dir = |controller| hybrid.v1(controller).unwrap();
+        assert_eq!(dir("cpuacct"), Path::new("/sys/fs/cgroup/cpuacct/a"));
+        assert_eq!(dir("memory"), Path::new("/sys/fs/cgroup/memory/b:c"));
         assert_eq!(hybrid.v1("pids"), None);
         assert_eq!(hybrid.v2(), Path::new("/sys/fs/cgroup/u"));
         assert!(hybrid.check_own(Path::new("b:c")).is_ok());

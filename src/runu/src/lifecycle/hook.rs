@@ -1,6 +1,6 @@
 //! The hooks of `create` (runtime-spec, config.md, "POSIX-platform Hooks").
 //!
-//! libcontainer tells them that the folder it read config.json from is the
+//! libcontainer tells them that the directory it read config.json from is the
 //! bundle, which is runu's own. So each is run by way of `runu hook`, which
 //! puts the caller's bundle in its place.
 

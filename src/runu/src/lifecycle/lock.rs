@@ -1,4 +1,4 @@
-//! One call at a time changes a container: flock(2) on the container's folder.
+//! One call at a time changes a container: flock(2) on the container's directory.
 //!
 //! The processes that `create` forks share its lock until they are in the
 //! container's cgroup and wait for `start`, or are gone. So whoever gets the
@@ -15,7 +15,7 @@ use super::Error;
 use super::store::Entry;
 
 /// How long another call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The lock of one container. It is free again when every copy in every process
 /// is dropped or released.
@@ -33,14 +33,14 @@ impl Lock {
             ErrorKind::NotFound => Error::Missing {
                 id: entry.id.clone(),
             },
-            _ => Error::store(&entry.folder, e),
+            _ => Error::store(&entry.dir, e),
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let folder = File::open(&entry.folder).map_err(failed)?;
-            match folder.try_lock() {
-                Ok(()) if is_at(&folder, entry).map_err(failed)? => {
-                    return Ok(Self(Rc::new(Cell::new(Some(folder)))));
+            let dir = File::open(&entry.dir).map_err(failed)?;
+            match dir.try_lock() {
+                Ok(()) if is_at(&dir, entry).map_err(failed)? => {
+                    return Ok(Self(Rc::new(Cell::new(Some(dir)))));
                 }
                 // Another container has the ID now.
                 Ok(()) => {}
@@ -62,8 +62,8 @@ impl Lock {
     }
 }
 
-/// Whether the open folder is still the one at the container's path.
-fn is_at(folder: &File, entry: &Entry) -> io::Result<bool> {
-    let (locked, there) = (folder.metadata()?, std::fs::metadata(&entry.folder)?);
+/// Whether the open directory is still the one at the container's path.
+fn is_at(dir: &File, entry: &Entry) -> io::Result<bool> {
+    let (locked, there) = (dir.metadata()?, std::fs::metadata(&entry.dir)?);
     Ok((locked.dev(), locked.ino()) == (there.dev(), there.ino()))
 }

@@ -49,8 +49,8 @@ struct Inner {
 }
 
 impl Monitor {
-    /// A monitor that will make its machine of `config`, `files` and what `plan` says that the guest
-    /// has of the container's tree, tells `faults` why it could not, lets `lock` go when it
+    /// A monitor that will make its machine of `config`, `files` and what `plan` says that the
+    /// guest has of the container's tree, tells `faults` why it could not, lets `lock` go when it
     /// waits for `start`, hears by `listener` what the guest shall know, and then runs `hooks`.
     pub fn new(
         config: MachineConfig,

@@ -27,7 +27,7 @@ use net::{self, Attached, Interface, Namespace, Resolver, Wanted};
 use vmm::BootAbi;
 
 /// The most that is read of a resolv.conf, in bytes.
-const MOST: u64 = 64 << 10;
+const MAX: u64 = 64 << 10;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -179,9 +179,9 @@ fn of_process(pid: i32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
-/// The container's token: no other on this host has the same folder.
+/// The container's token: no other on this host has the same directory.
 fn owner(entry: &Entry) -> String {
-    let digest = Sha256::digest(entry.folder.as_os_str().as_bytes());
+    let digest = Sha256::digest(entry.dir.as_os_str().as_bytes());
     digest[..8]
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -262,7 +262,7 @@ fn resolver(unikernel: &Unikernel) -> io::Result<Resolver> {
         return Err(Errno::EINVAL.into());
     }
     let mut text = Vec::new();
-    file.take(MOST).read_to_end(&mut text)?;
+    file.take(MAX).read_to_end(&mut text)?;
     Ok(Resolver::parse(&String::from_utf8_lossy(&text)))
 }
 

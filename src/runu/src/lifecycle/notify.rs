@@ -14,7 +14,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 /// How long the listener may take to read, in milliseconds. One that does not keep what it is
 /// sent lets go at once.
-const PATIENCE: u16 = 5000;
+const TIMEOUT: u16 = 5000;
 
 /// The caller's service manager.
 pub struct Manager(UnixDatagram);
@@ -59,6 +59,6 @@ impl Manager {
 /// Waits until nobody holds the pipe's other end (sd_notify_barrier(3)), or not much longer.
 fn wait_for_end(pipe: &PipeReader) -> io::Result<()> {
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
-    poll(&mut fds, PollTimeout::from(PATIENCE))?;
+    poll(&mut fds, PollTimeout::from(TIMEOUT))?;
     Ok(())
 }

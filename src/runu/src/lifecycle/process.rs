@@ -65,8 +65,8 @@ impl Process {
 
     /// Ends it with SIGKILL and waits until it is gone or a zombie; gives false
     /// if it would not die within `patience`.
-    pub fn end(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    pub fn end(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
         while self.is_alive() {
             let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
             if Instant::now() > deadline {

@@ -23,7 +23,7 @@ use vmm::RawTerminal;
 nix::ioctl_read_bad!(get_window_size, TIOCGWINSZ, Winsize);
 nix::ioctl_write_ptr_bad!(set_window_size, TIOCSWINSZ, Winsize);
 
-/// The socket's name in the container's folder.
+/// The socket's name in the container's directory.
 const SOCKET: &str = "terminal.sock";
 
 /// The caller's terminal, before there is a guest's.
@@ -59,19 +59,19 @@ impl Relay {
         })
     }
 
-    /// Listens in `folder` for the guest's terminal; gives the socket's path.
+    /// Listens in `directory` for the guest's terminal; gives the socket's path.
     ///
     /// # Errors
     /// Those of bind(2).
-    pub fn listen(&self, folder: &Path) -> io::Result<PathBuf> {
-        // By the folder's descriptor: its path may be longer than a socket's may be (unix(7)).
-        let opened = File::open(folder)?;
+    pub fn listen(&self, dir: &Path) -> io::Result<PathBuf> {
+        // By the directory's descriptor: its path may be longer than a socket's may be (unix(7)).
+        let opened = File::open(dir)?;
         let short = format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd());
         let listener = UnixListener::bind(short)?;
         // The terminal is sent before `create` is done: nothing to wait for.
         listener.set_nonblocking(true)?;
         self.listener.get_or_init(|| listener);
-        Ok(folder.join(SOCKET))
+        Ok(dir.join(SOCKET))
     }
 
     /// Takes the guest's terminal and joins it with the caller's.

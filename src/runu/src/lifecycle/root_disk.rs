@@ -24,7 +24,7 @@ const SOURCE: &str = "runu";
 
 /// How long others may have it in use that only look at it: a container that is made just now has
 /// a copy of all mounts for a moment.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A rootfs that was taken away.
 #[derive(Debug)]
@@ -65,13 +65,13 @@ pub fn take(rootfs: &Path, device: File, read_only: bool) -> Result<(File, Taken
 /// What umount(2) says.
 pub fn clear(rootfs: &Path) -> Result<(), String> {
     // The bundle may be gone by now.
-    let Ok(folder) = Rootfs::open(rootfs) else {
+    let Ok(dir) = Rootfs::open(rootfs) else {
         return Ok(());
     };
-    let mount = folder.mount().map_err(|e| e.to_string())?;
-    drop(folder);
+    let mount = dir.mount().map_err(|e| e.to_string())?;
+    drop(dir);
     match mount.filter(is_ours) {
-        // Whoever looks into it keeps an empty folder.
+        // Whoever looks into it keeps an empty directory.
         Some(Mount { place, .. }) => {
             let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
             umount2(&place, flags).map_err(|e| format!("umount {}: {e}", place.display()))
@@ -89,7 +89,7 @@ impl Taken {
     fn look(rootfs: &Path, device: File) -> Result<Self, String> {
         let told = |e: io::Error| format!("the rootfs {}: {e}", rootfs.display());
         let number = device.metadata().map_err(told)?.rdev();
-        let mount = Rootfs::open(rootfs).and_then(|folder| folder.mount());
+        let mount = Rootfs::open(rootfs).and_then(|dir| dir.mount());
         let is_it = |mount: &Mount| {
             let (major, minor) = mount.number;
             libc::makedev(major, minor) == number && mount.root == Path::new("/")
@@ -194,9 +194,9 @@ fn claim(device: &File, read_only: bool) -> nix::Result<File> {
     Ok(image)
 }
 
-/// Does it again while somebody is in the way, for [`PATIENCE`].
+/// Does it again while somebody is in the way, for [`TIMEOUT`].
 fn patiently<T>(mut act: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match act() {
             Err(Errno::EBUSY) if Instant::now() < deadline => {

@@ -69,8 +69,8 @@ impl Limits {
         let Some(mut cpu) = self.by_systemd.cpu().clone() else {
             return;
         };
-        let folder = Hierarchy::of(process).map(|all| all.v2());
-        let now = folder.and_then(|folder| fs::read_to_string(folder.join("cpu.max")));
+        let dir = Hierarchy::of(process).map(|all| all.v2());
+        let now = dir.and_then(|dir| fs::read_to_string(dir.join("cpu.max")));
         if let Some((quota, period)) = now.ok().and_then(|text| cpu_max(&text)) {
             cpu.set_quota(cpu.quota().or(Some(quota)));
             cpu.set_period(cpu.period().or(Some(period)));

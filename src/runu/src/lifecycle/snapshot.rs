@@ -1,6 +1,6 @@
 //! config.json as the container around the monitor is built from it.
 //!
-//! libcontainer reads a bundle's config.json itself. It is given a folder of
+//! libcontainer reads a bundle's config.json itself. It is given a directory of
 //! runu's own with the text that was judged, so that an edit of the bundle's
 //! file in between changes nothing, and with what a monitor needs otherwise.
 
@@ -29,13 +29,13 @@ pub struct Snapshot {
     pub start_hooks: StartHooks,
 }
 
-/// Writes the adapted config.json into the container's folder.
+/// Writes the adapted config.json into the container's directory.
 ///
 /// # Errors
 /// When it asks for what no monitor can have, or the disk does not take it.
 pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
-    let folder = entry.bundle_folder();
-    let failed = |e| Error::store(&folder, e);
+    let dir = entry.bundle_dir();
+    let failed = |e| Error::store(&dir, e);
     let mut config: Value = serde_json::from_slice(&request.bundle.text)
         .map_err(|e| failed(io::Error::new(ErrorKind::InvalidData, e)))?;
     let refused = |why: &str| Error::Create {
@@ -46,8 +46,8 @@ pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     let start_hooks = StartHooks::take(&mut config, &entry.id, request.bundle);
     let start_hooks = start_hooks.map_err(|e| refused(&format!("startContainer hooks: {e}")))?;
     let cgroup = adapt(&mut config, request).map_err(failed)?;
-    fs::create_dir(&folder).map_err(failed)?;
-    let path = folder.join(FILE);
+    fs::create_dir(&dir).map_err(failed)?;
+    let path = dir.join(FILE);
     write_whole(&path, config.to_string().as_bytes()).map_err(|e| Error::store(&path, e))?;
     Ok(Snapshot {
         cgroups_path: cgroup.into(),
@@ -58,7 +58,7 @@ pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
 
 /// What the container was built from, where that can still be read.
 pub fn read(entry: &Entry) -> Option<Value> {
-    let text = fs::read(entry.bundle_folder().join(FILE)).ok()?;
+    let text = fs::read(entry.bundle_dir().join(FILE)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
@@ -135,12 +135,12 @@ fn has_apparmor() -> bool {
 /// Makes of the caller's configuration the monitor's; gives the cgroup's path.
 fn adapt(config: &mut Value, request: &Request) -> io::Result<String> {
     let bundle = request.bundle;
-    // Relative paths would start at our folder.
+    // Relative paths would start at our directory.
     if let Some(rootfs) = bundle.rootfs_path() {
         config["root"]["path"] = rootfs.to_string_lossy().into();
     }
     as_runc_reads(config);
-    // Nobody works there: runc would make a folder that the image lacks, libcontainer fails.
+    // Nobody works there: runc would make a directory that the image lacks, libcontainer fails.
     config["process"]["cwd"] = "/".into();
     // Optional where nothing is executed, but libcontainer wants some.
     let args = &mut config["process"]["args"];
@@ -198,7 +198,7 @@ fn without_cgroups(mounts: &mut Vec<Value>) {
     mounts.retain(|mount| !gone.iter().any(|parent| place(mount).starts_with(parent)));
 }
 
-/// Takes out runc's own option for a tmpfs that begins as a copy of the image's folder, which
+/// Takes out runc's own option for a tmpfs that begins as a copy of the image's directory, which
 /// podman asks for: nobody looks into it, and libcontainer 0.7 would hand it to the kernel.
 fn without_copies(mount: &mut Value) {
     if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {

@@ -55,7 +55,7 @@ fn open_the_gate(unikernel: &Unikernel) -> Result<(), Error> {
     };
     let mut container = unikernel.container().map_err(failed)?;
     // Before anything is changed: from here on the monitor hears nobody else.
-    match Speaker::connect(&unikernel.entry.folder) {
+    match Speaker::connect(&unikernel.entry.dir) {
         Ok(Some(speaker)) => tell(unikernel, &container, speaker)?,
         // A monitor of an older version, which knows all that there is.
         Ok(None) => pass(unikernel, &container)?

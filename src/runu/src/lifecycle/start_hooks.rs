@@ -1,6 +1,6 @@
 //! The startContainer hooks, which run inside the container when it is started.
 //!
-//! libcontainer would tell them that the folder of its config.json is the bundle, and `runu
+//! libcontainer would tell them that the directory of its config.json is the bundle, and `runu
 //! hook` is not in sight there. So the monitor has them run itself.
 
 use std::collections::HashMap;

@@ -71,12 +71,12 @@ impl State {
 /// The user who created the container, by name where there is one.
 fn owner(unikernel: &Unikernel) -> String {
     use std::os::unix::fs::MetadataExt;
-    let Ok(folder) = std::fs::metadata(&unikernel.entry.folder) else {
+    let Ok(dir) = std::fs::metadata(&unikernel.entry.dir) else {
         return String::new();
     };
-    match nix::unistd::User::from_uid(folder.uid().into()) {
+    match nix::unistd::User::from_uid(dir.uid().into()) {
         Ok(Some(user)) => user.name,
-        _ => folder.uid().to_string(),
+        _ => dir.uid().to_string(),
     }
 }
 

@@ -41,12 +41,12 @@ pub struct OomCounter {
 impl OomCounter {
     /// The counter of a cgroup.
     pub fn of(hierarchy: &Hierarchy) -> Self {
-        let (folder, name) = match hierarchy.v1("memory") {
-            Some(folder) => (folder, "memory.oom_control"),
+        let (dir, name) = match hierarchy.v1("memory") {
+            Some(dir) => (dir, "memory.oom_control"),
             None => (hierarchy.v2(), "memory.events"),
         };
         Self {
-            files: Files(folder),
+            files: Files(dir),
             name,
         }
     }

@@ -1,9 +1,8 @@
 //! runu's own containers on disk, apart from runc's.
 //!
-//! `/run/runu/<caller's root>/<id>/` holds `record.json` (what runu knows),
-//! `explanation.json` (why it is a unikernel), `bundle/config.json` (what the container
-//! was built from) and `container/` (libcontainer's root). Making the folder is what claims the ID: mkdir(2) lets
-//! one caller win.
+//! `/run/runu/<caller's root>/<id>/` holds `record.json` (what runu knows), `explanation.json` (why
+//! it is a unikernel), `bundle/config.json` (what the container was built from) and `container/`
+//! (libcontainer's root). Making the directory is what claims the ID: mkdir(2) lets one caller win.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -26,16 +25,16 @@ const EXPLANATION: &str = "explanation.json";
 /// The containers of one caller's root.
 #[derive(Debug)]
 pub struct Store {
-    folder: PathBuf,
+    dir: PathBuf,
     /// Where the delegate has its own state: one of them.
     theirs: Vec<PathBuf>,
 }
 
-/// The folder of one container.
+/// The directory of one container.
 #[derive(Debug)]
 pub struct Entry {
     pub id: String,
-    pub folder: PathBuf,
+    pub dir: PathBuf,
 }
 
 /// What is known of a container: fixed at `create`, but for its process.
@@ -79,18 +78,18 @@ impl Store {
         let base = user::runtime_dir().unwrap_or_else(|| PathBuf::from("/run"));
         let is_default = root.is_none();
         let root = root.map_or_else(|| base.join("runc"), cleaned);
-        let folder = base.join("runu").join(file_name(&root));
+        let dir = base.join("runu").join(file_name(&root));
         let mut theirs = vec![root];
         if is_default {
             theirs.push(user::cruns_root());
         }
-        Self { folder, theirs }
+        Self { dir, theirs }
     }
 
     /// Where answers of containerd about images are kept, for all roots in one place. No
     /// root's name begins so: see [`file_name`].
     pub fn image_cache(&self) -> PathBuf {
-        self.folder.with_file_name("%images")
+        self.dir.with_file_name("%images")
     }
 
     /// Whether runc, or crun in its place, has a container of this ID.
@@ -100,21 +99,21 @@ impl Store {
 
     /// Whether the container is runu's. One stat(2): the way to runc passes here.
     pub fn holds(&self, id: &str) -> bool {
-        is_valid_id(id) && self.folder.join(id).is_dir()
+        is_valid_id(id) && self.dir.join(id).is_dir()
     }
 
-    /// The container's folder.
+    /// The container's directory.
     pub fn entry(&self, id: &str) -> Entry {
         Entry {
             id: id.to_owned(),
-            folder: self.folder.join(id),
+            dir: self.dir.join(id),
         }
     }
 
     /// Claims an ID for a new container, and locks it.
     ///
     /// # Errors
-    /// When the ID is malformed or taken, or the folder cannot be made.
+    /// When the ID is malformed or taken, or the directory cannot be made.
     pub fn claim(&self, id: &str) -> Result<(Entry, Lock), Error> {
         if !is_valid_id(id) {
             return Err(Error::InvalidId { id: id.to_owned() });
@@ -122,13 +121,13 @@ impl Store {
         let entry = self.entry(id);
         let mut private = DirBuilder::new();
         private.mode(0o700);
-        // The last `delete` of this root may take its folder away just now.
+        // The last `delete` of this root may take its directory away just now.
         for _ in 0..8 {
             private
                 .recursive(true)
-                .create(&self.folder)
-                .map_err(|e| Error::store(&self.folder, e))?;
-            match private.recursive(false).create(&entry.folder) {
+                .create(&self.dir)
+                .map_err(|e| Error::store(&self.dir, e))?;
+            match private.recursive(false).create(&entry.dir) {
                 Ok(()) => match Lock::take(&entry) {
                     // A `delete --force` came in between.
                     Err(Error::Missing { .. }) => {}
@@ -138,18 +137,18 @@ impl Store {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(Error::Exists { id: id.to_owned() });
                 }
-                Err(e) => return Err(Error::store(&entry.folder, e)),
+                Err(e) => return Err(Error::store(&entry.dir, e)),
             }
         }
-        Err(Error::store(&entry.folder, io::ErrorKind::NotFound.into()))
+        Err(Error::store(&entry.dir, io::ErrorKind::NotFound.into()))
     }
 
     /// All containers here, by ID.
     pub fn entries(&self) -> Vec<Entry> {
-        let Ok(folder) = fs::read_dir(&self.folder) else {
+        let Ok(dir) = fs::read_dir(&self.dir) else {
             return Vec::new();
         };
-        let mut ids: Vec<_> = folder
+        let mut ids: Vec<_> = dir
             .filter_map(|e| e.ok()?.file_name().into_string().ok())
             .collect();
         ids.sort();
@@ -158,19 +157,19 @@ impl Store {
 }
 
 impl Entry {
-    /// What libcontainer has for its root: it makes a folder by the ID in it.
+    /// What libcontainer has for its root: it makes a directory by the ID in it.
     pub fn container_root(&self) -> PathBuf {
-        self.folder.join("container")
+        self.dir.join("container")
     }
 
-    /// libcontainer's folder for this container.
-    pub fn container_folder(&self) -> PathBuf {
+    /// libcontainer's directory for this container.
+    pub fn container_dir(&self) -> PathBuf {
         self.container_root().join(&self.id)
     }
 
-    /// The folder of the config.json that the container is built from.
-    pub fn bundle_folder(&self) -> PathBuf {
-        self.folder.join("bundle")
+    /// The directory of the config.json that the container is built from.
+    pub fn bundle_dir(&self) -> PathBuf {
+        self.dir.join("bundle")
     }
 
     /// Writes the record: to a temporary file, then renamed.
@@ -179,8 +178,8 @@ impl Entry {
     /// When the disk does not take it.
     pub fn save(&self, record: &Record) -> Result<(), Error> {
         let text = serde_json::to_vec(record).expect("a record is always JSON");
-        write_whole(&self.folder.join(RECORD), &text)
-            .map_err(|e| Error::store(&self.folder.join(RECORD), e))
+        write_whole(&self.dir.join(RECORD), &text)
+            .map_err(|e| Error::store(&self.dir.join(RECORD), e))
     }
 
     /// Keeps the decision by which the container was made, as `runu explain` has it.
@@ -188,7 +187,7 @@ impl Entry {
     /// # Errors
     /// When the disk does not take it.
     pub fn save_explanation(&self, text: &str) -> Result<(), Error> {
-        let path = self.folder.join(EXPLANATION);
+        let path = self.dir.join(EXPLANATION);
         write_whole(&path, text.as_bytes()).map_err(|e| Error::store(&path, e))
     }
 
@@ -197,7 +196,7 @@ impl Entry {
     /// # Errors
     /// When it was not kept, or cannot be read.
     pub fn explanation(&self) -> Result<String, Error> {
-        let path = self.folder.join(EXPLANATION);
+        let path = self.dir.join(EXPLANATION);
         fs::read_to_string(&path).map_err(|e| Error::store(&path, e))
     }
 
@@ -206,7 +205,7 @@ impl Entry {
     /// # Errors
     /// When it cannot be read or is of another version.
     pub fn load(&self) -> Result<Option<Record>, Error> {
-        let path = self.folder.join(RECORD);
+        let path = self.dir.join(RECORD);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -228,16 +227,16 @@ impl Entry {
         Ok(Some(record))
     }
 
-    /// Removes all that is on disk of the container, and the root's folder with
+    /// Removes all that is on disk of the container, and the root's directory with
     /// the last one.
     ///
     /// # Errors
     /// When something cannot be removed; what is gone already is none.
     pub fn remove(&self) -> Result<(), Error> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&self.folder, e)),
+        match fs::remove_dir_all(&self.dir) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&self.dir, e)),
             _ => {
-                if let Some(root) = self.folder.parent() {
+                if let Some(root) = self.dir.parent() {
                     // Fails while another container is there, as it should.
                     let _ = fs::remove_dir(root);
                 }
@@ -326,7 +325,7 @@ mod tests {
     fn an_id_is_claimed_once_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store {
-            folder: dir.path().join("root"),
+            dir: dir.path().join("root"),
             theirs: Vec::new(),
         };
         let (entry, _lock) = store.claim("c").unwrap();

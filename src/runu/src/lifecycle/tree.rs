@@ -21,8 +21,8 @@ use super::process::Process;
 use p9::is_kernels;
 
 /// Gives the calling thread, and what it will start, a mount namespace of its own: the host's, with
-/// the root of `process` and all that is mounted there at `place`. What the host unmounts goes there
-/// too, nothing goes the other way, and with the last process in it all of it is gone.
+/// the root of `process` and all that is mounted there at `place`. What the host unmounts goes
+/// there too, nothing goes the other way, and with the last process in it all of it is gone.
 ///
 /// A program that is told `/proc/PID/root` and asks for the real name of that is told `/`, and
 /// serves the host's own root: the Rust virtiofsd asks.
@@ -41,7 +41,7 @@ pub fn enter(process: Process, place: &Path) -> io::Result<()> {
         MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
     )?;
     let own = File::open("/proc/thread-self/ns/mnt")?;
-    let here = folder("/")?;
+    let here = dir("/")?;
     let tree = tree_of(process)?;
     setns(&own, CloneFlags::CLONE_NEWNS)?;
     // It has set the root to the namespace's, which need not be this program's.
@@ -54,15 +54,15 @@ pub fn enter(process: Process, place: &Path) -> io::Result<()> {
         place,
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )?;
-    while let Some(folder) = kernels_own(place)? {
-        unmount(&folder, UnmountFlags::DETACH)?;
+    while let Some(dir) = kernels_own(place)? {
+        unmount(&dir, UnmountFlags::DETACH)?;
     }
     Ok(())
 }
 
 /// A copy of all mounts that a process sees; the thread is in its mount namespace then.
 fn tree_of(process: Process) -> io::Result<OwnedFd> {
-    let root = folder(&format!("/proc/{}/root", process.pid))?;
+    let root = dir(&format!("/proc/{}/root", process.pid))?;
     let theirs = File::open(format!("/proc/{}/ns/mnt", process.pid))?;
     // What was opened is the process's, and no later one's.
     if !process.is_alive() {
@@ -76,7 +76,7 @@ fn tree_of(process: Process) -> io::Result<OwnedFd> {
     Ok(open_tree(&root, "", flags)?)
 }
 
-fn folder(path: &str) -> io::Result<OwnedFd> {
+fn dir(path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(open(path, flags, Mode::empty())?)
 }

@@ -58,8 +58,8 @@ impl Unikernel {
     /// Its own, as a text.
     pub fn container(&self) -> Result<Container, String> {
         let mut container =
-            Container::load(self.entry.container_folder()).map_err(|e| crate::exit::chain(&e))?;
-        // libcontainer takes the folder of its config.json for the bundle; hooks are
+            Container::load(self.entry.container_dir()).map_err(|e| crate::exit::chain(&e))?;
+        // libcontainer takes the directory of its config.json for the bundle; hooks are
         // to be told the caller's.
         container.state.bundle.clone_from(&self.record.bundle);
         Ok(container)

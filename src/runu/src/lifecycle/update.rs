@@ -17,7 +17,7 @@ use decision::plan::overhead;
 use guest::Root;
 
 /// The most of a resources file that is read, in bytes.
-const MOST: u64 = 1 << 20;
+const MAX: u64 = 1 << 20;
 
 /// runc's flags and the fields of `linux.resources` that they set.
 const FLAGS: [(&str, &str, &str); 9] = [
@@ -82,7 +82,7 @@ fn leave_unset(resources: &mut Value) {
 }
 
 fn read(name: &str, source: impl Read) -> Result<Value, String> {
-    serde_json::from_reader(source.take(MOST)).map_err(|e| format!("{name}: {e}"))
+    serde_json::from_reader(source.take(MAX)).map_err(|e| format!("{name}: {e}"))
 }
 
 fn from_flags(settings: &[(String, String)]) -> Result<Value, String> {

@@ -9,24 +9,23 @@ use nix::unistd::geteuid;
 /// `/proc/self/uid_map` outside of all user namespaces: user_namespaces(7).
 const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
 
-/// The folder for what a user runs, where the call is not of the machine's root: then
+/// The directory for what a user runs, where the call is not of the machine's root: then
 /// runc has its state below `$XDG_RUNTIME_DIR`.
 ///
 /// In a user namespace, where rootless podman calls, the user is root, and only the
 /// variable USER tells one who made himself root there from a container's root (runc
 /// 1.1, `shouldHonorXDGRuntimeDir`).
 pub fn runtime_dir() -> Option<PathBuf> {
-    let folder = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty())?;
+    let dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
     let is_theirs = !geteuid().is_root()
         || in_user_namespace() && env::var_os("USER").is_none_or(|user| user != "root");
-    is_theirs.then(|| folder.into())
+    is_theirs.then(|| dir.into())
 }
 
 /// Where crun 1.8 has its state when it is given no `--root` (`get_run_directory`).
 pub fn cruns_root() -> PathBuf {
-    let folder = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    folder
-        .map_or_else(|| "/run".into(), PathBuf::from)
+    let dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    dir.map_or_else(|| "/run".into(), PathBuf::from)
         .join("crun")
 }
 

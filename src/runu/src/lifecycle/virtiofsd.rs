@@ -2,8 +2,8 @@
 //! monitor's end.
 //!
 //! It is a child of `create`, in the container's cgroup, and ends when the monitor hangs up; what
-//! does not end so ends with the cgroup. It gets the container's tree by [`tree`] and shuts itself in
-//! there, in namespaces of its own without network and without the host's files. It has the
+//! does not end so ends with the cgroup. It gets the container's tree by [`tree`] and shuts itself
+//! in there, in namespaces of its own without network and without the host's files. It has the
 //! container's capabilities and no others, and gains none. The words that it is told are those that
 //! QEMU's virtiofsd and the later one in Rust have in common, but for one.
 //!
@@ -37,11 +37,11 @@ use super::store::Entry;
 use super::{tree, user};
 use vmm::{self, ServedShare};
 
-/// Where it sees the container's tree: a folder that every host with a container of runu's has. A
-/// container's own folder may have a comma in its name, which its words cannot.
+/// Where it sees the container's tree: a directory that every host with a container of runu's has.
+/// A container's own directory may have a comma in its name, which its words cannot.
 const PLACE: &str = "/run/runu";
 
-/// The socket's name in the container's folder, while there is one.
+/// The socket's name in the container's directory, while there is one.
 const SOCKET: &str = "virtiofsd.sock";
 
 /// Capabilities that it keeps, if it is not told otherwise.
@@ -65,15 +65,15 @@ const FOR_ITS_SANDBOX: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capability:
 const NO_HANDLES: &str = "--inode-file-handles=never";
 
 /// How long a virtiofsd may take to say a part of its help, and how much of it is read, in bytes.
-const PATIENCE: Duration = Duration::from_secs(5);
-const MOST_HELP: u64 = 1 << 20;
+const TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HELP: u64 = 1 << 20;
 
 /// A server that is not running yet.
 pub struct Virtiofsd {
     program: PathBuf,
     knows_handles: bool,
     /// The container's.
-    folder: PathBuf,
+    dir: PathBuf,
     /// The monitor's end. It is connected when there is somebody to connect with: the monitor has
     /// the very same by then.
     socket: UnixStream,
@@ -95,7 +95,7 @@ impl Virtiofsd {
         Ok(Self {
             program,
             knows_handles,
-            folder: entry.folder.clone(),
+            dir: entry.dir.clone(),
             socket: socket.map_err(|e| format!("{SOCKET}: {e}"))?.into(),
             capabilities: capabilities(config),
         })
@@ -153,8 +153,8 @@ impl Virtiofsd {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);
-        // SAFETY: what is called there makes system calls, and the files' paths are constants; nothing
-        // of it takes a lock that another thread may have held at the fork.
+        // SAFETY: what is called there makes system calls, and the files' paths are constants;
+        // nothing of it takes a lock that another thread may have held at the fork.
         unsafe { command.pre_exec(move || own.become_it(socket)) };
         Ok((command.spawn()?, words))
     }
@@ -162,7 +162,7 @@ impl Virtiofsd {
     /// Connects the monitor's end; gives what the server accepts by. Nobody else finds the way, and
     /// if it ends before it has accepted, that is seen.
     fn connect(&self) -> io::Result<UnixListener> {
-        let open = File::open(&self.folder)?;
+        let open = File::open(&self.dir)?;
         // Its path may be longer than a socket's may be.
         let path = format!("/proc/self/fd/{}/{SOCKET}", open.as_raw_fd());
         let listener = UnixListener::bind(&path)?;
@@ -207,7 +207,7 @@ impl Virtiofsd {
 fn knows_handles(program: &Path) -> io::Result<bool> {
     // A socket, for reads of it have a time limit.
     let (words, stdout) = UnixStream::pair()?;
-    words.set_read_timeout(Some(PATIENCE))?;
+    words.set_read_timeout(Some(TIMEOUT))?;
     let mut child = Command::new(program)
         .arg("--help")
         .env_clear()
@@ -216,7 +216,7 @@ fn knows_handles(program: &Path) -> io::Result<bool> {
         .stderr(Stdio::null())
         .spawn()?;
     let mut text = Vec::new();
-    let read = words.take(MOST_HELP).read_to_end(&mut text);
+    let read = words.take(MAX_HELP).read_to_end(&mut text);
     let _ = child.kill();
     let _ = child.wait();
     match read {
@@ -310,8 +310,8 @@ impl Own {
         // The guest's memory is in it.
         setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
         // A descriptor for each file that the guest has heard of.
-        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        let (_, max) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, max, max)?;
         // Nobody reads its words when `create` is over.
         // SAFETY: no handler is installed.
         unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;

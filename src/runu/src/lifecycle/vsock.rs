@@ -21,7 +21,7 @@ use super::snapshot;
 use super::store::{Entry, Record};
 use vmm::Vsock;
 
-/// Whoever reaches its folder may connect: a sidecar seldom has the guest's user.
+/// Whoever reaches its directory may connect: a sidecar seldom has the guest's user.
 const FORBIDDEN: Mode = Mode::from_bits_truncate(0o111);
 
 /// A socket that this process has made.
@@ -79,13 +79,13 @@ pub fn bind(path: &Path) -> Result<(Vsock, Bound), String> {
 
 fn explain(error: &io::Error) -> String {
     let cure = match error.kind() {
-        ErrorKind::NotFound => "its folder is not there: mount one, such as an emptyDir",
-        ErrorKind::NotADirectory => "its folder is a file: name another path",
+        ErrorKind::NotFound => "its directory is not there: mount one, such as an emptyDir",
+        ErrorKind::NotADirectory => "its directory is a file: name another path",
         ErrorKind::ReadOnlyFilesystem => {
-            "its folder is read-only: mount one that can be written to, such as an emptyDir"
+            "its directory is read-only: mount one that can be written to, such as an emptyDir"
         }
         ErrorKind::PermissionDenied => {
-            "the container's user may not write to its folder: let it, or mount an emptyDir"
+            "the container's user may not write to its directory: let it, or mount an emptyDir"
         }
         _ => return error.to_string(),
     };
@@ -132,27 +132,27 @@ pub fn remove_left(entry: &Entry, record: &Record) {
     let Some(path) = &record.plan.vsock else {
         return;
     };
-    if let (Some(folder), Some(name)) = (folder_on_host(entry, record, path), path.file_name()) {
-        remove_dead(&folder, name);
+    if let (Some(dir), Some(name)) = (dir_on_host(entry, record, path), path.file_name()) {
+        remove_dead(&dir, name);
     }
 }
 
-fn remove_dead(folder: &OwnedFd, name: &OsStr) {
+fn remove_dead(dir: &OwnedFd, name: &OsStr) {
     // What lies beneath the descriptor, however long its path is.
-    let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+    let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
     if matches!(look(&path), Ok(Found::Dead)) {
         let _ = fs::remove_file(&path);
     }
 }
 
-/// The folder of `path`: in what is mounted there last, or in the rootfs.
-fn folder_on_host(entry: &Entry, record: &Record, path: &Path) -> Option<OwnedFd> {
-    let folder = path.parent()?;
+/// The directory of `path`: in what is mounted there last, or in the rootfs.
+fn dir_on_host(entry: &Entry, record: &Record, path: &Path) -> Option<OwnedFd> {
+    let dir = path.parent()?;
     let config = snapshot::read(entry)?;
     let mounts = config["mounts"].as_array().into_iter().flatten();
     let mut places = mounts.filter_map(|mount| {
         let place = Path::new("/").join(mount["destination"].as_str()?);
-        let rest = folder.strip_prefix(place).ok()?.to_owned();
+        let rest = dir.strip_prefix(place).ok()?.to_owned();
         Some((mount, rest))
     });
     let (top, rest) = match places.next_back() {
@@ -163,7 +163,7 @@ fn folder_on_host(entry: &Entry, record: &Record, path: &Path) -> Option<OwnedFd
         // A file system that is gone with the container.
         Some(_) => return None,
         None => {
-            let rest = folder.strip_prefix("/").ok()?.to_owned();
+            let rest = dir.strip_prefix("/").ok()?.to_owned();
             (record.rootfs.clone(), rest)
         }
     };

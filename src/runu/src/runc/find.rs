@@ -11,7 +11,7 @@ const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 /// The first of the configured runtimes that exists, may be executed, and is
 /// not this program: a path as it is, a name in PATH and then in the usual
-/// folders.
+/// directories.
 ///
 /// # Errors
 /// When there is none.
@@ -37,7 +37,7 @@ fn candidates(name: &Path) -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     [path, USUAL.into()]
         .into_iter()
-        .filter_map(move |folders| which::which_in_all(name, Some(folders), "/").ok())
+        .filter_map(move |dirs| which::which_in_all(name, Some(dirs), "/").ok())
         .flatten()
 }
 

@@ -107,8 +107,8 @@ pub struct Told<'a> {
     pub vcpus: u8,
     /// How fast the vCPU's TSC counts, if that is known.
     pub tsc_khz: Option<u32>,
-    /// Where a Hermit guest finds the container's files: folders of its root.
-    pub folders: &'a [String],
+    /// Where a Hermit guest finds the container's files: directories of its root.
+    pub dirs: &'a [String],
     /// Where virtio devices are.
     pub places: &'a Places,
 }
@@ -190,7 +190,7 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
         cmdline: &config.cmdline,
         vcpus: config.vcpus,
         tsc_khz: None,
-        folders: &[],
+        dirs: &[],
         places: &Places::NONE,
     };
     tell(&memory, &image, &loaded, &told).map(|_| ())
@@ -322,11 +322,8 @@ mod tests {
             load(Some(&file(b"")), ""),
             Err(Error::InitrdEmpty)
         ));
-        let folder = File::open("/").unwrap();
-        assert!(matches!(
-            load(Some(&folder), ""),
-            Err(Error::InitrdNotAFile)
-        ));
+        let dir = File::open("/").unwrap();
+        assert!(matches!(load(Some(&dir), ""), Err(Error::InitrdNotAFile)));
     }
 
     #[test]

@@ -240,7 +240,7 @@ pub fn told(cmdline: &str) -> Told<'_> {
         cmdline,
         vcpus: 1,
         tsc_khz: None,
-        folders: &[],
+        dirs: &[],
         places: &NOWHERE,
     }
 }

@@ -15,7 +15,7 @@ pub struct Tree<'a> {
     pub cmdline: &'a str,
     pub initrd: Option<Placed>,
     pub tsc_khz: Option<u32>,
-    /// The folders of the guest's whose files are the container's.
+    /// The directories of the guest's whose files are the container's.
     pub mounts: &'a [String],
 }
 

@@ -135,7 +135,7 @@ fn device_tree(start: u64, loaded: &Loaded, told: &Told<'_>) -> Result<Vec<u8>, 
         cmdline: told.cmdline,
         initrd: loaded.initrd,
         tsc_khz: told.tsc_khz,
-        mounts: told.folders,
+        mounts: told.dirs,
     };
     // Of all that is in it only the command line can be wrong.
     let bytes = tree.bytes().map_err(|_| Error::CmdlineNul)?;

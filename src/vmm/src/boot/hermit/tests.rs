@@ -197,10 +197,10 @@ fn low_memory_tells_what_the_kernel_wants_to_know() {
     let (start, size) = (4 << 30, 4 * MIB);
     let memory = allocate(&image, size).unwrap();
     let initrd = file(b"initrd");
-    let folders = ["/app".to_owned()];
+    let dirs = ["/app".to_owned()];
     let told = crate::boot::Told {
         tsc_khz: Some(2_500_000),
-        folders: &folders,
+        dirs: &dirs,
         ..told("app -- x")
     };
     let files = (&kernel, Some(&initrd));

@@ -87,9 +87,9 @@ fn files_that_are_no_kernels_are_told_apart() {
         probe(&ElfFile::kernel32()).unwrap_err(),
         KernelError::NotAKernel { .. }
     ));
-    let folder = File::open("/").unwrap();
+    let dir = File::open("/").unwrap();
     assert!(matches!(
-        KernelImage::probe(&folder).unwrap_err(),
+        KernelImage::probe(&dir).unwrap_err(),
         KernelError::NotAFile
     ));
     let mut program = ElfFile::kernel();

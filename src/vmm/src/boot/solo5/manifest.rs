@@ -203,12 +203,9 @@ mod tests {
             Manifest::parse(&manifest(&[]).bytes()),
             Ok(Manifest::default())
         );
-        let most: Vec<String> = (1..64).map(|n| format!("net{n}")).collect();
-        let most: Vec<(Kind, &str)> = most.iter().map(|name| (Kind::Net, &**name)).collect();
-        assert_eq!(
-            Manifest::parse(&manifest(&most).bytes()),
-            Ok(manifest(&most))
-        );
+        let max: Vec<String> = (1..64).map(|n| format!("net{n}")).collect();
+        let max: Vec<(Kind, &str)> = max.iter().map(|name| (Kind::Net, &**name)).collect();
+        assert_eq!(Manifest::parse(&manifest(&max).bytes()), Ok(manifest(&max)));
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub const FUNCTION_MEMORY: u32 = 0x8000;
 /// own, for kernels that know the 8259s only, and first come those that PCs give to PCI.
 pub const IRQS: [u8; 8] = [10, 11, 5, 6, 7, 12, 14, 15];
 /// The bus has 32 devices, the first of which is the bridge.
-const MOST_DEVICES: usize = 31;
+const MAX_DEVICES: usize = 31;
 
 /// A function's place on the bus, and what it has there before a guest moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl Slot {
     /// # Errors
     /// [`Error::TooManyDevices`].
     pub fn first(count: usize) -> Result<Vec<Slot>, Error> {
-        if count > MOST_DEVICES {
-            let max = MOST_DEVICES;
+        if count > MAX_DEVICES {
+            let max = MAX_DEVICES;
             return Err(Error::TooManyDevices { count, max });
         }
         let slot = |(index, irq): (u8, u8)| Slot {

@@ -31,7 +31,7 @@ pub struct Buffer {
 
 /// The most pieces of a buffer: preadv(2) and its like take no more, and drivers that follow
 /// section 2.7.5.3.1 send no more than their queue has entries.
-const MOST_PIECES: usize = 1024;
+const MAX_PIECES: usize = 1024;
 
 /// Takes the next buffer from `queue`, of `most` bytes at most; `None` where there is none,
 /// and where the driver has not set up the queue.
@@ -40,7 +40,7 @@ const MOST_PIECES: usize = 1024;
 /// [`Broken`] for a queue or chain that breaks the rules: too many buffers at once, a loop, an
 /// index past the table, no descriptor at all, memory that is not there, a piece to read behind
 /// one to write, more bytes than `most`, more than 1024 pieces.
-pub fn next(queue: &mut Queue, memory: &GuestMemory, most: u32) -> Result<Option<Buffer>, Broken> {
+pub fn next(queue: &mut Queue, memory: &GuestMemory, max: u32) -> Result<Option<Buffer>, Broken> {
     if !queue.ready() {
         return Ok(None);
     }
@@ -48,10 +48,10 @@ pub fn next(queue: &mut Queue, memory: &GuestMemory, most: u32) -> Result<Option
         .iter(memory)
         .map_err(|_| Broken("its ring of available buffers is no ring"))?;
     let chain = available.next();
-    chain.map(|chain| check(chain, memory, most)).transpose()
+    chain.map(|chain| check(chain, memory, max)).transpose()
 }
 
-fn check<M>(chain: DescriptorChain<M>, memory: &GuestMemory, most: u32) -> Result<Buffer, Broken>
+fn check<M>(chain: DescriptorChain<M>, memory: &GuestMemory, max: u32) -> Result<Buffer, Broken>
 where
     M: Deref,
     M::Target: vm_memory::GuestMemory,
@@ -67,7 +67,7 @@ where
         goes_on = descriptor.has_next();
         let piece = piece(&descriptor, memory)?;
         total = total.saturating_add(piece.len);
-        if buffer.readable.len() + buffer.writable.len() == MOST_PIECES {
+        if buffer.readable.len() + buffer.writable.len() == MAX_PIECES {
             return Err(Broken("a buffer of too many pieces"));
         }
         match (descriptor.is_write_only(), buffer.writable.is_empty()) {
@@ -80,7 +80,7 @@ where
     if goes_on {
         return Err(Broken("a chain of descriptors without an end"));
     }
-    if total > most {
+    if total > max {
         return Err(Broken("a buffer larger than this device takes"));
     }
     Ok(buffer)

@@ -19,7 +19,7 @@ const MOUNT_TAG: u64 = 1 << 0;
 const QUEUE_SIZES: [u16; 1] = [128];
 /// The most bytes of a request and its room: both as large as can be, and what drivers round
 /// up to.
-const MOST: u32 = 4 * MAX_FRAME;
+const MAX: u32 = 4 * MAX_FRAME;
 /// Bytes of a frame's first field, its size.
 const SIZE: usize = 4;
 
@@ -60,7 +60,7 @@ impl P9 {
         if pieces::read(&buffer.readable, memory, &mut self.frame)? < self.frame.len() {
             return Err(Broken("a 9P request that is cut"));
         }
-        // The whole chain has MOST bytes at most.
+        // The whole chain has MAX bytes at most.
         let room = pieces::len(&buffer.writable) as usize;
         let reply = self.server.answer(&self.frame, room);
         let reply = reply.map_err(|_| Broken("a 9P request that cannot be answered"))?;
@@ -101,7 +101,7 @@ impl Device for P9 {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        used::answer_all(queues, index, memory, MOST, |buffer| {
+        used::answer_all(queues, index, memory, MAX, |buffer| {
             self.answer(buffer, memory)
         })
     }
@@ -121,12 +121,12 @@ mod tests {
     const ROOM: u64 = BUFFER + 0x1_0000;
 
     fn driver() -> (Driver, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let root = OwnedFd::from(std::fs::File::open(folder.path()).unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let root = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
         let tag = "fs0".to_owned();
         let driver = Driver::with(Box::new(P9::new(Share { tag, root }).unwrap()));
         driver.come_up(MOUNT_TAG as u32);
-        (driver, folder)
+        (driver, dir)
     }
 
     /// Offers a request in two pieces and room in two, the first of 7 bytes.
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_tag_is_told() {
-        let (driver, _folder) = driver();
+        let (driver, _dir) = driver();
         let mut config = [0; 6];
         driver.device.read(0x100, &mut config);
         assert_eq!(&config, b"\x03\0fs0\0");
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_request_in_pieces_is_answered_in_pieces() {
-        let (mut driver, _folder) = driver();
+        let (mut driver, _dir) = driver();
         ask(&mut driver, VERSION, 100);
         assert_eq!(driver.used(), (1, 0, 21));
         let mut reply = [0; 21];
@@ -178,7 +178,7 @@ mod tests {
             (&long, 100),
             (VERSION, 3), // no room for an error
         ] {
-            let (mut driver, _folder) = driver();
+            let (mut driver, _dir) = driver();
             ask(&mut driver, request, room);
             assert!(driver.is_broken(), "{request:?}");
             assert_eq!(driver.used().0, 0);

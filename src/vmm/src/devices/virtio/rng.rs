@@ -11,7 +11,7 @@ use crate::memory::GuestMemory;
 
 const QUEUE_SIZES: [u16; 1] = [64];
 /// The most bytes that one buffer may have. Linux asks for 64.
-const MOST: u32 = 64 << 10;
+const MAX: u32 = 64 << 10;
 /// What the host is asked for at a time: getrandom(2) gives so little in one piece.
 const PORTION: usize = 256;
 
@@ -41,7 +41,7 @@ impl Device for Rng {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        used::answer_all(queues, index, memory, MOST, |buffer| fill(buffer, memory))
+        used::answer_all(queues, index, memory, MAX, |buffer| fill(buffer, memory))
     }
 }
 
@@ -50,7 +50,7 @@ fn fill(buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
     if !buffer.readable.is_empty() || buffer.writable.is_empty() {
         return Err(Broken("a buffer that cannot be written"));
     }
-    // MOST at most.
+    // MAX at most.
     let mut random = vec![0; pieces::len(&buffer.writable) as usize];
     for portion in random.chunks_mut(PORTION) {
         // Without its own error the guest would take what is no secret for entropy.

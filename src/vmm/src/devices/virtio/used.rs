@@ -32,14 +32,14 @@ pub fn answer_all(
     queues: &mut [Queue],
     index: usize,
     memory: &GuestMemory,
-    most: u32,
+    max: u32,
     mut answer: impl FnMut(&Buffer) -> Result<u32, Broken>,
 ) -> Result<Used, Broken> {
     let mut used = Used::NONE;
     let Some(queue) = queues.get_mut(index) else {
         return Ok(used);
     };
-    while let Some(buffer) = chain::next(queue, memory, most)? {
+    while let Some(buffer) = chain::next(queue, memory, max)? {
         let len = answer(&buffer)?;
         add(queue, memory, buffer.head, len)?;
         used |= Used::queue(index);

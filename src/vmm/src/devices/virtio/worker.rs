@@ -15,7 +15,7 @@ use super::serving::Serving;
 use crate::signals;
 
 /// How long after the guest's end a device may take to do what it was asked to.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often to look whether all have ended, which most do at once.
 const PAUSE: Duration = Duration::from_micros(50);
 
@@ -67,7 +67,7 @@ impl Drop for Workers {
         }
         let begin = Instant::now();
         while !self.0.iter().all(|(_, thread)| thread.is_finished()) {
-            if begin.elapsed() >= PATIENCE {
+            if begin.elapsed() >= TIMEOUT {
                 self.interrupt();
             }
             std::thread::sleep(PAUSE);

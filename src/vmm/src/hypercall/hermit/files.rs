@@ -16,10 +16,10 @@ use super::Answer;
 
 /// How many files a guest may have open.
 const MAX_OPEN: usize = 64;
-/// How many folders a guest is told of, and the longest of their names: the device tree has
+/// How many directories a guest is told of, and the longest of their names: the device tree has
 /// little room.
-const MAX_FOLDERS: usize = 32;
-const MAX_FOLDER_NAME: usize = 64;
+const MAX_DIRS: usize = 32;
+const MAX_DIR_NAME: usize = 64;
 /// The guest's first descriptor that is a file.
 const FIRST: i32 = 3;
 
@@ -33,14 +33,14 @@ const FLAGS: OFlag = OFlag::O_ACCMODE
 /// No file of a guest's making is executed with rights of its owner's.
 const MODES: u32 = 0o777;
 
-/// The folder that is the guest's root.
+/// The directory that is the guest's root.
 #[derive(Debug)]
 pub struct Root(pub OwnedFd);
 
 impl Root {
-    /// The folders in it, as a guest is told of them: at most [`MAX_FOLDERS`], without those
+    /// The directories in it, as a guest is told of them: at most [`MAX_FOLDERS`], without those
     /// that every guest has for its own and those with names that no device tree takes.
-    pub fn folders(&self) -> Vec<String> {
+    pub fn dirs(&self) -> Vec<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let opened = open_at(self.0.as_fd(), b"/", flags, Mode::empty());
         let Ok(mut entries) = opened.and_then(Dir::from_fd) else {
@@ -48,16 +48,16 @@ impl Root {
         };
         let names = entries.iter().flatten().filter_map(|entry| {
             let name = entry.file_name().to_str().ok()?.to_owned();
-            let is_folder = self.is_folder(&name);
+            let is_dir = self.is_dir(&name);
             let is_own = [".", "..", "dev", "proc", "sys", "tmp"].contains(&&*name);
-            (is_folder && !is_own && name.len() < MAX_FOLDER_NAME).then(|| format!("/{name}"))
+            (is_dir && !is_own && name.len() < MAX_DIR_NAME).then(|| format!("/{name}"))
         });
-        let mut names: Vec<String> = names.take(MAX_FOLDERS).collect();
+        let mut names: Vec<String> = names.take(MAX_DIRS).collect();
         names.sort();
         names
     }
 
-    fn is_folder(&self, name: &str) -> bool {
+    fn is_dir(&self, name: &str) -> bool {
         let found = look(self.0.as_fd(), name.as_bytes(), OFlag::O_NOFOLLOW);
         found.is_ok_and(|stat| {
             SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
@@ -161,19 +161,19 @@ impl Files {
     }
 
     pub fn unlink(&self, path: &[u8]) -> Answer<()> {
-        let (folder, name) = self.parent(path)?;
-        unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir)
+        let (dir, name) = self.parent(path)?;
+        unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir)
     }
 
     pub fn mkdir(&self, path: &[u8]) -> Answer<()> {
-        let (folder, name) = self.parent(path)?;
-        mkdirat(&folder, name, Mode::from_bits_truncate(MODES))
+        let (dir, name) = self.parent(path)?;
+        mkdirat(&dir, name, Mode::from_bits_truncate(MODES))
     }
 
-    /// The folder that a name lies in, and the name there.
+    /// The directory that a name lies in, and the name there.
     fn parent<'a>(&self, path: &'a [u8]) -> Answer<(OwnedFd, &'a [u8])> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
-        let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
+        let (dir, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(at) => (&path[..=at], &path[at + 1..]),
             None => (&b"/"[..], path),
         };
@@ -181,7 +181,7 @@ impl Files {
             return Err(Errno::EINVAL);
         }
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        Ok((open_at(self.root()?, folder, flags, Mode::empty())?, name))
+        Ok((open_at(self.root()?, dir, flags, Mode::empty())?, name))
     }
 
     fn root(&self) -> Answer<BorrowedFd<'_>> {

@@ -39,10 +39,10 @@ impl Cpu for Shifted {
 fn guest(interface: Interface) -> Guest {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("file"), "content").unwrap();
-    let folder = OwnedFd::from(File::open(root.path()).unwrap());
+    let dir = OwnedFd::from(File::open(root.path()).unwrap());
     Guest {
         memory: memory::allocate(2 << 20).unwrap(),
-        calls: Hermit::new(interface, Some(Root(folder)), "app"),
+        calls: Hermit::new(interface, Some(Root(dir)), "app"),
         root,
     }
 }

@@ -130,7 +130,7 @@ impl Hermit {
     }
 }
 
-/// fd, buffer, length, what it returns: there are no open folders.
+/// fd, buffer, length, what it returns: there are no open directories.
 fn getdents(args: &Arguments<'_>) -> Result<(), Fault> {
     args.put_int(24, GETDENTS_ERROR)?;
     args.put_int(32, known(Errno::EBADF))

@@ -9,7 +9,7 @@ use crate::hypercall::arguments::Arguments;
 use crate::packets::{MAX_PACKET, Packets};
 
 /// No packet has more bytes.
-const MOST: u64 = MAX_PACKET as u64;
+const MAX: u64 = MAX_PACKET as u64;
 
 pub struct Net {
     pub packets: Packets,
@@ -85,7 +85,7 @@ impl Solo5 {
             Some(net) => {
                 let data = args.buffer(args.word(8)?, args.word(16)?)?;
                 match data.len {
-                    ..=MOST => net.send(&data.to_vec()?),
+                    ..=MAX => net.send(&data.to_vec()?),
                     _ => Returned::InvalidArgument,
                 }
             }
@@ -99,7 +99,7 @@ impl Solo5 {
             return args.put_int(24, Returned::InvalidArgument as i32);
         };
         let data = args.buffer(args.word(8)?, args.word(16)?)?;
-        let mut packet = vec![0; data.len.min(MOST) as usize];
+        let mut packet = vec![0; data.len.min(MAX) as usize];
         let returned = match net.receive(&mut packet) {
             Err(returned) => returned,
             Ok(len) => {

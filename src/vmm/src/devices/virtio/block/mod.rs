@@ -23,7 +23,7 @@ const SEGMENTS: u32 = 254;
 /// The most bytes of a segment.
 const SEGMENT: u32 = 1 << 20;
 /// The most bytes of a request. A driver that keeps to the limits makes no larger one.
-const MOST: u32 = SEGMENTS * SEGMENT + request::HEADER as u32 + 1;
+const MAX: u32 = SEGMENTS * SEGMENT + request::HEADER as u32 + 1;
 
 /// The most sectors to be discarded by one request: 1 GiB.
 const DISCARD: u32 = 1 << 21;
@@ -121,7 +121,7 @@ impl Device for Block {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Used, Broken> {
-        used::answer_all(queues, index, memory, MOST, |buffer| {
+        used::answer_all(queues, index, memory, MAX, |buffer| {
             self.answer(buffer, memory)
         })
     }

@@ -160,7 +160,7 @@ impl Block {
         &self,
         data: &[Piece],
         memory: &GuestMemory,
-        most: u32,
+        max: u32,
     ) -> Result<((u64, u64), u32), Fault> {
         let mut range = [0; RANGE];
         if pieces::len(data) != RANGE as u64 || pieces::read(data, memory, &mut range)? != RANGE {
@@ -173,7 +173,7 @@ impl Block {
         let offset = self.offset(sector, len)?;
         match sectors {
             0 => Err(Fault::Io),
-            _ if sectors > most => Err(Fault::Io),
+            _ if sectors > max => Err(Fault::Io),
             _ => Ok(((offset, len), flags)),
         }
     }

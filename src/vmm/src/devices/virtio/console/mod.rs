@@ -29,7 +29,7 @@ const TRANSMIT: usize = 1;
 const SIZE: u64 = 1;
 
 /// The most bytes of a buffer.
-const MOST: u32 = 1 << 20;
+const MAX: u32 = 1 << 20;
 /// What is written at a time.
 const PORTION: usize = 4096;
 
@@ -58,7 +58,7 @@ impl Console {
     fn receive(&self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
         let mut used = Used::NONE;
         while self.port.has_input()
-            && let Some(buffer) = chain::next(queue, memory, MOST)?
+            && let Some(buffer) = chain::next(queue, memory, MAX)?
         {
             let room = pieces::len(&buffer.writable) as usize;
             if !buffer.readable.is_empty() || room == 0 {
@@ -66,7 +66,7 @@ impl Console {
             }
             let input = self.port.take(room);
             let len = pieces::write(&buffer.writable, memory, &input)?;
-            // No more than MOST.
+            // No more than MAX.
             used::add(queue, memory, buffer.head, len as u32)?;
             used |= Used::queue(RECEIVE);
         }
@@ -105,7 +105,7 @@ impl Console {
         if let Some(saying) = self.saying.take() {
             return Ok(Some(saying));
         }
-        match chain::next(queue, memory, MOST)? {
+        match chain::next(queue, memory, MAX)? {
             Some(buffer) if !buffer.writable.is_empty() => {
                 Err(Broken("output for the device to write"))
             }

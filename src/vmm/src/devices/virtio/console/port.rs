@@ -100,9 +100,9 @@ impl Port {
     }
 
     /// Takes `most` bytes of the input.
-    pub(super) fn take(&self, most: usize) -> Vec<u8> {
+    pub(super) fn take(&self, max: usize) -> Vec<u8> {
         let mut state = self.state();
-        let len = most.min(state.input.len());
+        let len = max.min(state.input.len());
         let input = state.input.drain(..len).collect();
         if state.input.is_empty() && std::mem::take(&mut state.is_space_wanted) {
             self.make_known();

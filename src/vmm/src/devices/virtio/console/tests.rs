@@ -152,7 +152,8 @@ fn a_bad_chain_breaks_the_device() {
     }
 }
 
-/// Resets the device and comes up to DRIVER_OK with the queue for output, whose only buffer says `words`.
+/// Resets the device and comes up to DRIVER_OK with the queue for output, whose only buffer says
+/// `words`.
 fn say(driver: &mut testing::Driver, words: &str) {
     driver.write(STATUS, 0);
     let zeros = [0; 0x3000];

@@ -65,7 +65,7 @@ pub struct Agreement {
     /// Bytes of a header.
     pub header: usize,
     /// The most bytes of a packet to the guest, its header among them.
-    pub most: u32,
+    pub max: u32,
 }
 
 impl Default for Agreement {
@@ -80,14 +80,14 @@ impl Agreement {
             0 => SHORT,
             _ => LONGEST,
         };
-        let most = match features & (GUEST_TSO4 | GUEST_TSO6) {
+        let max = match features & (GUEST_TSO4 | GUEST_TSO6) {
             0 => u32::from(mtu) + ETHERNET,
             _ => MAX_PACKET,
         };
         Agreement {
             features,
             header,
-            most: most + header as u32,
+            max: max + header as u32,
         }
     }
 

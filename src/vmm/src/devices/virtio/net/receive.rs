@@ -13,7 +13,7 @@ use crate::memory::GuestMemory;
 use crate::packets::Packets;
 
 /// The most bytes of a buffer. Linux gives some of 72 KiB, others give pages.
-const MOST: u32 = 1 << 20;
+const MAX: u32 = 1 << 20;
 /// The most vectors that readv(2) takes, but one.
 const VECTORS: usize = 1023;
 
@@ -46,7 +46,7 @@ impl Receiver {
     pub fn new(agreement: &Agreement) -> Receiver {
         Receiver {
             wanted: match agreement.merges() {
-                true => agreement.most.into(),
+                true => agreement.max.into(),
                 false => 0,
             },
             ..Receiver::default()
@@ -58,7 +58,7 @@ impl Receiver {
     /// # Errors
     /// [`Broken`] for those that cannot be written.
     pub fn collect(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<(), Broken> {
-        while let Some(buffer) = chain::next(queue, memory, MOST)? {
+        while let Some(buffer) = chain::next(queue, memory, MAX)? {
             if !buffer.readable.is_empty() || buffer.writable.is_empty() {
                 return Err(Broken("a buffer for packets that cannot be written"));
             }
@@ -106,7 +106,7 @@ impl Receiver {
         vectors.append(&behind, memory)?;
         let further = if agreement.merges() { usize::MAX } else { 0 };
         for buffer in self.buffers.iter().skip(1).take(further) {
-            let is_enough = vectors.len() >= agreement.most.into();
+            let is_enough = vectors.len() >= agreement.max.into();
             if is_enough || vectors.count() + buffer.writable.len() > VECTORS {
                 break;
             }
@@ -153,7 +153,7 @@ impl Receiver {
             self.room -= size;
             let part = left.min(size);
             left -= part;
-            // No more than MOST.
+            // No more than MAX.
             filled.push((buffer.head, part as u32));
             if first.is_empty() {
                 first = buffer.writable;

@@ -18,10 +18,10 @@ pub fn send(
     agreement: &Agreement,
     queue: &mut Queue,
     memory: &GuestMemory,
-    most: usize,
+    max: usize,
 ) -> Result<usize, Broken> {
     let most_bytes = MAX_PACKET + LONGEST as u32;
-    for sent in 0..most {
+    for sent in 0..max {
         let Some(buffer) = chain::next(queue, memory, most_bytes)? else {
             return Ok(sent);
         };
@@ -45,5 +45,5 @@ pub fn send(
         }
         used::add(queue, memory, buffer.head, 0)?;
     }
-    Ok(most)
+    Ok(max)
 }

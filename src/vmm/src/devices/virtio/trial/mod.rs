@@ -225,8 +225,8 @@ mod tests {
             .into_iter()
             .zip(runs)
         {
-            let folder = format!("{corpus}/virtio_{name}");
-            let inputs: Vec<_> = fs::read_dir(folder).unwrap().collect();
+            let dir = format!("{corpus}/virtio_{name}");
+            let inputs: Vec<_> = fs::read_dir(dir).unwrap().collect();
             assert!(inputs.len() > 5, "{name} has no corpus");
             for input in inputs {
                 let path = input.unwrap().path();

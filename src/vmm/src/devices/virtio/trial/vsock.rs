@@ -16,12 +16,12 @@ use crate::config;
 /// The guest's packets.
 const TRANSMIT: usize = 1;
 /// How many neighbours there are at a time.
-const MOST: usize = 12;
+const MAX: usize = 12;
 /// How often the device may be called before it has nothing to do: far more than there can be.
-const PATIENCE: usize = 10_000;
+const TIMEOUT: usize = 10_000;
 
 struct Neighbours {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     listeners: [UnixListener; 2],
     streams: Vec<UnixStream>,
 }
@@ -31,17 +31,17 @@ struct Neighbours {
 /// # Panics
 /// Where something does not hold that must.
 pub fn vsock(input: &[u8]) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let listen = |name: &str| UnixListener::bind(folder.path().join(name)).expect("a socket");
+    let dir = tempfile::tempdir().expect("a directory");
+    let listen = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
     let listener = listen("vsock");
     let listeners = [listen("vsock_0"), listen("vsock_1")];
     for listener in &listeners {
         listener.set_nonblocking(true).expect("a socket");
     }
-    let path = folder.path().join("vsock");
+    let path = dir.path().join("vsock");
     let vsock = Vsock::new(config::Vsock { listener, path }).expect("a device");
     let mut neighbours = Neighbours {
-        folder,
+        dir,
         listeners,
         streams: Vec::new(),
     };
@@ -49,7 +49,7 @@ pub fn vsock(input: &[u8]) {
         0..128 => offer_packet(input, driver),
         what => neighbours.act(what, input),
     });
-    for _ in 0..PATIENCE {
+    for _ in 0..TIMEOUT {
         let source = driver.device.source().expect("a source");
         let mut fds = [PollFd::new(source.fd, source.events)];
         if poll(&mut fds, PollTimeout::ZERO) == Ok(0) {
@@ -97,8 +97,8 @@ impl Neighbours {
                 }
             }
             150..170 => {
-                let path = self.folder.path().join("vsock");
-                if self.streams.len() < MOST
+                let path = self.dir.path().join("vsock");
+                if self.streams.len() < MAX
                     && let Ok(mut stream) = UnixStream::connect(path)
                 {
                     let line = format!("CONNECT {}\nand more", of % 3);
@@ -128,7 +128,7 @@ impl Neighbours {
     }
 
     fn add(&mut self, stream: UnixStream) {
-        if self.streams.len() < MOST && stream.set_nonblocking(true).is_ok() {
+        if self.streams.len() < MAX && stream.set_nonblocking(true).is_ok() {
             self.streams.push(stream);
         }
     }

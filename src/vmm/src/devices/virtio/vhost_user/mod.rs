@@ -31,7 +31,7 @@ use crate::vm;
 
 /// How long a back end may take to answer: for its start on a busy host, and to finish the
 /// requests that it is at when a ring is taken from it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The feature by which the protocol's own are agreed on; no driver sees it.
 const PROTOCOL: u64 = VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits();
@@ -50,7 +50,7 @@ mod tests;
 /// Why a back end is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    #[error("does not answer within {} s", PATIENCE.as_secs())]
+    #[error("does not answer within {} s", TIMEOUT.as_secs())]
     Silent,
     #[error("has ended, or does not speak vhost-user: {0}")]
     Protocol(#[from] vhost::Error),
@@ -72,7 +72,7 @@ pub struct BackEnd {
     epoll: Epoll,
     /// The queues that it has.
     running: Vec<usize>,
-    patience: Duration,
+    timeout: Duration,
     is_gone: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct BackEnd {
 /// [`Fault`].
 pub fn check(socket: &UnixStream) -> Result<(), Fault> {
     let frontend = Frontend::from_stream(socket.try_clone()?, 1);
-    within(PATIENCE, socket, || features(&frontend))
+    within(TIMEOUT, socket, || features(&frontend))
 }
 
 impl BackEnd {
@@ -92,16 +92,16 @@ impl BackEnd {
     /// # Errors
     /// [`Fault`].
     pub fn greet(socket: UnixStream, queues: usize) -> Result<BackEnd, Fault> {
-        BackEnd::greet_within(PATIENCE, socket, queues)
+        BackEnd::greet_within(TIMEOUT, socket, queues)
     }
 
     fn greet_within(
-        patience: Duration,
+        timeout: Duration,
         socket: UnixStream,
         queues: usize,
     ) -> Result<BackEnd, Fault> {
         let mut frontend = Frontend::from_stream(socket.try_clone()?, queues as u64);
-        within(patience, &socket, || agree(&mut frontend, queues as u64))?;
+        within(timeout, &socket, || agree(&mut frontend, queues as u64))?;
         let calls: Result<Vec<_>, _> = (0..queues).map(|_| vm::event()).collect();
         let calls = calls.map_err(io::Error::other)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(io::Error::from)?;
@@ -120,7 +120,7 @@ impl BackEnd {
             calls,
             epoll,
             running: Vec::new(),
-            patience,
+            timeout,
             is_gone: false,
         })
     }
@@ -151,7 +151,7 @@ impl BackEnd {
         // Even those that it takes before it fails.
         self.running = rings().map(|(index, _)| index).collect();
         let (calls, frontend) = (&self.calls, &mut self.frontend);
-        let started = within(self.patience, &self.socket, || {
+        let started = within(self.timeout, &self.socket, || {
             frontend.set_features(features | PROTOCOL)?;
             frontend.set_mem_table(&regions(memory)?)?;
             for (index, ring) in rings() {
@@ -177,7 +177,7 @@ impl BackEnd {
         if self.is_gone || running.is_empty() {
             return;
         }
-        let stopped = within(self.patience, &self.socket, || {
+        let stopped = within(self.timeout, &self.socket, || {
             for index in running {
                 self.frontend.get_vring_base(index)?;
             }
@@ -241,14 +241,14 @@ impl BackEnd {
 /// Has this conversation end in time: hangs up where it does not, and the crate, which tries again
 /// for ever after a socket's own timeout, finds the connection closed.
 fn within<T>(
-    patience: Duration,
+    timeout: Duration,
     socket: &UnixStream,
     talk: impl FnOnce() -> Result<T, Fault>,
 ) -> Result<T, Fault> {
     let (done, waits) = channel::<()>();
     scope(|scope| {
         let watch = Builder::new().spawn_scoped(scope, move || {
-            let is_late = waits.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            let is_late = waits.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout);
             if is_late {
                 let _ = socket.shutdown(Shutdown::Both);
             }

@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use super::header::NO_PORT;
 
 /// How many callers may be about to say what they want; of more the oldest is sent away.
-const MOST_CALLERS: usize = 32;
+const MAX_CALLERS: usize = 32;
 /// How many are let in at a time: the others wait, but not for ever.
 const TURN: usize = 64;
 /// The most bytes of what a caller says: "CONNECT 4294967295", and the line's end.
@@ -68,7 +68,7 @@ impl Entrance {
     /// Lets in who waits and hears what they say. Gives those who have said which port of the
     /// guest's they want; their sockets do not block.
     pub fn ready(&mut self) -> Vec<(UnixStream, u32)> {
-        let mut events = [EpollEvent::empty(); MOST_CALLERS + 1];
+        let mut events = [EpollEvent::empty(); MAX_CALLERS + 1];
         // It fails for a signal only, and is called again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
         let mut found = Vec::new();
@@ -94,7 +94,7 @@ impl Entrance {
                 continue;
             }
             self.last = number;
-            if self.callers.len() == MOST_CALLERS {
+            if self.callers.len() == MAX_CALLERS {
                 self.callers.pop_first();
             }
             let line = Vec::new();

@@ -42,7 +42,7 @@ const TRANSMIT: usize = 1;
 const STREAMS: u64 = 1 << 0;
 
 /// The most bytes of a buffer. Linux sends up to 64 KiB, and gives pages.
-const MOST: u32 = 1 << 20;
+const MAX: u32 = 1 << 20;
 
 /// The device: its queues.
 pub struct Vsock {
@@ -84,7 +84,7 @@ impl Vsock {
     fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
         let mut used = Used::NONE;
         while !self.muxer.is_congested()
-            && let Some(buffer) = chain::next(queue, memory, MOST)?
+            && let Some(buffer) = chain::next(queue, memory, MAX)?
         {
             let (header, data) = packet(&buffer, memory)?;
             self.muxer.hear(&header, &data);
@@ -100,7 +100,7 @@ impl Vsock {
         while self.muxer.has_packet() {
             let taken = self.room.take().map(Ok);
             let Some(buffer) = taken
-                .or_else(|| chain::next(queue, memory, MOST).transpose())
+                .or_else(|| chain::next(queue, memory, MAX).transpose())
                 .transpose()?
             else {
                 break;
@@ -112,7 +112,7 @@ impl Vsock {
             match self.muxer.next(&behind, memory)? {
                 Some(header) => {
                     pieces::write(&head, memory, &header.bytes())?;
-                    // No more than MOST.
+                    // No more than MAX.
                     let len = header::SIZE as u32 + header.len;
                     used::add(queue, memory, buffer.head, len)?;
                     used |= Used::queue(RECEIVE);
@@ -138,7 +138,7 @@ fn packet(buffer: &Buffer, memory: &GuestMemory) -> Result<(Header, Vec<u8>), Br
     if pieces::len(&behind) < header.len.into() {
         return Err(Broken("a packet shorter than it says"));
     }
-    // No more than MOST.
+    // No more than MAX.
     let mut data = vec![0; header.len as usize];
     pieces::read(&behind, memory, &mut data)?;
     Ok((header, data))

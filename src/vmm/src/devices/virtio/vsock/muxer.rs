@@ -18,10 +18,10 @@ use crate::config::Vsock;
 use crate::memory::GuestMemory;
 
 /// The most connections at a time.
-pub const MOST: usize = 128;
+pub const MAX: usize = 128;
 /// How many answers may wait for the guest to have room for them. Beyond that it is heard no
 /// more (virtio 1.2, section 5.10.6.1).
-const MOST_ANSWERS: usize = 128;
+const MAX_ANSWERS: usize = 128;
 /// From here on are the host's ports of connections that it asks for.
 const FIRST_PORT: u32 = 1 << 30;
 /// How many sockets are looked at in a turn.
@@ -63,7 +63,7 @@ impl Muxer {
 
     /// Whether the guest is to take answers before it is heard again.
     pub fn is_congested(&self) -> bool {
-        self.answers.len() >= MOST_ANSWERS
+        self.answers.len() >= MAX_ANSWERS
     }
 
     /// Takes in a packet of the guest's, of which `data` is the rest.
@@ -92,7 +92,7 @@ impl Muxer {
     /// Connects the guest with who listens on the host.
     fn accept(&mut self, request: &Header) -> Result<(), Reset> {
         let ports = request.ports();
-        if self.connections.len() >= MOST || ports.guest == NO_PORT {
+        if self.connections.len() >= MAX || ports.guest == NO_PORT {
             return Err(Reset);
         }
         let socket = host::call(&self.path, ports.host).map_err(|_| Reset)?;
@@ -101,7 +101,7 @@ impl Muxer {
 
     /// Connects somebody on the host with the guest's `port`, or sends them away.
     fn ask(&mut self, socket: UnixStream, port: u32) {
-        if self.connections.len() < MOST {
+        if self.connections.len() < MAX {
             let ports = self.free_port(port);
             let _ = self.add(ports, Connection::asked(ports, socket));
         }

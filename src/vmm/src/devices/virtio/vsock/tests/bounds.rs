@@ -131,23 +131,23 @@ fn more_than_there_is_credit_for_is_a_reset() {
 fn there_are_so_many_connections_and_no_more() {
     let mut guest = Guest::new();
     let listener = guest.listen(1);
-    let most = muxer::MOST as u32;
+    let max = muxer::MAX as u32;
     let mut sockets = Vec::new();
-    for port in 0..most {
+    for port in 0..max {
         guest.give(1, 100);
         guest.send(packet(op::REQUEST, (1, port)), b"");
         guest.expect(op::RESPONSE, (1, port));
         sockets.push(listener.accept().unwrap());
     }
     guest.give(3, 100);
-    guest.send(packet(op::REQUEST, (1, most)), b"");
-    guest.expect(op::RST, (1, most));
+    guest.send(packet(op::REQUEST, (1, max)), b"");
+    guest.expect(op::RST, (1, max));
     let caller = guest.call("CONNECT 5\n");
     assert_eq!(guest.next(), None);
     assert_eq!(read(&caller, 10), b"", "sent away");
     guest.send(packet(op::RST, (1, 7)), b"");
-    guest.send(packet(op::REQUEST, (1, most)), b"");
-    guest.expect(op::RESPONSE, (1, most));
+    guest.send(packet(op::REQUEST, (1, max)), b"");
+    guest.expect(op::RESPONSE, (1, max));
 }
 
 #[test]

@@ -24,7 +24,7 @@ const STRIDE: u64 = 0x1000;
 
 struct Guest {
     driver: Driver<Vsock>,
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     /// Buffers that were given for packets, by their heads.
     given: HashMap<u32, u64>,
     packets: VecDeque<(Header, Vec<u8>)>,
@@ -32,13 +32,13 @@ struct Guest {
 
 impl Guest {
     fn new() -> Guest {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("vsock");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vsock");
         let listener = UnixListener::bind(&path).unwrap();
         let vsock = Vsock::new(config::Vsock { listener, path }).unwrap();
         Guest {
             driver: Driver::new(vsock, STREAMS),
-            folder,
+            dir,
             given: HashMap::new(),
             packets: VecDeque::new(),
         }
@@ -52,7 +52,7 @@ impl Guest {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
     /// Somebody who listens where the guest's connections with `port` go.
@@ -63,8 +63,8 @@ impl Guest {
     /// Somebody who connects and says `line`.
     fn call(&self, line: &str) -> UnixStream {
         let mut caller = UnixStream::connect(self.path("vsock")).unwrap();
-        let patience = Some(Duration::from_secs(10));
-        caller.set_read_timeout(patience).unwrap();
+        let timeout = Some(Duration::from_secs(10));
+        caller.set_read_timeout(timeout).unwrap();
         caller.write_all(line.as_bytes()).unwrap();
         caller
     }
@@ -158,8 +158,8 @@ fn packet(op: u16, (host, guest): (u32, u32)) -> Header {
 }
 
 /// What there is to read, without waiting, up to so many bytes.
-fn read(mut socket: &UnixStream, most: usize) -> Vec<u8> {
-    let mut bytes = vec![0; most];
+fn read(mut socket: &UnixStream, max: usize) -> Vec<u8> {
+    let mut bytes = vec![0; max];
     let len = socket.read(&mut bytes).unwrap();
     bytes.truncate(len);
     bytes

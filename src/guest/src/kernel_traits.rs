@@ -24,7 +24,7 @@ const MAX_LIBINFO: u64 = 64 << 10;
 
 /// What a kernel file shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct KernelTraits {
     pub family: Family,
     /// Unikraft's, 0.15 and newer: as in `0.16.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +52,7 @@ pub struct Mark {
     pub drops_a_word: bool,
 }
 
-impl Mark {
+impl KernelTraits {
     /// Of a kernel that shows its family, and no more.
     pub fn new(family: Family) -> Self {
         Self {
@@ -98,18 +98,18 @@ struct Section {
     size: u64,
 }
 
-fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
+fn of_sections(file: &File, sections: &[Section]) -> Option<KernelTraits> {
     let has = |name: &str| sections.iter().any(|section| section.name == name);
     let begins = |prefix: &str| sections.iter().any(|s| s.name.starts_with(prefix));
     // Where the boot code finds instructions to replace on this processor; and tracepoints.
     if has(".altinstructions") && has(".init.text") {
-        return Some(Mark::new(Family::Linux));
+        return Some(KernelTraits::new(Family::Linux));
     }
     if has(".note.solo5.abi") {
-        return Some(Mark::new(Family::Solo5));
+        return Some(KernelTraits::new(Family::Solo5));
     }
     if has(".tracepoint_patch_sites") {
-        return Some(Mark::new(Family::Osv));
+        return Some(KernelTraits::new(Family::Osv));
     }
     if !begins(".uk_") {
         return None;
@@ -121,7 +121,7 @@ fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
     let is_in = |library: &str| info.libraries.iter().any(|name| name == library);
     // One section for each library before 0.17, then one for all.
     let reads = |library: &str| has(&format!("{own}_{library}")) || has(own) && is_in(library);
-    Some(Mark {
+    Some(KernelTraits {
         reads_parameters: begins(own),
         reads_environment: reads("libposix_environ"),
         // Neither has other parameters; the second one came with another virtual file system.
@@ -130,7 +130,7 @@ fn of_sections(file: &File, sections: &[Section]) -> Option<Mark> {
         has_virtiofs: is_in("libukfs_virtiofs"),
         unpacks_initrd: is_in("libukcpio"),
         release: info.release,
-        ..Mark::new(Family::Unikraft)
+        ..KernelTraits::new(Family::Unikraft)
     })
 }
 

@@ -1,8 +1,8 @@
-//! Folders and the files in them, looked up one name at a time and never through a symbolic
+//! Directories and the files in them, looked up one name at a time and never through a symbolic
 //! link.
 //!
 //! There is no way back from an open path to the file itself without /proc, which the monitor
-//! must not use: a file is known by its folder and its name there.
+//! must not use: a file is known by its directory and its name there.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,8 +14,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// A folder of the tree, open as a path.
-pub struct Folder {
+/// A directory of the tree, open as a path.
+pub struct Dir {
     fd: OwnedFd,
     /// Its device and inode.
     pub id: (u64, u64),
@@ -26,15 +26,15 @@ pub struct Folder {
 /// Where a file lies.
 #[derive(Clone)]
 pub struct Place {
-    pub folder: Arc<Folder>,
+    pub dir: Arc<Dir>,
     pub name: CString,
 }
 
 /// A file of any kind that was found.
 pub struct Found {
     pub stat: Statx,
-    /// What is in it, if it is a folder.
-    pub folder: Option<Arc<Folder>>,
+    /// What is in it, if it is a directory.
+    pub dir: Option<Arc<Dir>>,
     /// It belongs to one of the kernel's own file systems.
     pub is_kernels: bool,
 }
@@ -45,23 +45,23 @@ const WITHOUT_EFFECT: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
-impl Folder {
-    /// The root of a tree, from a descriptor of a folder.
+impl Dir {
+    /// The root of a tree, from a descriptor of a directory.
     ///
     /// # Errors
     /// Those of statx(2).
-    pub fn root(fd: OwnedFd) -> Result<Folder, Errno> {
+    pub fn root(fd: OwnedFd) -> Result<Dir, Errno> {
         let stat = statx_at(fd.as_fd(), c"")?;
         let id = (device(&stat), stat.stx_ino);
         let is_hidden = is_kernels(fd.as_fd())?;
-        Ok(Folder { fd, id, is_hidden })
+        Ok(Dir { fd, id, is_hidden })
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// The folder as one that files may be looked up in, made and removed.
+    /// The directory as one that files may be looked up in, made and removed.
     ///
     /// # Errors
     /// EACCES for a hidden one.
@@ -75,27 +75,27 @@ impl Folder {
     /// Looks a name up.
     ///
     /// # Errors
-    /// ENOENT also for whatever is in a hidden folder.
+    /// ENOENT also for whatever is in a hidden directory.
     pub fn find(&self, name: &CStr) -> Result<Found, Errno> {
         let within = self.visible().map_err(|_| Errno::NOENT)?;
         let fd = open_at(within, name, LOOK, Mode::empty())?;
         let stat = statx_at(fd.as_fd(), c"")?;
         let id = (device(&stat), stat.stx_ino);
-        // What is of the same file system as this folder is not, or the folder were hidden.
+        // What is of the same file system as this directory is not, or the directory were hidden.
         let is_kernels = id.0 != self.id.0 && is_kernels(fd.as_fd())?;
-        let is_folder = file_type(&stat) == FileType::Directory;
-        let folder = is_folder.then(|| {
+        let is_dir = file_type(&stat) == FileType::Directory;
+        let dir = is_dir.then(|| {
             let is_hidden = is_kernels;
-            Arc::new(Folder { fd, id, is_hidden })
+            Arc::new(Dir { fd, id, is_hidden })
         });
         Ok(Found {
             stat,
-            folder,
+            dir,
             is_kernels,
         })
     }
 
-    /// Opens the folder itself, to read its entries.
+    /// Opens the directory itself, to read its entries.
     pub fn open(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         open_at(self.visible()?, c".", flags, Mode::empty())
@@ -106,10 +106,10 @@ impl Place {
     /// Opens a regular file that is there, by `flags` that make and cut none.
     ///
     /// # Errors
-    /// EISDIR and ELOOP for a folder and a symbolic link. EACCES for what is never opened:
+    /// EISDIR and ELOOP for a directory and a symbolic link. EACCES for what is never opened:
     /// device nodes, sockets, FIFOs, and the files of the kernel's own file systems.
     pub fn open(&self, flags: OFlags) -> Result<File, Errno> {
-        let within = self.folder.visible()?;
+        let within = self.dir.visible()?;
         // Looked at before it is opened: to open some devices is to act on them.
         check_regular(open_at(within, &self.name, LOOK, Mode::empty())?.as_fd())?;
         let file = open_at(within, &self.name, flags | WITHOUT_EFFECT, Mode::empty())?;
@@ -121,20 +121,20 @@ impl Place {
     /// Makes a regular file that is not there yet.
     pub fn create(&self, flags: OFlags, mode: Mode) -> Result<File, Errno> {
         let flags = flags | WITHOUT_EFFECT | OFlags::CREATE | OFlags::EXCL;
-        Ok(open_at(self.folder.visible()?, &self.name, flags, mode)?.into())
+        Ok(open_at(self.dir.visible()?, &self.name, flags, mode)?.into())
     }
 
     pub fn stat(&self) -> Result<Statx, Errno> {
-        statx_at(self.folder.fd(), &self.name)
+        statx_at(self.dir.fd(), &self.name)
     }
 
-    /// Whether it is this name in this folder.
-    pub fn is(&self, folder: &Folder, name: &CStr) -> bool {
-        self.folder.id == folder.id && *self.name == *name
+    /// Whether it is this name in this directory.
+    pub fn is(&self, dir: &Dir, name: &CStr) -> bool {
+        self.dir.id == dir.id && *self.name == *name
     }
 }
 
-/// Opens `name`, one name or `.`, in a folder. What is mounted there is what is opened.
+/// Opens `name`, one name or `.`, in a directory. What is mounted there is what is opened.
 fn open_at(
     within: BorrowedFd<'_>,
     name: &CStr,
@@ -152,7 +152,7 @@ fn open_at(
     Err(Errno::AGAIN)
 }
 
-/// The attributes of `name` in a folder, or of the open file itself where the name is empty.
+/// The attributes of `name` in a directory, or of the open file itself where the name is empty.
 pub fn statx_at(fd: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;

@@ -4,16 +4,17 @@ use std::ops::Not;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Family, Mark, Network, Root, Told, command_line};
+use super::{BootParams, Error, Family, KernelTraits, Network, Root, command_line};
 
 /// All of a command line but the network, which is known at `start` only. It is kept till then
 /// with the container, so that a caller's `start` makes the line of what `create` judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct CmdlineTemplate {
     pub family: Family,
     /// What the kernel file shows.
-    pub mark: Option<Mark>,
+    #[serde(rename = "mark")]
+    pub traits: Option<KernelTraits>,
     /// `process.args`.
     pub args: Vec<String>,
     /// `process.env`: full of secrets.
@@ -29,13 +30,14 @@ pub struct Recipe {
     pub read_only: bool,
 }
 
-impl Recipe {
-    /// The command line for a guest on this `network`, with `devices` as in [`Told::devices`].
+impl CmdlineTemplate {
+    /// The command line for a guest on this `network`, with `devices` as in
+    /// [`BootParams::devices`].
     ///
     /// # Errors
     /// As [`command_line`].
     pub fn line(&self, network: Option<&Network>, devices: &[String]) -> Result<String, Error> {
-        let told = Told {
+        let params = BootParams {
             args: &self.args,
             env: &self.env,
             hostname: self.hostname.as_deref(),
@@ -46,6 +48,6 @@ impl Recipe {
             network,
             devices,
         };
-        command_line(self.family, self.mark.as_ref(), &told)
+        command_line(self.family, self.traits.as_ref(), &params)
     }
 }
