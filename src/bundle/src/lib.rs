@@ -1,6 +1,19 @@
 //! A bundle on disk: config.json as far as a decision needs it, and the root
 //! file system, from which files are opened beneath the root only.
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 mod config;
 mod devices;
 mod keys;

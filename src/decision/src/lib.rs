@@ -5,6 +5,19 @@
 //!                             └─ plan: facts turned into a machine's description
 //! ```
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 pub mod explanation;
 pub mod facts;
 pub mod plan;

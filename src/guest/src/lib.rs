@@ -13,6 +13,19 @@
 //! | [`hermit`], [`linux`], [`nanos`], [`osv`], [`rumprun`], [`solo5`], [`unikraft`] | one family each |
 //! | [`words`] | words of a line, and limits |
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 mod error;
 mod family;
 mod hermit;

@@ -9,6 +9,19 @@
 //! All of it comes from whoever made the image. Digests are checked, and sizes,
 //! counts, depth and the sum of what is read have a bound (see [`walk`]).
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 mod choice;
 mod containerd;
 mod digest;

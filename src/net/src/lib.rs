@@ -13,6 +13,19 @@
 //! | [`loopback`] | the loopback interface |
 //! | [`netlink`] | rtnetlink, one request at a time |
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 mod interface;
 mod label;
 mod loopback;

@@ -18,6 +18,19 @@
 //!
 //! Sources: diod's protocol.md; Linux's include/net/9p/9p.h and net/9p/client.c.
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 mod attributes;
 mod content;
 mod dir;

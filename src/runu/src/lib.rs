@@ -32,6 +32,18 @@
 //! | [`vmm`] | the KVM monitor; it knows nothing of containers |
 //! | [`exit`] | an error's way to stderr and the caller's log |
 
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 pub mod cli;
 pub mod config;
 pub mod dispatch;

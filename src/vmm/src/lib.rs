@@ -30,6 +30,19 @@
 //! What a guest or a kernel file says is never trusted: it can end its own machine, in any
 //! other way it reaches nothing. Guest memory is touched through `vm-memory` only.
 
+#![warn(missing_docs)]
+// A test knows its numbers.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::cast_lossless,
+        clippy::too_many_lines
+    )
+)]
+
 mod acpi;
 mod boot;
 mod config;
