@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use bundle;
 use decision::facts::{Facts, Wanted};
 use decision::plan::Plan;
 use guest::Root;

@@ -43,7 +43,7 @@ const READ: &[Key] = &[
 ///
 /// # Errors
 /// When there is one, with its place; and for what is no JSON.
-pub fn check(text: &[u8]) -> serde_json::Result<()> {
+pub(crate) fn check(text: &[u8]) -> serde_json::Result<()> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     Keys(READ).deserialize(&mut deserializer)
 }

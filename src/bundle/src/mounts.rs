@@ -90,7 +90,7 @@ impl Mount {
 ///
 /// # Errors
 /// Where /proc does not say.
-pub fn path(dir: impl AsFd) -> io::Result<PathBuf> {
+pub(crate) fn path(dir: impl AsFd) -> io::Result<PathBuf> {
     fs::read_link(Path::new("/proc/self/fd").join(dir.as_fd().as_raw_fd().to_string()))
 }
 

@@ -11,7 +11,7 @@ use super::{BootParams, Error, Family};
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-pub fn command_line(params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
     let (name, args) = match params.args.split_first() {
         Some((name, args)) => (Some(name), args),

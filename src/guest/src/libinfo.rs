@@ -13,7 +13,7 @@ const FULL_RELEASE: u16 = 7;
 
 /// What of it is of use.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct LibInfo {
+pub(crate) struct LibInfo {
     pub libraries: Vec<String>,
     /// As in `0.16.3`.
     pub release: Option<String>,
@@ -21,7 +21,7 @@ pub struct LibInfo {
 
 impl LibInfo {
     /// Reads the section; what makes no sense ends it.
-    pub fn parse(mut bytes: &[u8]) -> Self {
+    pub(crate) fn parse(mut bytes: &[u8]) -> Self {
         let mut info = Self::default();
         while let Some((header, rest)) = bytes.split_at_checked(HEADER) {
             let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;

@@ -22,7 +22,7 @@ const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"]
 
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
-pub fn command_line(params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words: Vec<String> = PARAMETERS.map(str::to_owned).into();
     if let Some(name) = params.hostname {
         words.push(quoted("hostname", &format!("hostname={name}"))?);

@@ -9,7 +9,7 @@ use super::{BootParams, Error, Family};
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-pub fn command_line(params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
     for (n, arg) in params.args.iter().enumerate() {
         check(arg).map_err(|why| Error::argument(arg, why))?;

@@ -88,7 +88,7 @@ impl Network {
 }
 
 impl Ipv4 {
-    pub fn mask(&self) -> Ipv4Addr {
+    pub(crate) fn mask(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(bits(self.address.prefix))
     }
 
@@ -96,7 +96,7 @@ impl Ipv4 {
     ///
     /// # Errors
     /// Where it is outside of that.
-    pub fn near(self, family: Family) -> Result<Self, Error> {
+    pub(crate) fn near(self, family: Family) -> Result<Self, Error> {
         let mask = bits(self.address.prefix);
         let (own, gateway) = (
             self.address.ip.to_bits(),

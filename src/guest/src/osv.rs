@@ -13,7 +13,7 @@ use super::{BootParams, Error, Family, Root};
 const MAX_BYTES: usize = 4095;
 
 /// Arguments before the program that begin with `-` are OSv's own options.
-pub fn command_line(params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = params.devices.to_vec();
     for (name, value) in params.variables()? {
         words.push(option(&format!("--env={name}={value}")));

@@ -11,7 +11,10 @@ use super::{BootParams, Error, Family, KernelTraits};
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-pub fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(
+    traits: Option<&KernelTraits>,
+    params: &BootParams,
+) -> Result<String, Error> {
     let words: Vec<_> = params
         .args
         .iter()

@@ -10,7 +10,10 @@ use super::{BootParams, Error, Family, KernelTraits};
 /// `HVT_CMDLINE_SIZE` less the zero byte.
 const MAX_BYTES: usize = 8191;
 
-pub fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(
+    traits: Option<&KernelTraits>,
+    params: &BootParams,
+) -> Result<String, Error> {
     let quoted = |arg: &String| match arg {
         arg if arg.is_empty() => Err(Error::argument(arg, "is empty, which MirageOS drops")),
         arg if arg.contains([' ', '"', '\\']) => Ok(double_quoted(arg)),

@@ -14,7 +14,10 @@ const MAX_BYTES: usize = 4095;
 /// The guest looks for `--` only if it reads parameters at all, and takes what stands before it
 /// for parameters only if that is one word or more: else `--` is an argument like another.
 /// So `--` is written after parameters, and a guest that does not read any gets none.
-pub fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
+pub(crate) fn command_line(
+    traits: Option<&KernelTraits>,
+    params: &BootParams,
+) -> Result<String, Error> {
     let mut words = Vec::new();
     let (name, args) = match params.args.split_first() {
         Some((name, args)) => (name.as_str(), args),

@@ -3,7 +3,7 @@
 use super::{Error, Family};
 
 /// `word` in double quotes, with a backslash before each of its double quotes and backslashes.
-pub fn double_quoted(word: &str) -> String {
+pub(crate) fn double_quoted(word: &str) -> String {
     let mut out = String::from('"');
     for c in word.chars() {
         if matches!(c, '"' | '\\') {
@@ -19,7 +19,7 @@ pub fn double_quoted(word: &str) -> String {
 ///
 /// # Errors
 /// [`Error::TooLong`] for a line of more than `most` bytes.
-pub fn line(family: Family, words: &[String], max: usize) -> Result<String, Error> {
+pub(crate) fn line(family: Family, words: &[String], max: usize) -> Result<String, Error> {
     let line = words.join(" ");
     let has = line.len();
     match has > max {
@@ -30,7 +30,12 @@ pub fn line(family: Family, words: &[String], max: usize) -> Result<String, Erro
 
 /// # Errors
 /// [`Error::TooMany`] where there are more than `most` of them.
-pub fn at_most(max: usize, has: usize, family: Family, what: &'static str) -> Result<(), Error> {
+pub(crate) fn at_most(
+    max: usize,
+    has: usize,
+    family: Family,
+    what: &'static str,
+) -> Result<(), Error> {
     match has > max {
         true => Err(Error::TooMany {
             family,

@@ -53,7 +53,7 @@ pub enum Verdict {
 }
 
 /// The manifest that was chosen.
-pub struct Chosen {
+pub(crate) struct Chosen {
     pub descriptor: Descriptor,
     pub manifest: Manifest,
     pub platform: Option<Platform>,
@@ -103,7 +103,7 @@ struct Entry {
 /// # Errors
 /// [`ImageError::NoneFits`] with all verdicts; and where a manifest that might
 /// have been chosen cannot be read.
-pub fn best(
+pub(crate) fn best(
     manifests: Vec<Descriptor>,
     host: &Host,
     documents: &mut Documents,
@@ -124,7 +124,7 @@ pub fn best(
 ///
 /// # Errors
 /// As for [`best`].
-pub fn unpacked(
+pub(crate) fn unpacked(
     manifests: Vec<Descriptor>,
     host: &Host,
     documents: &mut Documents,

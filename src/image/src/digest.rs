@@ -16,7 +16,7 @@ enum Algorithm {
 
 /// A digest that is well-formed: its hex part is a file's name and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digest<'a> {
+pub(crate) struct Digest<'a> {
     text: &'a str,
     algorithm: Algorithm,
     hex: &'a str,
@@ -27,7 +27,7 @@ impl<'a> Digest<'a> {
     ///
     /// # Errors
     /// [`ImageError::Digest`] for anything else.
-    pub fn parse(text: &'a str) -> Result<Self, ImageError> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, ImageError> {
         let parsed = text.split_once(':').and_then(|(name, hex)| {
             let (algorithm, digits) = match name {
                 "sha256" => (Algorithm::Sha256, 64),
@@ -45,7 +45,7 @@ impl<'a> Digest<'a> {
     }
 
     /// The blob's place in a layout (image-spec, image-layout.md, "Blobs").
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         let algorithm = match self.algorithm {
             Algorithm::Sha256 => "sha256",
             Algorithm::Sha512 => "sha512",
@@ -57,7 +57,7 @@ impl<'a> Digest<'a> {
     ///
     /// # Errors
     /// [`ImageError::Mismatch`] if not.
-    pub fn check(&self, bytes: &[u8]) -> Result<(), ImageError> {
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), ImageError> {
         let found = match self.algorithm {
             Algorithm::Sha256 => hex(&Sha256::digest(bytes)),
             Algorithm::Sha512 => hex(&Sha512::digest(bytes)),

@@ -14,14 +14,14 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The most manifests in an index. Multi-platform images have some ten.
-pub const MAX_MANIFESTS: usize = 128;
+pub(crate) const MAX_MANIFESTS: usize = 128;
 /// The most layers in a manifest. Overlayfs takes some hundred.
 const MAX_LAYERS: usize = 1024;
 
 /// Says where content lies, and what it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Descriptor {
+pub(crate) struct Descriptor {
     pub media_type: String,
     pub digest: String,
     /// Bytes.
@@ -78,7 +78,7 @@ impl fmt::Display for Platform {
 /// What an index and a manifest have in common, and what tells them apart.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shape {
+pub(crate) struct Shape {
     pub schema_version: Option<u64>,
     pub media_type: Option<String>,
     pub manifests: Option<IgnoredAny>,
@@ -89,14 +89,14 @@ pub struct Shape {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Index {
+pub(crate) struct Index {
     #[serde(deserialize_with = "at_most::<MAX_MANIFESTS, _, _>")]
     pub manifests: Vec<Descriptor>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Manifest {
+pub(crate) struct Manifest {
     pub artifact_type: Option<String>,
     pub config: Descriptor,
     #[serde(default, deserialize_with = "at_most::<MAX_LAYERS, _, _>")]
@@ -107,7 +107,7 @@ pub struct Manifest {
 
 /// An image's configuration.
 #[derive(Debug, Default, Deserialize)]
-pub struct Config {
+pub(crate) struct Config {
     #[serde(flatten)]
     platform: Platform,
     pub config: Option<Process>,
@@ -115,7 +115,7 @@ pub struct Config {
 
 impl Config {
     /// The platform, where the configuration names one.
-    pub fn platform(&self) -> Option<Platform> {
+    pub(crate) fn platform(&self) -> Option<Platform> {
         let named = !self.platform.os.is_empty() || !self.platform.architecture.is_empty();
         named.then(|| self.platform.clone())
     }
@@ -123,7 +123,7 @@ impl Config {
 
 /// The part of a configuration that is about the process.
 #[derive(Debug, Deserialize)]
-pub struct Process {
+pub(crate) struct Process {
     #[serde(rename = "Labels", default, deserialize_with = "null_is_nothing")]
     pub labels: Annotations,
     #[serde(rename = "Entrypoint")]
@@ -135,13 +135,13 @@ pub struct Process {
 /// `oci-layout` (image-spec, image-layout.md).
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LayoutMark {
+pub(crate) struct LayoutMark {
     pub image_layout_version: String,
 }
 
 /// Annotations or labels: each key once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Annotations(pub BTreeMap<String, String>);
+pub(crate) struct Annotations(pub BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Annotations {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -78,7 +78,7 @@ impl Host {
 
 /// An architecture's name in the image-spec (Go's), from Rust's, uname's or
 /// kraftkit's.
-pub fn go_name(architecture: &str) -> &str {
+pub(crate) fn go_name(architecture: &str) -> &str {
     match architecture {
         "x86_64" | "x86-64" => "amd64",
         "aarch64" => "arm64",

@@ -4,7 +4,7 @@ use super::document::{Descriptor, Manifest, Platform};
 use super::error::cut;
 
 /// Platforms' operating systems that are monitors: what kraftkit writes there.
-pub const MONITORS: &[&str] = &["kvm", "qemu", "fc", "firecracker", "xen"];
+pub(crate) const MONITORS: &[&str] = &["kvm", "qemu", "fc", "firecracker", "xen"];
 
 /// kraftkit's media types, and a word that others put in theirs.
 const TYPES: &[&str] = &["application/vnd.unikraft.", "unikernel"];
@@ -13,13 +13,13 @@ const TYPES: &[&str] = &["application/vnd.unikraft.", "unikernel"];
 const PREFIXES: &[&str] = &["runu.dev/", "org.unikraft.", "com.urunc.unikernel."];
 
 /// Whether a key is a unikernel's.
-pub fn is_key(key: &str) -> bool {
+pub(crate) fn is_key(key: &str) -> bool {
     PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// The first sign of a unikernel, as one line for people: the platform, the
 /// artifact type, another media type, an annotation of the manifest or a layer.
-pub fn of<'a>(
+pub(crate) fn of<'a>(
     platform: Option<&Platform>,
     artifact_type: Option<&str>,
     mut content_types: impl Iterator<Item = &'a str>,
@@ -39,7 +39,7 @@ pub fn of<'a>(
 }
 
 /// The first sign of a unikernel in a manifest.
-pub fn of_manifest(
+pub(crate) fn of_manifest(
     platform: Option<&Platform>,
     artifact_type: Option<&str>,
     descriptor: &Descriptor,

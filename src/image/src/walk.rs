@@ -11,11 +11,11 @@ use super::document::{Config, Descriptor, Index, MAX_MANIFESTS, Manifest, Shape}
 use super::error::cut;
 
 /// The largest document that is read, in bytes: containerd's own limit.
-pub const MAX_DOCUMENT: u64 = 4 << 20;
+pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
 /// The most that is read of all documents together, in bytes.
-pub const MAX_BYTES: u64 = 32 << 20;
+pub(crate) const MAX_BYTES: u64 = 32 << 20;
 /// How deep indexes may nest. Real ones do once.
-pub const MAX_DEPTH: usize = 4;
+pub(crate) const MAX_DEPTH: usize = 4;
 /// The most documents that are read: of [`MAX_MANIFESTS`] each with its
 /// configuration, and indexes above them.
 const MAX_DOCUMENTS: usize = 3 * MAX_MANIFESTS;
@@ -36,26 +36,26 @@ const CONFIGS: &[&str] = &[
 ];
 
 /// Whether a media type is one of a manifest that can be read here.
-pub fn is_manifest(media_type: &str) -> bool {
+pub(crate) fn is_manifest(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type)
 }
 
 /// A place where blobs lie.
-pub trait Blobs {
+pub(crate) trait Blobs {
     /// Reads the blob `digest`, of which not more than `size` + 1 bytes (at most
     /// [`MAX_DOCUMENT`] + 1) are wanted. Nobody has checked what is returned.
     fn read(&mut self, digest: &Digest, size: u64) -> Result<Vec<u8>, ImageError>;
 }
 
 /// Reads documents, and counts what has been read.
-pub struct Documents<'a> {
+pub(crate) struct Documents<'a> {
     blobs: &'a mut dyn Blobs,
     count: usize,
     bytes: u64,
 }
 
 impl<'a> Documents<'a> {
-    pub fn new(blobs: &'a mut dyn Blobs) -> Self {
+    pub(crate) fn new(blobs: &'a mut dyn Blobs) -> Self {
         Self {
             blobs,
             count: 0,
@@ -68,7 +68,10 @@ impl<'a> Documents<'a> {
     ///
     /// # Errors
     /// When an index is damaged, or there are too many of anything.
-    pub fn manifests(&mut self, roots: Vec<Descriptor>) -> Result<Vec<Descriptor>, ImageError> {
+    pub(crate) fn manifests(
+        &mut self,
+        roots: Vec<Descriptor>,
+    ) -> Result<Vec<Descriptor>, ImageError> {
         let mut found = Vec::new();
         self.descend(roots, 0, &mut found)?;
         Ok(found)
@@ -99,7 +102,7 @@ impl<'a> Documents<'a> {
     }
 
     /// The manifest that a descriptor points to.
-    pub fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, ImageError> {
+    pub(crate) fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, ImageError> {
         let (name, bytes) = self.read("manifest", descriptor)?;
         let shape = shape(&name, &bytes, Some(&descriptor.media_type))?;
         if shape.manifests.is_some() {
@@ -109,7 +112,7 @@ impl<'a> Documents<'a> {
     }
 
     /// A manifest's configuration, where it is of a type that has an image's fields.
-    pub fn config(&mut self, manifest: &Manifest) -> Result<Option<Config>, ImageError> {
+    pub(crate) fn config(&mut self, manifest: &Manifest) -> Result<Option<Config>, ImageError> {
         if !CONFIGS.contains(&manifest.config.media_type.as_str()) {
             return Ok(None);
         }
@@ -140,7 +143,7 @@ impl<'a> Documents<'a> {
 }
 
 /// Parses an index. `media_type` is what its descriptor calls it.
-pub fn parse_index(
+pub(crate) fn parse_index(
     name: &str,
     bytes: &[u8],
     media_type: Option<&str>,
@@ -159,7 +162,7 @@ pub fn parse_index(
 /// # Errors
 /// When they say two things. A descriptor may repeat the configuration's type for
 /// a manifest without a word of its own (image-spec, descriptor.md, "artifactType").
-pub fn artifact_type(
+pub(crate) fn artifact_type(
     descriptor: &Descriptor,
     manifest: &Manifest,
 ) -> Result<Option<String>, ImageError> {
@@ -193,6 +196,6 @@ fn shape(name: &str, bytes: &[u8], media_type: Option<&str>) -> Result<Shape, Im
     }
 }
 
-pub fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ImageError> {
+pub(crate) fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ImageError> {
     serde_json::from_slice(bytes).map_err(|why| ImageError::syntax(name, why))
 }

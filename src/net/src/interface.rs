@@ -114,7 +114,7 @@ impl Interface {
 }
 
 /// All interfaces, by index.
-pub fn links(netlink: &mut Netlink) -> Result<Vec<LinkMessage>, Error> {
+pub(crate) fn links(netlink: &mut Netlink) -> Result<Vec<LinkMessage>, Error> {
     let all = netlink.list(RouteNetlinkMessage::GetLink(LinkMessage::default()));
     let all = all.map_err(Error::doing("list its interfaces"))?;
     let mut links: Vec<_> = all

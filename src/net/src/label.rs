@@ -10,7 +10,7 @@ const PREFIX: &str = "runu";
 
 /// As a text `runu OWNER TAP made|found PORTS`, of a few hundred bytes at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
+pub(crate) struct Label {
     /// The container's token.
     pub owner: String,
     /// The index of the owner's tap.
@@ -34,7 +34,7 @@ impl fmt::Display for Label {
 
 /// It is no label of runu's.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoLabel;
+pub(crate) struct NoLabel;
 
 impl FromStr for Label {
     type Err = NoLabel;

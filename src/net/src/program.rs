@@ -9,7 +9,7 @@ use super::ports::{Ports, Protocol};
 
 /// An instruction of classic BPF: `struct sock_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Instruction {
+pub(crate) struct Instruction {
     code: u16,
     jump_if: u8,
     jump_if_not: u8,
@@ -77,7 +77,7 @@ impl Instruction {
     }
 
     /// As the kernel reads it.
-    pub fn bytes(self) -> [u8; 8] {
+    pub(crate) fn bytes(self) -> [u8; 8] {
         let mut bytes = [0; 8];
         bytes[..2].copy_from_slice(&self.code.to_ne_bytes());
         (bytes[2], bytes[3]) = (self.jump_if, self.jump_if_not);
@@ -88,7 +88,7 @@ impl Instruction {
 
 /// The same program with a text before it, over which it jumps: the kernel keeps no other name
 /// of a classic program.
-pub fn labelled(label: &str, program: Vec<Instruction>) -> Vec<Instruction> {
+pub(crate) fn labelled(label: &str, program: Vec<Instruction>) -> Vec<Instruction> {
     let words = label.as_bytes().chunks(WORD).map(|chunk| {
         let mut word = [0; WORD];
         word[..chunk.len()].copy_from_slice(chunk);
@@ -102,7 +102,7 @@ pub fn labelled(label: &str, program: Vec<Instruction>) -> Vec<Instruction> {
 }
 
 /// The text before a program that the kernel has.
-pub fn label(program: &[u8]) -> Option<String> {
+pub(crate) fn label(program: &[u8]) -> Option<String> {
     let instructions: Vec<_> = program.as_chunks().0.iter().map(Instruction::of).collect();
     let (first, rest) = instructions.split_first()?;
     let words = rest.get(..usize::try_from(first.operand).ok()?)?;
@@ -114,13 +114,13 @@ pub fn label(program: &[u8]) -> Option<String> {
 }
 
 /// The program that finds every packet.
-pub fn everything() -> Vec<Instruction> {
+pub(crate) fn everything() -> Vec<Instruction> {
     vec![RETURN.with(YES)]
 }
 
 /// The program that finds a packet to one of the ports. Of a packet in fragments the first
 /// alone has ports; in IPv6 an extension header hides them.
-pub fn to_ports(ports: &Ports) -> Vec<Instruction> {
+pub(crate) fn to_ports(ports: &Ports) -> Vec<Instruction> {
     let mut program = Vec::new();
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         let ranges: Vec<_> = ports.of(protocol).flat_map(within).collect();
@@ -138,7 +138,7 @@ pub fn to_ports(ports: &Ports) -> Vec<Instruction> {
 
 /// The program that finds what all that share an address must hear: ARP, IPv6's neighbour
 /// discovery, and the errors that ICMP reports.
-pub fn shared() -> Vec<Instruction> {
+pub(crate) fn shared() -> Vec<Instruction> {
     let mut program = vec![LOAD_HALF.with(12), IF_EQUAL.with(0x806).skips(0, 1)];
     program.push(RETURN.with(YES));
     // Destination unreachable; time exceeded and parameter problem.

@@ -44,7 +44,7 @@ const TCA_BPF_OPS: u16 = 5;
 
 /// What becomes of a packet that a filter finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It goes out of another interface instead.
     Redirected,
     /// A copy does, and other filters see it too.
@@ -53,7 +53,7 @@ pub enum Fate {
 
 /// The place on an interface where packets that arrive are filtered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hook {
+pub(crate) struct Hook {
     /// The interface's.
     pub index: u32,
     /// It has the filters of packets that leave as well: never one of ours.
@@ -62,7 +62,7 @@ pub struct Hook {
 
 /// A filter that runu has set there.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub(crate) struct Filter {
     pub label: Label,
     handle: u32,
     info: u32,
@@ -73,7 +73,7 @@ impl Hook {
     ///
     /// # Errors
     /// When the kernel does not tell.
-    pub fn all(netlink: &mut Netlink) -> io::Result<Vec<Self>> {
+    pub(crate) fn all(netlink: &mut Netlink) -> io::Result<Vec<Self>> {
         let list = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
         let hook = |(_, payload): (u16, Vec<u8>)| {
             let message = TcMessageBuffer::new_checked(&payload[..]).ok()?;
@@ -94,7 +94,11 @@ impl Hook {
     ///
     /// # Errors
     /// The kernel's; nothing is left then.
-    pub fn make(netlink: &mut Netlink, index: u32, filters: Vec<TcMessage>) -> io::Result<()> {
+    pub(crate) fn make(
+        netlink: &mut Netlink,
+        index: u32,
+        filters: Vec<TcMessage>,
+    ) -> io::Result<()> {
         let mut messages = vec![RouteNetlinkMessage::NewQueueDiscipline(qdisc(index))];
         messages.extend(
             filters
@@ -115,7 +119,7 @@ impl Hook {
     ///
     /// # Errors
     /// The kernel's; some may be there then.
-    pub fn add(&self, netlink: &mut Netlink, filters: Vec<TcMessage>) -> io::Result<()> {
+    pub(crate) fn add(&self, netlink: &mut Netlink, filters: Vec<TcMessage>) -> io::Result<()> {
         let messages = filters
             .into_iter()
             .map(RouteNetlinkMessage::NewTrafficFilter);
@@ -126,7 +130,7 @@ impl Hook {
     ///
     /// # Errors
     /// When the kernel does not tell.
-    pub fn filters(&self, netlink: &mut Netlink) -> io::Result<Vec<Filter>> {
+    pub(crate) fn filters(&self, netlink: &mut Netlink) -> io::Result<Vec<Filter>> {
         let filter = |(_, payload): (u16, Vec<u8>)| {
             let message = TcMessageBuffer::new_checked(&payload[..]).ok()?;
             let options = attribute(message.payload(), TCA_OPTIONS)?;
@@ -149,7 +153,7 @@ impl Hook {
     ///
     /// # Errors
     /// The kernel's; what is gone already is none.
-    pub fn remove(&self, netlink: &mut Netlink, filters: &[Filter]) -> io::Result<()> {
+    pub(crate) fn remove(&self, netlink: &mut Netlink, filters: &[Filter]) -> io::Result<()> {
         for filter in filters {
             let mut message = self.message();
             message.header.handle = filter.handle.into();
@@ -173,7 +177,7 @@ impl Hook {
 
 /// A filter at the hook of interface `index`: packets that `program` finds go to interface
 /// `to`.
-pub fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32) -> TcMessage {
+pub(crate) fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32) -> TcMessage {
     let mut message = at_hook(index);
     message.header.info = PRIORITY << 16 | ALL_PROTOCOLS;
     // Fewer than the kernel's 4096.

@@ -83,7 +83,7 @@ impl Tap {
 }
 
 /// Whether an interface is one that [`Tap::create`] made.
-pub fn is_tap(link: &LinkMessage) -> bool {
+pub(crate) fn is_tap(link: &LinkMessage) -> bool {
     link.attributes.iter().any(|attribute| {
         let LinkAttribute::IfName(name) = attribute else {
             return false;

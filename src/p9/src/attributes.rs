@@ -22,15 +22,15 @@ const FILE_SYSTEM: u32 = 0x0102_1997;
 
 /// `P9_SETATTR_…`: which of the attributes to set.
 mod set {
-    pub const MODE: u32 = 0x1;
-    pub const UID: u32 = 0x2;
-    pub const GID: u32 = 0x4;
-    pub const SIZE: u32 = 0x8;
-    pub const ATIME: u32 = 0x10;
-    pub const MTIME: u32 = 0x20;
+    pub(super) const MODE: u32 = 0x1;
+    pub(super) const UID: u32 = 0x2;
+    pub(super) const GID: u32 = 0x4;
+    pub(super) const SIZE: u32 = 0x8;
+    pub(super) const ATIME: u32 = 0x10;
+    pub(super) const MTIME: u32 = 0x20;
     /// To what is given; without it, to the time that it is.
-    pub const ATIME_GIVEN: u32 = 0x80;
-    pub const MTIME_GIVEN: u32 = 0x100;
+    pub(super) const ATIME_GIVEN: u32 = 0x80;
+    pub(super) const MTIME_GIVEN: u32 = 0x100;
 }
 
 /// Attributes to be set.
@@ -240,7 +240,7 @@ impl Wanted {
 /// # Errors
 /// EPERM for what would run with its owner's rights for whoever executes it: the client is a
 /// guest, and they would be others on this host.
-pub fn own_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
+pub(crate) fn own_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
     let mode = Mode::from_raw_mode(bits & 0o7777);
     let refused = match kind {
         FileType::Directory => Mode::SUID,
@@ -257,7 +257,7 @@ pub fn own_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
 /// A file that cannot be opened has no descriptor by which its mode could be changed, and
 /// chmod(2) follows links: one that somebody else puts there at this very moment would be
 /// followed, to a file that the client might change as well.
-pub fn change_mode(place: &Place, mode: Mode) -> Result<(), Errno> {
+pub(crate) fn change_mode(place: &Place, mode: Mode) -> Result<(), Errno> {
     let opened = match place.dir.find(&place.name)?.dir {
         Some(dir) => dir.open(),
         None => place.open(OFlags::RDONLY).map(OwnedFd::from),

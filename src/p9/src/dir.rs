@@ -15,7 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 /// A directory of the tree, open as a path.
-pub struct Dir {
+pub(crate) struct Dir {
     fd: OwnedFd,
     /// Its device and inode.
     pub id: (u64, u64),
@@ -25,13 +25,13 @@ pub struct Dir {
 
 /// Where a file lies.
 #[derive(Clone)]
-pub struct Place {
+pub(crate) struct Place {
     pub dir: Arc<Dir>,
     pub name: CString,
 }
 
 /// A file of any kind that was found.
-pub struct Found {
+pub(crate) struct Found {
     pub stat: Statx,
     /// What is in it, if it is a directory.
     pub dir: Option<Arc<Dir>>,
@@ -50,14 +50,14 @@ impl Dir {
     ///
     /// # Errors
     /// Those of statx(2).
-    pub fn root(fd: OwnedFd) -> Result<Dir, Errno> {
+    pub(crate) fn root(fd: OwnedFd) -> Result<Dir, Errno> {
         let stat = statx_at(fd.as_fd(), c"")?;
         let id = (device(&stat), stat.stx_ino);
         let is_hidden = is_kernels(fd.as_fd())?;
         Ok(Dir { fd, id, is_hidden })
     }
 
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
@@ -65,7 +65,7 @@ impl Dir {
     ///
     /// # Errors
     /// EACCES for a hidden one.
-    pub fn visible(&self) -> Result<BorrowedFd<'_>, Errno> {
+    pub(crate) fn visible(&self) -> Result<BorrowedFd<'_>, Errno> {
         match self.is_hidden {
             true => Err(Errno::ACCESS),
             false => Ok(self.fd()),
@@ -76,7 +76,7 @@ impl Dir {
     ///
     /// # Errors
     /// ENOENT also for whatever is in a hidden directory.
-    pub fn find(&self, name: &CStr) -> Result<Found, Errno> {
+    pub(crate) fn find(&self, name: &CStr) -> Result<Found, Errno> {
         let within = self.visible().map_err(|_| Errno::NOENT)?;
         let fd = open_at(within, name, LOOK, Mode::empty())?;
         let stat = statx_at(fd.as_fd(), c"")?;
@@ -96,7 +96,7 @@ impl Dir {
     }
 
     /// Opens the directory itself, to read its entries.
-    pub fn open(&self) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         open_at(self.visible()?, c".", flags, Mode::empty())
     }
@@ -108,7 +108,7 @@ impl Place {
     /// # Errors
     /// EISDIR and ELOOP for a directory and a symbolic link. EACCES for what is never opened:
     /// device nodes, sockets, FIFOs, and the files of the kernel's own file systems.
-    pub fn open(&self, flags: OFlags) -> Result<File, Errno> {
+    pub(crate) fn open(&self, flags: OFlags) -> Result<File, Errno> {
         let within = self.dir.visible()?;
         // Looked at before it is opened: to open some devices is to act on them.
         check_regular(open_at(within, &self.name, LOOK, Mode::empty())?.as_fd())?;
@@ -119,17 +119,17 @@ impl Place {
     }
 
     /// Makes a regular file that is not there yet.
-    pub fn create(&self, flags: OFlags, mode: Mode) -> Result<File, Errno> {
+    pub(crate) fn create(&self, flags: OFlags, mode: Mode) -> Result<File, Errno> {
         let flags = flags | WITHOUT_EFFECT | OFlags::CREATE | OFlags::EXCL;
         Ok(open_at(self.dir.visible()?, &self.name, flags, mode)?.into())
     }
 
-    pub fn stat(&self) -> Result<Statx, Errno> {
+    pub(crate) fn stat(&self) -> Result<Statx, Errno> {
         statx_at(self.dir.fd(), &self.name)
     }
 
     /// Whether it is this name in this directory.
-    pub fn is(&self, dir: &Dir, name: &CStr) -> bool {
+    pub(crate) fn is(&self, dir: &Dir, name: &CStr) -> bool {
         self.dir.id == dir.id && *self.name == *name
     }
 }
@@ -153,18 +153,18 @@ fn open_at(
 }
 
 /// The attributes of `name` in a directory, or of the open file itself where the name is empty.
-pub fn statx_at(fd: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
+pub(crate) fn statx_at(fd: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     statx(fd, name, flags, wanted)
 }
 
-pub fn file_type(stat: &Statx) -> FileType {
+pub(crate) fn file_type(stat: &Statx) -> FileType {
     FileType::from_raw_mode(stat.stx_mode.into())
 }
 
 /// The file system that a file is in, as one number.
-pub fn device(stat: &Statx) -> u64 {
+pub(crate) fn device(stat: &Statx) -> u64 {
     u64::from(stat.stx_dev_major) << 32 | u64::from(stat.stx_dev_minor)
 }
 

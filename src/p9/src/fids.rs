@@ -14,14 +14,14 @@ use super::dir::{Dir, Place};
 const MAX: usize = 16 << 10;
 
 /// A file of any kind, and perhaps open.
-pub struct Fid {
+pub(crate) struct Fid {
     pub node: Node,
     pub open: Option<Open>,
 }
 
 /// A file of any kind, as it was found.
 #[derive(Clone)]
-pub struct Node {
+pub(crate) struct Node {
     /// `None` where the client itself has taken it away.
     pub place: Option<Place>,
     /// What is in it, if it is a directory.
@@ -31,7 +31,7 @@ pub struct Node {
 }
 
 /// What it was opened as.
-pub enum Open {
+pub(crate) enum Open {
     File(File),
     Dir(OwnedFd),
     /// A directory that shows nothing.
@@ -41,13 +41,13 @@ pub enum Open {
 impl Node {
     /// # Errors
     /// ENOENT for a file that is no longer there.
-    pub fn place(&self) -> Result<&Place, Errno> {
+    pub(crate) fn place(&self) -> Result<&Place, Errno> {
         self.place.as_ref().ok_or(Errno::NOENT)
     }
 
     /// # Errors
     /// ENOTDIR.
-    pub fn dir(&self) -> Result<&Arc<Dir>, Errno> {
+    pub(crate) fn dir(&self) -> Result<&Arc<Dir>, Errno> {
         self.dir.as_ref().ok_or(Errno::NOTDIR)
     }
 }
@@ -55,7 +55,7 @@ impl Node {
 impl Fid {
     /// # Errors
     /// EBADF for what is not open as a file, EISDIR for a directory.
-    pub fn file(&self) -> Result<&File, Errno> {
+    pub(crate) fn file(&self) -> Result<&File, Errno> {
         match &self.open {
             Some(Open::File(file)) => Ok(file),
             Some(Open::Dir(_) | Open::HiddenDir) => Err(Errno::ISDIR),
@@ -66,21 +66,21 @@ impl Fid {
 
 /// The files, by number.
 #[derive(Default)]
-pub struct Fids(HashMap<u32, Fid>);
+pub(crate) struct Fids(HashMap<u32, Fid>);
 
 impl Fids {
     /// # Errors
     /// EBADF for a number that means nothing.
-    pub fn get(&self, fid: u32) -> Result<&Fid, Errno> {
+    pub(crate) fn get(&self, fid: u32) -> Result<&Fid, Errno> {
         self.0.get(&fid).ok_or(Errno::BADF)
     }
 
-    pub fn node(&self, fid: u32) -> Result<&Node, Errno> {
+    pub(crate) fn node(&self, fid: u32) -> Result<&Node, Errno> {
         self.get(fid).map(|fid| &fid.node)
     }
 
     /// A directory that names may be changed in: not open, nor anything but a directory.
-    pub fn dir(&self, fid: u32) -> Result<&Arc<Dir>, Errno> {
+    pub(crate) fn dir(&self, fid: u32) -> Result<&Arc<Dir>, Errno> {
         self.node(fid)?.dir()
     }
 
@@ -88,12 +88,12 @@ impl Fids {
     ///
     /// # Errors
     /// EBADF, also for one that is open already.
-    pub fn get_closed(&mut self, fid: u32) -> Result<&mut Fid, Errno> {
+    pub(crate) fn get_closed(&mut self, fid: u32) -> Result<&mut Fid, Errno> {
         let fid = self.0.get_mut(&fid).filter(|fid| fid.open.is_none());
         fid.ok_or(Errno::BADF)
     }
 
-    pub fn contains(&self, fid: u32) -> bool {
+    pub(crate) fn contains(&self, fid: u32) -> bool {
         self.0.contains_key(&fid)
     }
 
@@ -101,7 +101,7 @@ impl Fids {
     ///
     /// # Errors
     /// ENFILE where there are too many.
-    pub fn insert(&mut self, fid: u32, node: Node) -> Result<(), Errno> {
+    pub(crate) fn insert(&mut self, fid: u32, node: Node) -> Result<(), Errno> {
         if self.0.len() >= MAX && !self.contains(fid) {
             return Err(Errno::NFILE);
         }
@@ -111,21 +111,21 @@ impl Fids {
 
     /// # Errors
     /// EBADF for a number that means nothing.
-    pub fn remove(&mut self, fid: u32) -> Result<Fid, Errno> {
+    pub(crate) fn remove(&mut self, fid: u32) -> Result<Fid, Errno> {
         self.0.remove(&fid).ok_or(Errno::BADF)
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// The client has taken this name away: whatever gets it next is another file.
-    pub fn forget(&mut self, dir: &Dir, name: &CStr) {
+    pub(crate) fn forget(&mut self, dir: &Dir, name: &CStr) {
         self.replace(dir, name, None);
     }
 
     /// The client has given the file of this name another place.
-    pub fn moved(&mut self, dir: &Dir, name: &CStr, to: &Place) {
+    pub(crate) fn moved(&mut self, dir: &Dir, name: &CStr, to: &Place) {
         self.forget(&to.dir, &to.name);
         self.replace(dir, name, Some(to));
     }

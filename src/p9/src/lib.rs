@@ -62,31 +62,31 @@ const MAX_DEVICES: usize = 255;
 
 /// A message's type: what asks for it, less one than what answers it.
 mod kind {
-    pub const STATFS: u8 = 8;
-    pub const LOPEN: u8 = 12;
-    pub const LCREATE: u8 = 14;
-    pub const SYMLINK: u8 = 16;
-    pub const MKNOD: u8 = 18;
-    pub const RENAME: u8 = 20;
-    pub const READLINK: u8 = 22;
-    pub const GETATTR: u8 = 24;
-    pub const SETATTR: u8 = 26;
-    pub const READDIR: u8 = 40;
-    pub const FSYNC: u8 = 50;
-    pub const LOCK: u8 = 52;
-    pub const GETLOCK: u8 = 54;
-    pub const LINK: u8 = 70;
-    pub const MKDIR: u8 = 72;
-    pub const RENAMEAT: u8 = 74;
-    pub const UNLINKAT: u8 = 76;
-    pub const VERSION: u8 = 100;
-    pub const ATTACH: u8 = 104;
-    pub const FLUSH: u8 = 108;
-    pub const WALK: u8 = 110;
-    pub const READ: u8 = 116;
-    pub const WRITE: u8 = 118;
-    pub const CLUNK: u8 = 120;
-    pub const REMOVE: u8 = 122;
+    pub(crate) const STATFS: u8 = 8;
+    pub(crate) const LOPEN: u8 = 12;
+    pub(crate) const LCREATE: u8 = 14;
+    pub(crate) const SYMLINK: u8 = 16;
+    pub(crate) const MKNOD: u8 = 18;
+    pub(crate) const RENAME: u8 = 20;
+    pub(crate) const READLINK: u8 = 22;
+    pub(crate) const GETATTR: u8 = 24;
+    pub(crate) const SETATTR: u8 = 26;
+    pub(crate) const READDIR: u8 = 40;
+    pub(crate) const FSYNC: u8 = 50;
+    pub(crate) const LOCK: u8 = 52;
+    pub(crate) const GETLOCK: u8 = 54;
+    pub(crate) const LINK: u8 = 70;
+    pub(crate) const MKDIR: u8 = 72;
+    pub(crate) const RENAMEAT: u8 = 74;
+    pub(crate) const UNLINKAT: u8 = 76;
+    pub(crate) const VERSION: u8 = 100;
+    pub(crate) const ATTACH: u8 = 104;
+    pub(crate) const FLUSH: u8 = 108;
+    pub(crate) const WALK: u8 = 110;
+    pub(crate) const READ: u8 = 116;
+    pub(crate) const WRITE: u8 = 118;
+    pub(crate) const CLUNK: u8 = 120;
+    pub(crate) const REMOVE: u8 = 122;
 }
 
 /// One client's server.

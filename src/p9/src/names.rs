@@ -155,13 +155,13 @@ impl Server {
 }
 
 /// The mode of a new regular file.
-pub fn file_mode(bits: u32) -> Result<Mode, Errno> {
+pub(crate) fn file_mode(bits: u32) -> Result<Mode, Errno> {
     own_mode(bits, FileType::RegularFile)
 }
 
 /// Gives a new file the mode that the client has asked for: it has a file mode creation mask of
 /// its own, and this process's is none of its affairs.
-pub fn fix_mode(file: &File, mode: Mode) -> Result<(), Errno> {
+pub(crate) fn fix_mode(file: &File, mode: Mode) -> Result<(), Errno> {
     let stat = super::dir::statx_at(file.as_fd(), c"")?;
     match Mode::from_raw_mode(stat.stx_mode.into()) == mode {
         true => Ok(()),

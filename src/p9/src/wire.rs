@@ -7,9 +7,9 @@ use std::ffi::CString;
 use rustix::io::Errno;
 
 /// Bytes of a frame before its fields.
-pub const HEADER: usize = 4 + 1 + 2;
+pub(crate) const HEADER: usize = 4 + 1 + 2;
 /// Bytes of the shortest reply that can always be made: Rlerror.
-pub const ERROR: usize = HEADER + 4;
+pub(crate) const ERROR: usize = HEADER + 4;
 /// `NAME_MAX` of Linux.
 const MAX_NAME: usize = 255;
 const RLERROR: u8 = 7;
@@ -17,7 +17,7 @@ const RLERROR: u8 = 7;
 /// The fields of a request that have not been read yet.
 ///
 /// Every reading fails with EINVAL where the frame is too short for it.
-pub struct Request<'a>(pub &'a [u8]);
+pub(crate) struct Request<'a>(pub &'a [u8]);
 
 impl<'a> Request<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], Errno> {
@@ -32,30 +32,30 @@ impl<'a> Request<'a> {
         Ok(*array)
     }
 
-    pub fn u8(&mut self) -> Result<u8, Errno> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Errno> {
         self.array().map(u8::from_le_bytes)
     }
 
-    pub fn u16(&mut self) -> Result<u16, Errno> {
+    pub(crate) fn u16(&mut self) -> Result<u16, Errno> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub fn u32(&mut self) -> Result<u32, Errno> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Errno> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub fn u64(&mut self) -> Result<u64, Errno> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Errno> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// Bytes with a 16-bit length before them.
-    pub fn text(&mut self) -> Result<&'a [u8], Errno> {
+    pub(crate) fn text(&mut self) -> Result<&'a [u8], Errno> {
         let len = self.u16()?;
         self.take(len.into())
     }
 
     /// Bytes with a 32-bit length before them.
-    pub fn data(&mut self) -> Result<&'a [u8], Errno> {
+    pub(crate) fn data(&mut self) -> Result<&'a [u8], Errno> {
         let len = self.u32()?;
         // A u32 is a usize here: the monitor is for x86-64 only.
         self.take(len as usize)
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// EINVAL for what is no such name, `.` and `..` among them; ENAMETOOLONG.
-    pub fn name(&mut self) -> Result<CString, Errno> {
+    pub(crate) fn name(&mut self) -> Result<CString, Errno> {
         match self.text()? {
             b"" | b"." | b".." => Err(Errno::INVAL),
             name if name.contains(&b'/') => Err(Errno::INVAL),
@@ -77,7 +77,7 @@ impl<'a> Request<'a> {
 
 /// What a client knows a file by: two that are alike are the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Qid {
+pub(crate) struct Qid {
     /// [`Qid::DIR`], [`Qid::SYMLINK`] or 0.
     pub kind: u8,
     /// Another one, as a rule, where the content is another.
@@ -86,12 +86,12 @@ pub struct Qid {
 }
 
 impl Qid {
-    pub const DIR: u8 = 0x80;
-    pub const SYMLINK: u8 = 0x02;
+    pub(crate) const DIR: u8 = 0x80;
+    pub(crate) const SYMLINK: u8 = 0x02;
 }
 
 /// A reply in the making. What has no room makes an error of the whole.
-pub struct Reply<'a> {
+pub(crate) struct Reply<'a> {
     buffer: &'a mut [u8],
     len: usize,
     overflows: bool,
@@ -99,7 +99,7 @@ pub struct Reply<'a> {
 
 impl<'a> Reply<'a> {
     /// A reply of at most as many bytes as `buffer` has, [`ERROR`] at least.
-    pub fn new(buffer: &'a mut [u8]) -> Reply<'a> {
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Reply<'a> {
         Reply {
             buffer,
             len: HEADER,
@@ -107,7 +107,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         match self.buffer.get_mut(self.len..self.len + bytes.len()) {
             Some(place) => {
                 place.copy_from_slice(bytes);
@@ -117,23 +117,23 @@ impl<'a> Reply<'a> {
         }
     }
 
-    pub fn u8(&mut self, value: u8) {
+    pub(crate) fn u8(&mut self, value: u8) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub fn u16(&mut self, value: u16) {
+    pub(crate) fn u16(&mut self, value: u16) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub fn text(&mut self, text: &[u8]) {
+    pub(crate) fn text(&mut self, text: &[u8]) {
         match u16::try_from(text.len()) {
             Ok(len) => {
                 self.u16(len);
@@ -143,7 +143,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    pub fn qid(&mut self, qid: Qid) {
+    pub(crate) fn qid(&mut self, qid: Qid) {
         self.u8(qid.kind);
         self.u32(qid.version);
         self.u64(qid.path);
@@ -151,7 +151,7 @@ impl<'a> Reply<'a> {
 
     /// Bytes with a 32-bit length before them, `most` at most or as many as there is room for:
     /// `fill` puts them there and says how many they are.
-    pub fn data(
+    pub(crate) fn data(
         &mut self,
         max: u32,
         fill: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
@@ -167,7 +167,7 @@ impl<'a> Reply<'a> {
     }
 
     /// Ends the message of this type and tag, or an error in its place; gives its length.
-    pub fn finish(mut self, kind: u8, tag: u16, result: Result<(), Errno>) -> usize {
+    pub(crate) fn finish(mut self, kind: u8, tag: u16, result: Result<(), Errno>) -> usize {
         let result = match self.overflows {
             true => result.and(Err(Errno::MSGSIZE)),
             false => result,

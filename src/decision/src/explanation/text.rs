@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
 
 /// What was decided and why, what was seen, what would be booted.
-pub fn render(facts: &Facts, decision: &Decision) -> String {
+pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         let value = visible(&value);

@@ -44,7 +44,7 @@ impl ModeChoice {
 /// (`None` where no pod is known): its mode (`runu.dev/mode.<container>`, or else
 /// `runu.dev/mode`) and its wishes, some of which may be its own too; `source` makes of a key
 /// who said it.
-pub fn read<'a>(
+pub(super) fn read<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
     container: Option<&str>,
     source: fn(String) -> Source,
@@ -100,7 +100,7 @@ pub fn read<'a>(
 
 /// Whether a key is the choice for one container of a pod, and not for the one that the pod
 /// calls `container`.
-pub fn is_of_another(key: &str, container: Option<&str>) -> bool {
+pub(super) fn is_of_another(key: &str, container: Option<&str>) -> bool {
     let name = key
         .strip_prefix(PREFIX)
         .and_then(|name| name.split_once('.'));

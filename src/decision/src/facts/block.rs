@@ -53,7 +53,7 @@ pub struct Number {
 
 /// Opens what is wished for, for reading: a look must change nothing, and an overlay copies a
 /// file that is opened for writing. A file is `None` where there is a fault.
-pub fn find(
+pub(super) fn find(
     rootfs: &Rootfs,
     read_only: bool,
     nodes: &[BlockNode],
@@ -73,7 +73,7 @@ pub fn find(
 }
 
 /// What is behind a wish, by its opened file: of a device's node, or of the image.
-pub fn block(
+pub(super) fn block(
     wish: &BlockWish,
     opened: Result<File, FileError>,
     node: Option<&BlockNode>,
@@ -108,7 +108,7 @@ pub fn block(
 }
 
 /// Opens the host's device of that number: the container's own node is not there yet.
-pub fn open_node(node: &BlockNode) -> Result<File, FileError> {
+pub(super) fn open_node(node: &BlockNode) -> Result<File, FileError> {
     let BlockNode { major, minor, .. } = *node;
     let failed = |e: io::Error| FileError::Io(format!("block device {major}:{minor}: {e}"));
     let path = host_path(Path::new("/sys/dev/block"), major, minor).map_err(failed)?;

@@ -10,10 +10,10 @@ use guest;
 /// Source: kraftkit, oci package, "annotations".
 const KERNEL: &str = "org.unikraft.kernel.image";
 const INITRD: &str = "org.unikraft.kernel.initrd";
-pub const PREFIX: &str = "org.unikraft.kernel.";
+pub(super) const PREFIX: &str = "org.unikraft.kernel.";
 
 /// Reads kraftkit's keys; `source` makes of a key who said it.
-pub fn kraftkit<'a>(
+pub(super) fn kraftkit<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
     source: fn(String) -> Source,
 ) -> Wishes {
@@ -32,7 +32,7 @@ pub fn kraftkit<'a>(
 
 /// Reads the runtime-spec's `vm` object (config-vm.md). Go's tools write empty structs
 /// for what is not set: they say nothing.
-pub fn vm(vm: &Vm) -> Wishes {
+pub(super) fn vm(vm: &Vm) -> Wishes {
     let mut wishes = Wishes::default();
     let set = |path: &Option<String>| path.clone().filter(|path| !path.is_empty());
     if let Some(kernel) = &vm.kernel

@@ -67,7 +67,7 @@ fn architecture() -> String {
 
 /// How many CPUs this process may run on (sched_getaffinity(2)); 1 where that is not to be
 /// known.
-pub fn cpus() -> u64 {
+pub(super) fn cpus() -> u64 {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
         return 1;
     };

@@ -79,7 +79,7 @@ pub struct Initrd {
 
 /// What boots, of a kernel that is fit to.
 #[derive(Debug, Default)]
-pub struct Boots {
+pub(super) struct Boots {
     /// The file, or what was in it where it was compressed.
     pub kernel: Option<File>,
     /// The Hermit image that the kernel lay in.
@@ -88,7 +88,7 @@ pub struct Boots {
 
 /// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
 /// reading of the whole file.
-pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Boots) {
+pub(super) fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Boots) {
     let Said { value: path, by } = wish(wishes);
     let (state, boots) = match rootfs.open_file(&path) {
         Err(FileError::Missing) if by == Source::Path => return (None, Boots::default()),
@@ -104,7 +104,7 @@ pub fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, 
 }
 
 /// A kernel that was not looked for, as if it were there.
-pub fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
+pub(super) fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
     let Said { value: path, by } = wish(wishes);
     let image = KernelImage::of(abi, 0);
     let state = State::Bootable {
@@ -196,7 +196,7 @@ fn sha256(mut file: &File) -> io::Result<String> {
 
 /// Finds the initrd: the one that is wished for, or the one beside the image's kernel; or else
 /// `image`, the Hermit image that the kernel lay in.
-pub fn find_initrd(
+pub(super) fn find_initrd(
     rootfs: &Rootfs,
     wishes: &Wishes,
     kernel: Option<&Kernel>,

@@ -16,7 +16,11 @@ pub const PATH: &str = "/";
 
 /// Opens the rootfs's own device for reading, where the root is wished for on a disk and no disk
 /// is named for it.
-pub fn find(rootfs: &Rootfs, read_only: bool, wishes: &Wishes) -> (Option<Block>, Option<File>) {
+pub(super) fn find(
+    rootfs: &Rootfs,
+    read_only: bool,
+    wishes: &Wishes,
+) -> (Option<Block>, Option<File>) {
     let Some(Said { value: wish, by }) = &wishes.rootfs else {
         return (None, None);
     };

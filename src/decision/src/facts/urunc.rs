@@ -15,14 +15,14 @@ use super::wishes::{RootWish, Wishes};
 use super::{Fault, cut, cut_line};
 use bundle::{FileError, Rootfs};
 
-pub const PREFIX: &str = "com.urunc.unikernel.";
+pub(super) const PREFIX: &str = "com.urunc.unikernel.";
 const FILE: &str = "/urunc.json";
 
 /// The most of the file that is read, in bytes: a page of keys has a hundredth of it.
 const MAX: u64 = 64 << 10;
 
 /// Reads the keys among `all` that are urunc's; `source` makes of one who said it.
-pub fn annotations<'a>(
+pub(super) fn annotations<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
     source: fn(String) -> Source,
 ) -> Wishes {
@@ -34,7 +34,7 @@ pub fn annotations<'a>(
 }
 
 /// Reads the image's `/urunc.json`; `None` where there is none.
-pub fn file(rootfs: &Rootfs) -> Option<Wishes> {
+pub(super) fn file(rootfs: &Rootfs) -> Option<Wishes> {
     let mut wishes = Wishes::default();
     let values = match read(rootfs) {
         Err(FileError::Missing) => return None,
@@ -70,7 +70,7 @@ fn read(rootfs: &Rootfs) -> Result<Vec<u8>, FileError> {
 ///
 /// # Errors
 /// What is wrong with the text.
-pub fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
+pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let encoded: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|e| {
         let why = cut_line(&e.to_string());
         format!("it is no object of texts: {why}")

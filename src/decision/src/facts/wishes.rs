@@ -15,7 +15,7 @@ use vmm::Transport;
 
 /// Bytes of a socket's path: as many as sun_path holds with its end (unix(7)), less those of `_`
 /// and the longest port.
-pub const MAX_SOCKET: usize = 108 - 1 - "_4294967295".len();
+pub(super) const MAX_SOCKET: usize = 108 - 1 - "_4294967295".len();
 
 /// Where the root file system is wished to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,7 +37,11 @@ const SERIAL: &str = "block";
 ///
 /// # Errors
 /// For a device without a file, a file without a device, and a file that cannot be one.
-pub fn blocks(facts: &Facts, image: &KernelImage, root: Root) -> Result<Vec<PlannedBlock>, Fault> {
+pub(super) fn blocks(
+    facts: &Facts,
+    image: &KernelImage,
+    root: Root,
+) -> Result<Vec<PlannedBlock>, Fault> {
     let root_disk = root::disk(facts, root);
     check_mount_point(facts, root, root_disk)?;
     if root_disk.is_some() {

@@ -27,7 +27,7 @@ const NAME: &str = "net0";
 /// # Errors
 /// For a kernel that needs one and shall have none, or several; for the host's own network;
 /// for ports of none.
-pub fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, Fault> {
+pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, Fault> {
     let declared: Vec<_> = image.manifest.of(DeviceKind::Net).collect();
     let device = match (image.abi, &declared[..]) {
         (BootAbi::Hermit, _) | (BootAbi::Solo5, []) => return without(facts),

@@ -8,7 +8,7 @@ use vmm::{BootAbi, DeviceKind, KernelImage, Transport};
 ///
 /// # Errors
 /// [`Fault::NoRoot`] for a wish that the family, the kernel or the image cannot grant.
-pub fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
+pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
     let Some(Said { value: wish, by }) = &facts.wishes.rootfs else {
         return Ok(by_default(facts, image));
     };
@@ -31,7 +31,7 @@ pub fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
 }
 
 /// The rootfs's own device, where the guest's root is on it.
-pub fn disk(facts: &Facts, root: Root) -> Option<&Block> {
+pub(super) fn disk(facts: &Facts, root: Root) -> Option<&Block> {
     facts.root_disk.as_ref().filter(|_| root == Root::Block)
 }
 

@@ -13,7 +13,7 @@ use vmm::{BootAbi, Transport};
 /// interface too (hermit-os/kernel, src/drivers/virtio/transport/pci.rs). Unikraft's driver for 9P
 /// knows devices of before virtio 1.0 alone: it never takes VIRTIO_F_VERSION_1
 /// (drivers/virtio/9p/virtio_9p.c), and its other drivers take both.
-pub fn choose(facts: &Facts, abi: BootAbi, root: Root) -> Result<Option<Transport>, Fault> {
+pub(super) fn choose(facts: &Facts, abi: BootAbi, root: Root) -> Result<Option<Transport>, Fault> {
     let wish = facts.wishes.virtio.clone();
     if matches!(abi, BootAbi::Solo5 | BootAbi::Hermit) {
         return match wish {

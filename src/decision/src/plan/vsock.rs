@@ -10,7 +10,7 @@ use vmm::BootAbi;
 ///
 /// # Errors
 /// [`Fault::NoVsock`] for guests that cannot have them.
-pub fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault> {
+pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault> {
     let Some(Said { value: path, by }) = facts.wishes.vsock.clone() else {
         return Ok(None);
     };

@@ -10,14 +10,14 @@ use wildmatch::WildMatch;
 
 /// `"a"` or `["a", "b"]`.
 #[derive(Debug, PartialEq)]
-pub struct OneOf<T>(Vec<T>);
+pub(super) struct OneOf<T>(Vec<T>);
 
 /// Patterns: `*` is any text, slashes too, `?` is one character.
-pub type Globs = OneOf<Glob>;
+pub(super) type Globs = OneOf<Glob>;
 
 /// One pattern.
 #[derive(Debug, PartialEq)]
-pub struct Glob(WildMatch);
+pub(super) struct Glob(WildMatch);
 
 impl<T> OneOf<T> {
     /// Whether one of them is `test`'s.
@@ -27,14 +27,14 @@ impl<T> OneOf<T> {
 }
 
 impl<T: PartialEq> OneOf<T> {
-    pub fn has(&self, value: &T) -> bool {
+    pub(super) fn has(&self, value: &T) -> bool {
         self.any(|one| one == value)
     }
 }
 
 impl Globs {
     /// Whether one of the patterns matches the whole text.
-    pub fn matches(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str) -> bool {
         self.any(|glob| glob.0.matches(text))
     }
 }
@@ -79,28 +79,31 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
 
 /// Each of these is true where nothing is wanted, and false where there is nothing to
 /// compare with.
-pub fn is(wanted: &Option<bool>, found: Option<bool>) -> bool {
+pub(super) fn is(wanted: &Option<bool>, found: Option<bool>) -> bool {
     wanted.is_none_or(|wanted| Some(wanted) == found)
 }
 
-pub fn one_of<T: PartialEq>(wanted: &Option<OneOf<T>>, found: Option<&T>) -> bool {
+pub(super) fn one_of<T: PartialEq>(wanted: &Option<OneOf<T>>, found: Option<&T>) -> bool {
     let fits = |wanted: &OneOf<T>| found.is_some_and(|found| wanted.has(found));
     wanted.as_ref().is_none_or(fits)
 }
 
-pub fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
+pub(super) fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
     let fits = |globs: &Globs| found.is_some_and(|text| globs.matches(text));
     wanted.as_ref().is_none_or(fits)
 }
 
 /// One of several fits.
-pub fn any_fits(wanted: &Option<Globs>, found: &[String]) -> bool {
+pub(super) fn any_fits(wanted: &Option<Globs>, found: &[String]) -> bool {
     let fits = |globs: &Globs| found.iter().any(|text| globs.matches(text));
     wanted.as_ref().is_none_or(fits)
 }
 
 /// Each key that is named is there, with a value that fits.
-pub fn all_fit(wanted: &Option<BTreeMap<String, Globs>>, found: &BTreeMap<String, String>) -> bool {
+pub(super) fn all_fit(
+    wanted: &Option<BTreeMap<String, Globs>>,
+    found: &BTreeMap<String, String>,
+) -> bool {
     wanted
         .iter()
         .flatten()

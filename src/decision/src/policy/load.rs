@@ -12,7 +12,7 @@ use super::rules::{PolicyError, PolicyFile};
 const DEFAULT: &str = include_str!(concat!(env!("OUT_DIR"), "/default.json"));
 
 /// What that is called.
-pub const DEFAULT_NAME: &str = "default.toml";
+pub(super) const DEFAULT_NAME: &str = "default.toml";
 
 /// The most of a policy file that is read, in bytes.
 const MAX: u64 = 1 << 20;

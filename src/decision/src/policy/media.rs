@@ -12,7 +12,7 @@ use image::Image;
 /// but that on its state.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MediaWhen {
+pub(super) struct MediaWhen {
     /// Whether there is an image that could be asked, and an answer.
     state: Option<OneOf<MediaState>>,
     /// Whether anything of it is a unikernel's.
@@ -32,7 +32,7 @@ pub struct MediaWhen {
 
 impl MediaWhen {
     /// Whether the conditions hold.
-    pub fn holds(&self, media: &Media) -> bool {
+    pub(super) fn holds(&self, media: &Media) -> bool {
         if !one_of(&self.state, media.state().as_ref()) {
             return false;
         }

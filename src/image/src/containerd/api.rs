@@ -14,38 +14,38 @@ use tonic_prost::ProstCodec;
 
 /// `Get` of containers and images: both want one name as field 1.
 #[derive(Clone, PartialEq, Message)]
-pub struct GetRequest {
+pub(super) struct GetRequest {
     #[prost(string, tag = "1")]
     pub name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct GetContainerResponse {
+pub(super) struct GetContainerResponse {
     #[prost(message, optional, tag = "1")]
     pub container: Option<Container>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Container {
+pub(super) struct Container {
     /// The image's name; empty where the container was made without one.
     #[prost(string, tag = "3")]
     pub image: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct GetImageResponse {
+pub(super) struct GetImageResponse {
     #[prost(message, optional, tag = "1")]
     pub image: Option<Image>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Image {
+pub(super) struct Image {
     #[prost(message, optional, tag = "3")]
     pub target: Option<Descriptor>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Descriptor {
+pub(super) struct Descriptor {
     #[prost(string, tag = "1")]
     pub media_type: String,
     #[prost(string, tag = "2")]
@@ -57,20 +57,20 @@ pub struct Descriptor {
 
 /// Without an offset and a size: the whole.
 #[derive(Clone, PartialEq, Message)]
-pub struct ReadContentRequest {
+pub(super) struct ReadContentRequest {
     #[prost(string, tag = "1")]
     pub digest: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct ReadContentResponse {
+pub(super) struct ReadContentResponse {
     #[prost(bytes = "vec", tag = "2")]
     pub data: Vec<u8>,
 }
 
 /// A connection, and the namespace that all calls are made in.
 #[derive(Clone)]
-pub struct Client {
+pub(super) struct Client {
     pub channel: Channel,
     pub namespace: MetadataValue<Ascii>,
 }
@@ -78,7 +78,7 @@ pub struct Client {
 impl Client {
     /// One call, one answer. `method` is `service.v1.Service/Method` beneath
     /// `containerd.services`.
-    pub async fn unary<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Status>
+    pub(super) async fn unary<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// One call, and answers until its end.
-    pub async fn stream<Q, A>(
+    pub(super) async fn stream<Q, A>(
         &self,
         method: &'static str,
         request: Q,

@@ -24,7 +24,7 @@ const MAX_FILES: usize = 256;
 const MAX_BYTES: u64 = 4 << 20;
 
 /// The cache for a host; without a directory where that is not ours alone.
-pub struct Cache<'a> {
+pub(super) struct Cache<'a> {
     dir: Option<PathBuf>,
     host: &'a Host,
 }
@@ -40,7 +40,7 @@ struct Kept<H, I> {
 
 impl<'a> Cache<'a> {
     /// Opens the cache in `directory`, or makes it.
-    pub fn open(dir: &Path, host: &'a Host) -> Self {
+    pub(super) fn open(dir: &Path, host: &'a Host) -> Self {
         let mut builder = DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(dir);
         let ours = made
@@ -51,7 +51,7 @@ impl<'a> Cache<'a> {
     }
 
     /// What is known of the image whose index or manifest has this digest.
-    pub fn get(&self, digest: &str) -> Option<Image> {
+    pub(super) fn get(&self, digest: &str) -> Option<Image> {
         let text = read(&self.path(digest)?).ok()?;
         let kept: Kept<Host, Image> = serde_json::from_slice(&text).ok()?;
         let current = kept.format == FORMAT && kept.target == digest && kept.host == *self.host;
@@ -59,7 +59,7 @@ impl<'a> Cache<'a> {
     }
 
     /// Keeps what an image said. Not keeping it is no error: it will be asked again.
-    pub fn put(&self, digest: &str, image: &Image) {
+    pub(super) fn put(&self, digest: &str, image: &Image) {
         if let Some(path) = self.path(digest)
             && let Err(error) = self.write(&path, digest, image)
         {

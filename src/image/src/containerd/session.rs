@@ -18,7 +18,7 @@ use crate::document::Descriptor;
 use crate::error::cut;
 use crate::walk::Blobs;
 
-pub struct Session<'a> {
+pub(super) struct Session<'a> {
     containerd: &'a Containerd,
     client: Client,
     /// Of this thread alone: a process with threads cannot fork a container.
@@ -28,7 +28,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Connects.
-    pub fn open(containerd: &'a Containerd) -> Result<Self, ImageError> {
+    pub(super) fn open(containerd: &'a Containerd) -> Result<Self, ImageError> {
         let unreachable = |why: String| ImageError::Unreachable {
             socket: containerd.socket.clone(),
             why: cut(&why),
@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
     }
 
     /// The name of a container's image.
-    pub fn image_name(&self, container: &str) -> Result<String, ImageError> {
+    pub(super) fn image_name(&self, container: &str) -> Result<String, ImageError> {
         let container_id = cut(container);
         let request = GetRequest {
             name: container.to_owned(),
@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
     }
 
     /// What an image's name stands for: an index or a manifest.
-    pub fn target(&self, name: &str) -> Result<Descriptor, ImageError> {
+    pub(super) fn target(&self, name: &str) -> Result<Descriptor, ImageError> {
         let request = GetRequest {
             name: name.to_owned(),
         };

@@ -12,14 +12,14 @@ use crate::wire::Request;
 use crate::{MAX_FRAME, Server, kind};
 
 /// The root's fid.
-pub const ROOT: u32 = 0;
+pub(super) const ROOT: u32 = 0;
 const RLERROR: u8 = 7;
 
 /// Fields of a message.
 #[derive(Default)]
-pub struct Fields(pub Vec<u8>);
+pub(super) struct Fields(pub Vec<u8>);
 
-pub fn fields() -> Fields {
+pub(super) fn fields() -> Fields {
     Fields::default()
 }
 
@@ -29,35 +29,35 @@ impl Fields {
         self
     }
 
-    pub fn u8(self, value: u8) -> Fields {
+    pub(super) fn u8(self, value: u8) -> Fields {
         self.with(&[value])
     }
 
-    pub fn u16(self, value: u16) -> Fields {
+    pub(super) fn u16(self, value: u16) -> Fields {
         self.with(&value.to_le_bytes())
     }
 
-    pub fn u32(self, value: u32) -> Fields {
+    pub(super) fn u32(self, value: u32) -> Fields {
         self.with(&value.to_le_bytes())
     }
 
-    pub fn u64(self, value: u64) -> Fields {
+    pub(super) fn u64(self, value: u64) -> Fields {
         self.with(&value.to_le_bytes())
     }
 
-    pub fn text(self, text: impl AsRef<[u8]>) -> Fields {
+    pub(super) fn text(self, text: impl AsRef<[u8]>) -> Fields {
         let text = text.as_ref();
         self.u16(text.len() as u16).with(text)
     }
 
-    pub fn data(self, data: &[u8]) -> Fields {
+    pub(super) fn data(self, data: &[u8]) -> Fields {
         self.u32(data.len() as u32).with(data)
     }
 }
 
 /// An entry of a directory, as a reply has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     pub name: String,
     /// As in readdir(3).
     pub kind: u8,
@@ -65,27 +65,27 @@ pub struct Entry {
     pub next: u64,
 }
 
-pub struct Client {
+pub(super) struct Client {
     pub server: Server,
     pub dir: TempDir,
 }
 
 impl Client {
     /// One that has attached to the root of a new directory.
-    pub fn new() -> Client {
+    pub(super) fn new() -> Client {
         let dir = tempfile::tempdir().unwrap();
         Client::of(dir.path().to_owned(), dir)
     }
 
     /// One that has attached to another directory.
-    pub fn of(root: impl Into<PathBuf>, dir: TempDir) -> Client {
+    pub(super) fn of(root: impl Into<PathBuf>, dir: TempDir) -> Client {
         let mut client = Client::silent(root, dir);
         client.begin(MAX_FRAME);
         client
     }
 
     /// One that has not said anything yet.
-    pub fn silent(root: impl Into<PathBuf>, dir: TempDir) -> Client {
+    pub(super) fn silent(root: impl Into<PathBuf>, dir: TempDir) -> Client {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root: OwnedFd = nix::fcntl::open(&root.into(), flags, Mode::empty()).unwrap();
         Client {
@@ -94,26 +94,26 @@ impl Client {
         }
     }
 
-    pub fn begin(&mut self, max_frame: u32) {
+    pub(super) fn begin(&mut self, max_frame: u32) {
         let version = fields().u32(max_frame).text("9P2000.L");
         self.call(kind::VERSION, version).unwrap();
         self.attach("").unwrap();
     }
 
-    pub fn attach(&mut self, tree: &str) -> Result<Vec<u8>, i32> {
+    pub(super) fn attach(&mut self, tree: &str) -> Result<Vec<u8>, i32> {
         let who = fields().u32(ROOT).u32(u32::MAX).text("root");
         self.call(kind::ATTACH, who.text(tree).u32(0))
     }
 
     /// Sends a message; the reply's fields, or its error.
-    pub fn call(&mut self, kind: u8, fields: Fields) -> Result<Vec<u8>, i32> {
+    pub(super) fn call(&mut self, kind: u8, fields: Fields) -> Result<Vec<u8>, i32> {
         let frame = frame(kind, &fields);
         let reply = self.server.answer(&frame, MAX_FRAME as usize).unwrap();
         open(reply, kind)
     }
 
     /// Walks by `path`, and gives the new fid if it has come to the end.
-    pub fn walk(&mut self, to: u32, path: &str) -> Result<u32, i32> {
+    pub(super) fn walk(&mut self, to: u32, path: &str) -> Result<u32, i32> {
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
         let mut walk = fields().u32(ROOT).u32(to).u16(names.len() as u16);
         for name in &names {
@@ -127,7 +127,7 @@ impl Client {
     }
 
     /// Walks to a file and opens it by Linux's flags.
-    pub fn open(&mut self, fid: u32, path: &str, flags: i32) -> Result<u32, i32> {
+    pub(super) fn open(&mut self, fid: u32, path: &str, flags: i32) -> Result<u32, i32> {
         self.walk(fid, path)?;
         let flags = flags.cast_unsigned();
         let opened = self.call(kind::LOPEN, fields().u32(fid).u32(flags));
@@ -138,31 +138,37 @@ impl Client {
     }
 
     /// Makes a file in the root, opened by Linux's flags.
-    pub fn create(&mut self, fid: u32, name: &str, flags: i32, mode: u32) -> Result<u32, i32> {
+    pub(super) fn create(
+        &mut self,
+        fid: u32,
+        name: &str,
+        flags: i32,
+        mode: u32,
+    ) -> Result<u32, i32> {
         self.walk(fid, "")?;
         let create = fields().u32(fid).text(name).u32(flags.cast_unsigned());
         self.call(kind::LCREATE, create.u32(mode).u32(0))
             .map(|_| fid)
     }
 
-    pub fn clunk(&mut self, fid: u32) {
+    pub(super) fn clunk(&mut self, fid: u32) {
         self.call(kind::CLUNK, fields().u32(fid)).unwrap();
     }
 
-    pub fn read(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<u8>, i32> {
+    pub(super) fn read(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<u8>, i32> {
         let read = fields().u32(fid).u64(offset).u32(count);
         let reply = self.call(kind::READ, read)?;
         Ok(Request(&reply).data().unwrap().to_vec())
     }
 
-    pub fn write(&mut self, fid: u32, offset: u64, data: &[u8]) -> Result<u32, i32> {
+    pub(super) fn write(&mut self, fid: u32, offset: u64, data: &[u8]) -> Result<u32, i32> {
         let write = fields().u32(fid).u64(offset).data(data);
         let reply = self.call(kind::WRITE, write)?;
         Ok(Request(&reply).u32().unwrap())
     }
 
     /// The entries of an open directory from `offset` on, as far as they fit into `count` bytes.
-    pub fn entries(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<Entry>, i32> {
+    pub(super) fn entries(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<Entry>, i32> {
         let read = fields().u32(fid).u64(offset).u32(count);
         let reply = self.call(kind::READDIR, read)?;
         let data = Request(&reply).data().unwrap();
@@ -184,7 +190,7 @@ impl Client {
     }
 
     /// `mode`, `size` and the qid's path.
-    pub fn attributes(&mut self, fid: u32) -> Result<(u32, u64, u64), i32> {
+    pub(super) fn attributes(&mut self, fid: u32) -> Result<(u32, u64, u64), i32> {
         let reply = self.call(kind::GETATTR, fields().u32(fid).u64(0x7ff))?;
         let mut rest = Request(&reply);
         let (_valid, _kind, _version) = (rest.u64(), rest.u8(), rest.u32());
@@ -193,27 +199,27 @@ impl Client {
         Ok((mode, rest.u64().unwrap(), path))
     }
 
-    pub fn remove(&mut self, fid: u32) -> Result<Vec<u8>, i32> {
+    pub(super) fn remove(&mut self, fid: u32) -> Result<Vec<u8>, i32> {
         self.call(kind::REMOVE, fields().u32(fid))
     }
 
     /// A file beneath the root, by the host.
-    pub fn host(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn host(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn make(&self, name: &str, content: &str) -> File {
+    pub(super) fn make(&self, name: &str, content: &str) -> File {
         std::fs::write(self.host(name), content).unwrap();
         File::open(self.host(name)).unwrap()
     }
 
-    pub fn content(&self, name: &str) -> String {
+    pub(super) fn content(&self, name: &str) -> String {
         std::fs::read_to_string(self.host(name)).unwrap()
     }
 }
 
 /// A whole frame, with a tag that the reply must have.
-pub fn frame(kind: u8, fields: &Fields) -> Vec<u8> {
+pub(super) fn frame(kind: u8, fields: &Fields) -> Vec<u8> {
     let size = (7 + fields.0.len()) as u32;
     let mut frame = size.to_le_bytes().to_vec();
     frame.extend([kind, 0x34, 0x12]);
@@ -222,7 +228,7 @@ pub fn frame(kind: u8, fields: &Fields) -> Vec<u8> {
 }
 
 /// The fields of a reply, or its error.
-pub fn open(reply: &[u8], kind: u8) -> Result<Vec<u8>, i32> {
+pub(super) fn open(reply: &[u8], kind: u8) -> Result<Vec<u8>, i32> {
     let mut rest = Request(reply);
     assert_eq!(rest.u32().unwrap() as usize, reply.len());
     let answered = rest.u8().unwrap();

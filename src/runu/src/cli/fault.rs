@@ -21,7 +21,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// [`Fault::Arguments`] where it does not.
-pub fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), Fault> {
+pub(super) fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), Fault> {
     let (least, max, wanted) = match verb {
         "exec" | "ps" => (1, usize::MAX, "a minimum of 1"),
         "kill" => (1, 2, "a maximum of 2"),

@@ -4,18 +4,18 @@
 
 /// A flag that takes a value, a whole number, or one that is on or off.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub(super) enum Kind {
     Value,
     Number,
     Switch,
 }
-pub use Kind::{Number, Switch, Value};
+pub(super) use Kind::{Number, Switch, Value};
 
 /// One flag: its names without dashes, the long one first.
-pub struct Flag(pub &'static [&'static str], pub Kind);
+pub(super) struct Flag(pub &'static [&'static str], pub Kind);
 
 /// One level of the command line: the flags before the verb, or a verb's own.
-pub struct Level {
+pub(super) struct Level {
     pub flags: &'static [Flag],
     /// False where the first positional ends the flags (`exec`, `ps`, and the
     /// level before the verb).
@@ -26,7 +26,7 @@ pub struct Level {
 const HELP: Flag = Flag(&["help", "h"], Switch);
 
 /// The flags before the verb.
-pub const GLOBAL: Level = Level {
+pub(super) const GLOBAL: Level = Level {
     flags: &[
         Flag(&["debug"], Switch),
         Flag(&["log"], Value),
@@ -165,7 +165,7 @@ const LIST: Level = Level {
 
 /// The flags of `verb`, or `None` where it is no verb of runc's that names a
 /// container (or lists them).
-pub fn level(verb: &str) -> Option<Level> {
+pub(super) fn level(verb: &str) -> Option<Level> {
     Some(match verb {
         "create" | "run" => CREATE,
         "restore" => RESTORE,

@@ -11,11 +11,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::fault::Fault;
 use super::flags::{Flag, Level, Number, Switch, Value};
-pub use super::flags::{GLOBAL, level};
+pub(super) use super::flags::{GLOBAL, level};
 
 /// What one level of the command line said.
 #[derive(Debug, Default, PartialEq)]
-pub struct Parsed {
+pub(super) struct Parsed {
     flags: Vec<(&'static str, OsString)>,
     /// The first thing that is wrong.
     pub fault: Option<Fault>,
@@ -24,7 +24,7 @@ pub struct Parsed {
 
 impl Parsed {
     /// The last value given for the flag with this long name.
-    pub fn value(&self, name: &str) -> Option<&OsStr> {
+    pub(super) fn value(&self, name: &str) -> Option<&OsStr> {
         self.flags
             .iter()
             .rev()
@@ -33,7 +33,7 @@ impl Parsed {
     }
 
     /// Every flag that was given, and its value.
-    pub fn settings(&self) -> Vec<(String, String)> {
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
         let text = |value: &OsString| value.to_string_lossy().into_owned();
         self.flags
             .iter()
@@ -42,7 +42,7 @@ impl Parsed {
     }
 
     /// Whether a switch is on.
-    pub fn switch(&self, name: &str) -> bool {
+    pub(super) fn switch(&self, name: &str) -> bool {
         self.value(name).and_then(boolean) == Some(true)
     }
 
@@ -55,7 +55,7 @@ impl Parsed {
 ///
 /// Where the level is not interspersed, everything from the first positional on
 /// is a positional. Allocates only for what it returns.
-pub fn parse(level: &Level, args: &[OsString]) -> Parsed {
+pub(super) fn parse(level: &Level, args: &[OsString]) -> Parsed {
     let mut parsed = Parsed::default();
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {

@@ -23,7 +23,7 @@ const FEATURES: [&str; 10] = [
 const LITTLE: u64 = 512 << 20;
 
 /// The processor's features.
-pub fn cpu() -> Check {
+pub(super) fn cpu() -> Check {
     let host = match image::Host::here(false) {
         Ok(host) => host,
         Err(why) => {
@@ -53,7 +53,7 @@ pub fn cpu() -> Check {
 }
 
 /// The host's memory.
-pub fn memory() -> Check {
+pub(super) fn memory() -> Check {
     let bytes = Host::read().memory;
     let found = display(bytes);
     let check = match bytes {
@@ -65,7 +65,7 @@ pub fn memory() -> Check {
 }
 
 /// The device that a guest's network is made of.
-pub fn tun() -> Check {
+pub(super) fn tun() -> Check {
     match File::options().read(true).write(true).open(TUN) {
         Ok(_) => Check::ok("tun", TUN),
         Err(why) => Check::limited(
@@ -77,7 +77,7 @@ pub fn tun() -> Check {
 }
 
 /// The controllers that limit a container.
-pub fn cgroups() -> Check {
+pub(super) fn cgroups() -> Check {
     let setup = match get_cgroup_setup() {
         Ok(setup) => setup,
         Err(why) => {

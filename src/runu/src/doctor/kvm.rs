@@ -12,7 +12,7 @@ use vmm::kvm::{Abilities, Execution, try_out};
 const VERSION: i32 = 12;
 
 /// KVM itself, and where there is one, how it runs instructions.
-pub fn checks() -> Vec<Check> {
+pub(super) fn checks() -> Vec<Check> {
     match facts::open_kvm() {
         Ok(kvm) => vec![capabilities(&Abilities::of(kvm)), instructions()],
         Err(why) => vec![absent(&why)],

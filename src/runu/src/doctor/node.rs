@@ -16,7 +16,7 @@ use image;
 const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
 /// The configuration, and the defaults where it is broken.
-pub fn configuration(config: Result<Config, ConfigError>) -> (Config, Check) {
+pub(super) fn configuration(config: Result<Config, ConfigError>) -> (Config, Check) {
     match config {
         Ok(config) => (config, Check::ok("configuration", "can be read")),
         Err(why) => (
@@ -31,7 +31,7 @@ pub fn configuration(config: Result<Config, ConfigError>) -> (Config, Check) {
 }
 
 /// The site's rules.
-pub fn policy(config: &Config) -> Check {
+pub(super) fn policy(config: &Config) -> Check {
     let dir = config.policy.display();
     match Policy::load(&config.policy) {
         Ok(_) => Check::ok("policy", format!("the rules in {dir} and the default")),
@@ -44,7 +44,7 @@ pub fn policy(config: &Config) -> Check {
 }
 
 /// Who runs ordinary containers, and its version.
-pub fn delegate(config: &Config) -> Check {
+pub(super) fn delegate(config: &Config) -> Check {
     let cure = "install runc, or name it in /etc/runu/config.toml (runtimes)";
     let path = match runc::find(config) {
         Ok(path) => path,
@@ -62,7 +62,7 @@ pub fn delegate(config: &Config) -> Check {
 }
 
 /// Who serves guests their files by virtio-fs.
-pub fn virtiofsd(config: &Config) -> Check {
+pub(super) fn virtiofsd(config: &Config) -> Check {
     match config.find_virtiofsd() {
         Ok(path) => {
             Check::ok("virtiofsd", path.display().to_string()).with(json!({ "path": path }))
@@ -76,7 +76,7 @@ pub fn virtiofsd(config: &Config) -> Check {
 }
 
 /// The containerd that would be asked for media types.
-pub fn containerd(config: &Config) -> Check {
+pub(super) fn containerd(config: &Config) -> Check {
     let environment = |name: &str| std::env::var_os(name);
     let socket = image::socket(environment, config.containerd.as_deref())
         .unwrap_or_else(|| PathBuf::from(CONTAINERD));

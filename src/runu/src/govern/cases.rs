@@ -26,7 +26,7 @@ struct Cases {
 /// A bundle on disk, or what would be seen of one; and what is expected of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub(super) struct Case {
     pub name: String,
     /// A bundle's directory, from the directory of the file on.
     bundle: Option<PathBuf>,
@@ -46,7 +46,7 @@ pub struct Case {
 /// What is expected; what is not named may be anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Expect {
+pub(super) struct Expect {
     /// `container`, `unikernel` or `deny`.
     pub decision: String,
     pub rule: Option<String>,
@@ -58,7 +58,7 @@ pub struct Expect {
 ///
 /// # Errors
 /// When there are none, or one cannot be read.
-pub fn run(dir: &Path, policy: &Policy) -> Result<ExitCode> {
+pub(super) fn run(dir: &Path, policy: &Policy) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
     for file in files(dir)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;

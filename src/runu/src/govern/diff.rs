@@ -5,7 +5,7 @@ use decision::policy::Decision;
 
 /// The difference, a line for each field: `-` expected, `+` decided. `None` where the
 /// case holds.
-pub fn of(expect: &Expect, decision: &Decision) -> Option<String> {
+pub(super) fn of(expect: &Expect, decision: &Decision) -> Option<String> {
     let rule = decision.rule.as_ref().map_or("none", |rule| &rule.name);
     let reason = decision.reason.to_string();
     let name = decision.outcome.name();

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The manager's, as a text; where it is systemd that cannot be reached, or gives no
 /// answer, with the socket and the cure. A question without an answer is left behind in
 /// its thread: let the process end.
-pub fn ask(
+pub(super) fn ask(
     make: impl FnOnce() -> Result<AnyCgroupManager, CreateCgroupSetupError> + Send + 'static,
 ) -> Result<AnyCgroupManager, String> {
     let (sender, answer) = mpsc::channel();

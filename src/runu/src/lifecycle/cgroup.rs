@@ -22,7 +22,7 @@ use crate::exit;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ends a process, frozen or not; gives false if it would not die.
-pub fn end(process: Process) -> bool {
+pub(super) fn end(process: Process) -> bool {
     // Under cgroups v1 a frozen process does not die before it is thawed. Best effort,
     // both: that it dies is what counts.
     let _ = process.signal(SIGKILL);
@@ -47,7 +47,7 @@ fn can_have_scopes() -> Result<(), String> {
 
 /// A container's cgroup by its name, whether it exists or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cgroup {
+pub(super) struct Cgroup {
     /// The container's ID.
     pub id: String,
     /// `linux.cgroupsPath`: a path, or `slice:prefix:name` for systemd.
@@ -71,7 +71,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// What is wrong with it and what would be right, as a text.
-    pub fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let path = self.path.display();
         if self.systemd && self.path.to_string_lossy().split(':').count() != 3 {
             // runc's words, for those who look for them.
@@ -98,7 +98,7 @@ impl Cgroup {
     }
 
     /// What the cgroup's path ends in, in every hierarchy.
-    pub fn end_of_path(&self) -> PathBuf {
+    pub(super) fn end_of_path(&self) -> PathBuf {
         let path = self.path.to_string_lossy();
         let parts: Vec<_> = path.splitn(3, ':').collect();
         match parts[..] {
@@ -111,7 +111,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// What keeps it from being removed, as a text; that there is none is no error.
-    pub fn remove(&self) -> Result<(), String> {
+    pub(super) fn remove(&self) -> Result<(), String> {
         if self.systemd && !libcgroups::systemd::booted() {
             // A scope ends with its systemd.
             return Ok(());
@@ -132,7 +132,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// The cgroup manager's, or that the process is in its caller's cgroup, as a text.
-    pub fn apply(&self, resources: &LinuxResources, process: Process) -> Result<(), String> {
+    pub(super) fn apply(&self, resources: &LinuxResources, process: Process) -> Result<(), String> {
         if !self.systemd {
             let own = self.end_of_path();
             let place = Hierarchy::of(process).and_then(|it| it.check_own(&own));

@@ -158,7 +158,7 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
 }
 
 /// Where the rootfs is: what config.json says may be `.` or `..`.
-pub fn rootfs(bundle: &Bundle) -> PathBuf {
+pub(super) fn rootfs(bundle: &Bundle) -> PathBuf {
     let path = bundle.rootfs_path().unwrap_or_default();
     path.canonicalize().unwrap_or(path)
 }

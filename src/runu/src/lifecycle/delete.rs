@@ -12,7 +12,7 @@ use crate::exit;
 ///
 /// # Errors
 /// When it runs and `force` is off, or something of it cannot be removed.
-pub fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
+pub(super) fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     let entry = store.entry(id);
     let _lock = match lock(&entry, force) {
         Err(Error::Missing { .. }) if force => return Ok(()),
@@ -78,7 +78,7 @@ fn without_record(entry: &Entry) -> Result<(), Error> {
 }
 
 /// Ends the monitor.
-pub fn end(unikernel: &Unikernel) -> Result<(), Error> {
+pub(super) fn end(unikernel: &Unikernel) -> Result<(), Error> {
     let Some(process) = unikernel.process() else {
         return Ok(());
     };

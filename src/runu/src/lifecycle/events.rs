@@ -21,7 +21,7 @@ use crate::cli::Events;
 ///
 /// # Errors
 /// When it does not run, the interval is none, or nobody reads the events.
-pub fn events(unikernel: &Unikernel, args: &Events) -> Result<(), Error> {
+pub(super) fn events(unikernel: &Unikernel, args: &Events) -> Result<(), Error> {
     let id = unikernel.id();
     let failed = |why: String| Error::Verb {
         verb: "watch",

@@ -31,14 +31,14 @@ const OUTER: [&str; 3] = [
 
 /// The end that is written to: the monitor's, and that of libcontainer's events.
 #[derive(Debug)]
-pub struct Faults(Mutex<Option<PipeWriter>>);
+pub(super) struct Faults(Mutex<Option<PipeWriter>>);
 
 impl Faults {
     /// A pipe for faults. Neither end ever waits.
     ///
     /// # Errors
     /// Those of pipe(2).
-    pub fn pipe() -> std::io::Result<(PipeReader, Self)> {
+    pub(super) fn pipe() -> std::io::Result<(PipeReader, Self)> {
         let (reader, writer) = std::io::pipe()?;
         nix::fcntl::fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         nix::fcntl::fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -46,7 +46,7 @@ impl Faults {
     }
 
     /// Writes one fault. A fault that cannot be written is lost.
-    pub fn tell(&self, fault: &str) {
+    pub(super) fn tell(&self, fault: &str) {
         let line = format!("{}\n", fault.replace('\n', " "));
         let _ = match &mut *self.writer() {
             Some(pipe) => pipe.write_all(line.as_bytes()),
@@ -56,7 +56,7 @@ impl Faults {
 
     /// From here on faults of this process go to stderr: nobody reads the pipe when
     /// `create` is over.
-    pub fn use_stderr(&self) {
+    pub(super) fn use_stderr(&self) {
         *self.writer() = None;
     }
 
@@ -67,7 +67,7 @@ impl Faults {
 
 /// Why there is this error, in one line: what was told of it, and the system's word
 /// where the error keeps one.
-pub fn explain(pipe: PipeReader, error: &(dyn Error + 'static)) -> String {
+pub(super) fn explain(pipe: PipeReader, error: &(dyn Error + 'static)) -> String {
     let Some(told) = told(pipe) else {
         return chain(error);
     };

@@ -18,7 +18,7 @@ use decision::plan::PlannedBlock;
 use vmm::{BlockDevice, Files, MAX_KERNEL, sealed_copy};
 
 /// What a monitor gets, and what there is beside it.
-pub struct Opened {
+pub(super) struct Opened {
     pub files: Files,
     pub server: Option<Virtiofsd>,
     /// The rootfs, if it was taken from the host: to be put back where there will be no monitor.
@@ -30,7 +30,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// What cannot be opened, or not so; nothing is changed then.
-pub fn open(
+pub(super) fn open(
     request: &Request,
     entry: &Entry,
     judged: facts::Files,

@@ -33,7 +33,7 @@ struct Freezer {
 ///
 /// # Errors
 /// Those of reading /proc and writing the freezer's file; that it is in another cgroup.
-pub fn freeze(process: Process, own: &Path) -> io::Result<()> {
+pub(super) fn freeze(process: Process, own: &Path) -> io::Result<()> {
     let freezer = Freezer::of(process)?;
     // A caller who may make no cgroups has it in his own, and would stop himself.
     let dir = freezer.control.parent();
@@ -59,13 +59,13 @@ pub fn freeze(process: Process, own: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`freeze`].
-pub fn thaw(process: Process) -> io::Result<()> {
+pub(super) fn thaw(process: Process) -> io::Result<()> {
     let freezer = Freezer::of(process)?;
     fs::write(&freezer.control, freezer.thaw)
 }
 
 /// Whether it was told to stop. False where there is no freezer to ask.
-pub fn is_frozen(process: Process) -> bool {
+pub(super) fn is_frozen(process: Process) -> bool {
     let state = Freezer::of(process)
         .and_then(|freezer| fs::read_to_string(freezer.control))
         .unwrap_or_default();

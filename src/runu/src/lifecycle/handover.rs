@@ -29,14 +29,14 @@ const TIMEOUT: u16 = 30_000;
 
 /// What a guest is told, and is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
+pub(super) struct Message {
     pub cmdline: String,
     pub net: Option<Net>,
 }
 
 /// The guest's network device; its packets' descriptor comes beside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Net {
+pub(super) struct Net {
     pub device: String,
     pub mac: [u8; 6],
     pub mtu: u16,
@@ -44,22 +44,22 @@ pub struct Net {
 
 /// The monitor's end: it waits for a `start`.
 #[derive(Debug)]
-pub struct Listener(OwnedFd);
+pub(super) struct Listener(OwnedFd);
 
 /// The `start` that was heard, which waits for an answer.
 #[derive(Debug)]
-pub struct Asker(OwnedFd);
+pub(super) struct Asker(OwnedFd);
 
 /// The end of `start`.
 #[derive(Debug)]
-pub struct Speaker(OwnedFd);
+pub(super) struct Speaker(OwnedFd);
 
 impl Listener {
     /// Listens in the container's directory.
     ///
     /// # Errors
     /// Those of bind(2).
-    pub fn bind(dir: &Path) -> io::Result<Self> {
+    pub(super) fn bind(dir: &Path) -> io::Result<Self> {
         let listener = seqpacket()?;
         let (_open, address) = address(dir)?;
         bind(listener.as_raw_fd(), &address)?;
@@ -72,7 +72,7 @@ impl Listener {
     ///
     /// # Errors
     /// When what it says makes no sense.
-    pub fn receive(self) -> io::Result<(Message, Option<OwnedFd>, Asker)> {
+    pub(super) fn receive(self) -> io::Result<(Message, Option<OwnedFd>, Asker)> {
         loop {
             let asker = accept(&self.0)?;
             let told = receive(&asker)?;
@@ -89,7 +89,7 @@ impl Listener {
 
 impl Asker {
     /// Answers: the guest starts now, or why it cannot. That nobody waits for it is no fault.
-    pub fn answer(self, answer: &Result<(), String>) {
+    pub(super) fn answer(self, answer: &Result<(), String>) {
         let text = serde_json::to_vec(answer).unwrap_or_default();
         let _ = send(self.0.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL);
     }
@@ -101,7 +101,7 @@ impl Speaker {
     ///
     /// # Errors
     /// `ECONNREFUSED` where it has been told before, or has ended.
-    pub fn connect(dir: &Path) -> io::Result<Option<Self>> {
+    pub(super) fn connect(dir: &Path) -> io::Result<Option<Self>> {
         let speaker = seqpacket()?;
         let (_open, address) = address(dir)?;
         match connect(speaker.as_raw_fd(), &address) {
@@ -115,7 +115,11 @@ impl Speaker {
     ///
     /// # Errors
     /// The monitor's, as it said it; and when it does not answer.
-    pub fn tell(self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> Result<(), String> {
+    pub(super) fn tell(
+        self,
+        message: &Message,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<(), String> {
         self.send(message, descriptor).map_err(|e| e.to_string())?;
         if !is_ready(self.0.as_fd(), TIMEOUT).map_err(|e| e.to_string())? {
             return Err("its monitor does not answer".to_owned());

@@ -12,14 +12,14 @@ const TOP: &str = "/sys/fs/cgroup";
 /// The cgroups of one process.
 ///
 /// Source: cgroups(7), "/proc/pid/cgroup": lines `ID:CONTROLLERS:PATH`; v2's is `0::PATH`.
-pub struct Hierarchy(String);
+pub(super) struct Hierarchy(String);
 
 impl Hierarchy {
     /// The cgroups that the process is in now.
     ///
     /// # Errors
     /// Those of reading /proc: the process may be gone.
-    pub fn of(process: Process) -> io::Result<Self> {
+    pub(super) fn of(process: Process) -> io::Result<Self> {
         fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).map(Self)
     }
 
@@ -28,7 +28,7 @@ impl Hierarchy {
     ///
     /// # Errors
     /// That it is not, with the cure.
-    pub fn check_own(&self, own: &Path) -> io::Result<()> {
+    pub(super) fn check_own(&self, own: &Path) -> io::Result<()> {
         let paths = self.0.lines().filter_map(|line| line.splitn(3, ':').nth(2));
         match paths.map(Path::new).any(|path| path.ends_with(own)) {
             true => Ok(()),
@@ -38,18 +38,18 @@ impl Hierarchy {
 
     /// The directory that has a controller's files under cgroups v1; `None` where the
     /// controller is v2's.
-    pub fn v1(&self, controller: &str) -> Option<PathBuf> {
+    pub(super) fn v1(&self, controller: &str) -> Option<PathBuf> {
         let path = self.path(|controllers| controllers.split(',').any(|one| one == controller))?;
         Some(Path::new(TOP).join(controller).join(path))
     }
 
     /// The directory under cgroups v2.
-    pub fn v2(&self) -> PathBuf {
+    pub(super) fn v2(&self) -> PathBuf {
         Path::new(TOP).join(self.path(str::is_empty).unwrap_or_default())
     }
 
     /// The files by which a process joins these cgroups, one for each hierarchy that is mounted.
-    pub fn procs(&self) -> Vec<PathBuf> {
+    pub(super) fn procs(&self) -> Vec<PathBuf> {
         let procs = |line: &str| {
             let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
             let name = controllers.split(',').next().unwrap_or_default();
@@ -74,7 +74,7 @@ impl Hierarchy {
 }
 
 /// What there is to say of a container that is in its caller's cgroup.
-pub fn not_its_own(own: &Path) -> io::Error {
+pub(super) fn not_its_own(own: &Path) -> io::Error {
     io::Error::other(format!(
         "it is in no cgroup {}, as its caller may make none: create it with --systemd-cgroup, or as root",
         own.display()

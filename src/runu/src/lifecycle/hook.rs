@@ -26,7 +26,7 @@ const KINDS: [&str; 3] = ["prestart", "createRuntime", "createContainer"];
 ///
 /// # Errors
 /// When this program's path is not known.
-pub fn wrap(hooks: &mut Value, bundle: &Path) -> io::Result<()> {
+pub(super) fn wrap(hooks: &mut Value, bundle: &Path) -> io::Result<()> {
     let own = std::env::current_exe()?;
     for kind in KINDS {
         let of_kind = hooks.get_mut(kind).and_then(Value::as_array_mut);

@@ -15,7 +15,7 @@ const LAST_SIGNAL: i32 = 64;
 ///
 /// # Errors
 /// For an unknown signal, or a container that does not run.
-pub fn kill(unikernel: &Unikernel, signal: &str, all: bool) -> Result<(), Error> {
+pub(super) fn kill(unikernel: &Unikernel, signal: &str, all: bool) -> Result<(), Error> {
     let number = parse(signal).ok_or_else(|| Error::UnknownSignal {
         signal: signal.to_owned(),
     })?;

@@ -29,7 +29,7 @@ use vmm::{Files, GuestExit, Machine, MachineConfig, NetDevice, Prepared, Share};
 
 /// The workload, before and after the machine is made.
 #[derive(Clone)]
-pub struct Monitor(Rc<Inner>);
+pub(super) struct Monitor(Rc<Inner>);
 
 struct Inner {
     config: MachineConfig,
@@ -52,7 +52,7 @@ impl Monitor {
     /// A monitor that will make its machine of `config`, `files` and what `plan` says that the
     /// guest has of the container's tree, tells `faults` why it could not, lets `lock` go when it
     /// waits for `start`, hears by `listener` what the guest shall know, and then runs `hooks`.
-    pub fn new(
+    pub(super) fn new(
         config: MachineConfig,
         files: Files,
         plan: &Plan,

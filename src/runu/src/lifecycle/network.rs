@@ -32,7 +32,7 @@ const MAX: u64 = 64 << 10;
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// A network that a guest is connected with.
-pub struct Connected {
+pub(super) struct Connected {
     pub device: String,
     pub attached: Attached,
     /// What the guest is to be told of it.
@@ -41,7 +41,7 @@ pub struct Connected {
 
 impl Connected {
     /// The device, as the monitor is to make it.
-    pub fn device(&self) -> Net {
+    pub(super) fn device(&self) -> Net {
         Net {
             device: self.device.clone(),
             mac: self.network.mac,
@@ -50,13 +50,13 @@ impl Connected {
     }
 
     /// What it sends and receives by.
-    pub fn packets(&self) -> BorrowedFd<'_> {
+    pub(super) fn packets(&self) -> BorrowedFd<'_> {
         self.attached.tap.packets.as_fd()
     }
 }
 
 /// Whether a configuration asks for a network namespace of the container's own.
-pub fn wants_loopback(config: &Value) -> bool {
+pub(super) fn wants_loopback(config: &Value) -> bool {
     let own = namespace(config).is_some_and(|path| path.as_os_str().is_empty());
     // Without root's rights there is no way in from here.
     own && nix::unistd::geteuid().is_root()
@@ -66,7 +66,7 @@ pub fn wants_loopback(config: &Value) -> bool {
 ///
 /// # Errors
 /// When the namespace cannot be entered or its interface not be changed, as a text.
-pub fn take_loopback_up(pid: Pid) -> Result<(), String> {
+pub(super) fn take_loopback_up(pid: Pid) -> Result<(), String> {
     Namespace::open(&of_process(pid.as_raw()))
         .and_then(|namespace| net::take_loopback_up(&namespace))
         .map_err(|why| format!("loopback interface: {why}"))
@@ -78,7 +78,10 @@ pub fn take_loopback_up(pid: Pid) -> Result<(), String> {
 ///
 /// # Errors
 /// When the guest cannot have what is planned, as a text.
-pub fn connect(unikernel: &Unikernel, process: Process) -> Result<Option<Connected>, String> {
+pub(super) fn connect(
+    unikernel: &Unikernel,
+    process: Process,
+) -> Result<Option<Connected>, String> {
     let plan = &unikernel.record.plan;
     let Some(planned) = &plan.net else {
         return Ok(None);
@@ -108,7 +111,7 @@ pub fn connect(unikernel: &Unikernel, process: Process) -> Result<Option<Connect
 }
 
 /// Takes away what [`connect`] has made, for a guest that does not start after all.
-pub fn disconnect(unikernel: &Unikernel) {
+pub(super) fn disconnect(unikernel: &Unikernel) {
     if let Some(leftovers) = Leftovers::find(&unikernel.entry, unikernel.process()) {
         leftovers.remove();
     }
@@ -137,7 +140,7 @@ fn without(planned: &PlannedNet) -> Result<Option<Connected>, String> {
 }
 
 /// The network namespace in which something of a container may be left.
-pub struct Leftovers {
+pub(super) struct Leftovers {
     namespace: Namespace,
     owner: String,
 }
@@ -145,7 +148,7 @@ pub struct Leftovers {
 impl Leftovers {
     /// Looks for it where the container was to have its network, and with its monitor while
     /// that lives.
-    pub fn find(entry: &Entry, process: Option<Process>) -> Option<Self> {
+    pub(super) fn find(entry: &Entry, process: Option<Process>) -> Option<Self> {
         let config = snapshot::read(entry)?;
         let path = match namespace(&config)? {
             path if path.as_os_str().is_empty() => of_process(process?.pid),
@@ -158,7 +161,7 @@ impl Leftovers {
 
     /// Removes what is left. What cannot be removed is told, and is taken over by the next
     /// guest there: no reason to keep the container.
-    pub fn remove(self) {
+    pub(super) fn remove(self) {
         match net::detach(&self.namespace, &self.owner) {
             Err(net::Error::Enter(e)) if e.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => exit::warn(&format!("warning: {error}")),

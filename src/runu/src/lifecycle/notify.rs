@@ -17,7 +17,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 const TIMEOUT: u16 = 5000;
 
 /// The caller's service manager.
-pub struct Manager(UnixDatagram);
+pub(super) struct Manager(UnixDatagram);
 
 impl Manager {
     /// Connects to `NOTIFY_SOCKET`, a path or after `@` an abstract name. `None` where it is
@@ -25,7 +25,7 @@ impl Manager {
     ///
     /// # Errors
     /// Those of connect(2).
-    pub fn connect() -> io::Result<Option<Self>> {
+    pub(super) fn connect() -> io::Result<Option<Self>> {
         let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
             return Ok(None);
         };
@@ -43,7 +43,7 @@ impl Manager {
     ///
     /// # Errors
     /// Those of send(2).
-    pub fn ready(&self, pid: i32) -> io::Result<()> {
+    pub(super) fn ready(&self, pid: i32) -> io::Result<()> {
         self.0.send(b"READY=1\n")?;
         self.0.send(format!("MAINPID={pid}\n").as_bytes())?;
         let (read, was_read) = io::pipe()?;

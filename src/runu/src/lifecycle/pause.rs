@@ -10,7 +10,7 @@ use super::{Error, Unikernel, freezer};
 ///
 /// # Errors
 /// When it does not run, or its cgroup cannot be frozen.
-pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
+pub(super) fn pause(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
         (Status::Created | Status::Running, Some(process)) => {
@@ -29,7 +29,7 @@ pub fn pause(unikernel: &Unikernel) -> Result<(), Error> {
 ///
 /// # Errors
 /// When it is not paused, or its cgroup cannot be thawed.
-pub fn resume(unikernel: &Unikernel) -> Result<(), Error> {
+pub(super) fn resume(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
         (Status::Paused, Some(process)) => told("resume", id, freezer::thaw(process)),

@@ -10,7 +10,7 @@ use crate::exit;
 ///
 /// # Errors
 /// When the format is none, or ps(1) cannot be run or prints no column of pids.
-pub fn ps(unikernel: &Unikernel, format: Format, args: &[String]) -> Result<(), Error> {
+pub(super) fn ps(unikernel: &Unikernel, format: Format, args: &[String]) -> Result<(), Error> {
     let pids: Vec<i32> = unikernel.process().map(|p| p.pid).into_iter().collect();
     match format {
         Format::Json => {

@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A rootfs that was taken away.
 #[derive(Debug)]
-pub struct Taken {
+pub(super) struct Taken {
     /// How it was mounted.
     mount: Mount,
     /// The user and group that the rootfs belongs to: root, as the container has it.
@@ -43,7 +43,7 @@ pub struct Taken {
 /// # Errors
 /// What keeps the host from letting it go, or the guest from having it alone; all is as it was
 /// then.
-pub fn take(rootfs: &Path, device: File, read_only: bool) -> Result<(File, Taken), String> {
+pub(super) fn take(rootfs: &Path, device: File, read_only: bool) -> Result<(File, Taken), String> {
     let taken = Taken::look(rootfs, device)?;
     patiently(|| umount2(&taken.mount.place, MntFlags::UMOUNT_NOFOLLOW))
         .map_err(|e| taken.why_it_stays(e))?;
@@ -63,7 +63,7 @@ pub fn take(rootfs: &Path, device: File, read_only: bool) -> Result<(File, Taken
 ///
 /// # Errors
 /// What umount(2) says.
-pub fn clear(rootfs: &Path) -> Result<(), String> {
+pub(super) fn clear(rootfs: &Path) -> Result<(), String> {
     // The bundle may be gone by now.
     let Ok(dir) = Rootfs::open(rootfs) else {
         return Ok(());
@@ -158,7 +158,7 @@ impl Taken {
     ///
     /// # Errors
     /// What keeps it from being mounted.
-    pub fn put_back(&self) -> Result<(), String> {
+    pub(super) fn put_back(&self) -> Result<(), String> {
         let Mount {
             place,
             kind,

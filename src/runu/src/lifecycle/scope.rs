@@ -25,7 +25,7 @@ const NUMBERS: [&str; 5] = [
 
 /// `linux.resources` (config-linux.md, "Control groups"), by the way that they take.
 #[derive(Debug)]
-pub struct Limits {
+pub(super) struct Limits {
     /// What libcgroups tells systemd rightly.
     pub by_systemd: LinuxResources,
     /// Files of the cgroup and what to write: cgroup-v2.rst.
@@ -34,7 +34,7 @@ pub struct Limits {
 
 impl Limits {
     /// Parts the limits of a container.
-    pub fn of(resources: &LinuxResources) -> Self {
+    pub(super) fn of(resources: &LinuxResources) -> Self {
         let mut by_systemd = resources.clone();
         let mut by_file = BTreeMap::new();
         let mut cpu = resources.cpu().clone().unwrap_or_default();
@@ -65,7 +65,7 @@ impl Limits {
 
     /// Fills in the CPU's quota and period from the cgroup, where a change of the CPU's
     /// limits does not name them.
-    pub fn keep_quota(&mut self, process: Process) {
+    pub(super) fn keep_quota(&mut self, process: Process) {
         let Some(mut cpu) = self.by_systemd.cpu().clone() else {
             return;
         };
@@ -82,7 +82,7 @@ impl Limits {
     ///
     /// # Errors
     /// The file and the fault, as a text.
-    pub fn write(&self, process: Process) -> Result<(), String> {
+    pub(super) fn write(&self, process: Process) -> Result<(), String> {
         for (file, value) in &self.by_file {
             if file.contains('/') {
                 return Err(format!(

@@ -17,7 +17,7 @@ const NAME: &CStr = c"runu";
 
 /// Why the monitor cannot give up what it must: then no guest runs.
 #[derive(Debug, thiserror::Error)]
-pub enum SealError {
+pub(super) enum SealError {
     #[error("cannot drop capabilities: {0}")]
     Capabilities(#[from] caps::errors::CapsError),
     #[error("cannot give up {what}: {errno}")]
@@ -29,7 +29,7 @@ pub enum SealError {
 ///
 /// # Errors
 /// When the kernel refuses any of it.
-pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
+pub(super) fn seal(keep: &[RawFd]) -> Result<(), SealError> {
     let failed = |what| move |errno| SealError::Kernel { what, errno };
     // Not to be traced, and /proc/PID/exe not to be opened, by a neighbour with
     // whom the pod shares its processes: that file is the host's runu.
@@ -56,7 +56,7 @@ pub fn seal(keep: &[RawFd]) -> Result<(), SealError> {
 ///
 /// # Errors
 /// When the kernel refuses any of it.
-pub fn without_capabilities<T>(work: impl FnOnce() -> T) -> Result<T, SealError> {
+pub(super) fn without_capabilities<T>(work: impl FnOnce() -> T) -> Result<T, SealError> {
     let before = caps::read(None, CapSet::Effective)?;
     caps::clear(None, CapSet::Effective)?;
     let done = work();
@@ -69,7 +69,7 @@ pub fn without_capabilities<T>(work: impl FnOnce() -> T) -> Result<T, SealError>
 ///
 /// # Errors
 /// Where SELinux is off or its policy does not allow it, or /proc is not mounted.
-pub fn label(label: &str) -> io::Result<()> {
+pub(super) fn label(label: &str) -> io::Result<()> {
     let mut file = File::options()
         .write(true)
         .open("/proc/thread-self/attr/current")?;
@@ -81,7 +81,7 @@ pub fn label(label: &str) -> io::Result<()> {
 }
 
 /// Whether a monitor has come past its start: it is sealed, or about to be.
-pub fn is_sealed(process: Process) -> bool {
+pub(super) fn is_sealed(process: Process) -> bool {
     let name = std::fs::read(format!("/proc/{}/comm", process.pid));
     name.is_ok_and(|name| name.trim_ascii_end() == NAME.to_bytes())
 }

@@ -21,7 +21,7 @@ use super::{Error, hook, network};
 const FILE: &str = "config.json";
 
 /// What of the adapted configuration is of interest afterwards.
-pub struct Snapshot {
+pub(super) struct Snapshot {
     pub cgroups_path: PathBuf,
     /// The container has a network of its own.
     pub wants_loopback: bool,
@@ -33,7 +33,7 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// When it asks for what no monitor can have, or the disk does not take it.
-pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
+pub(super) fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
     let dir = entry.bundle_dir();
     let failed = |e| Error::store(&dir, e);
     let mut config: Value = serde_json::from_slice(&request.bundle.text)
@@ -57,13 +57,13 @@ pub fn write(request: &Request, entry: &Entry) -> Result<Snapshot, Error> {
 }
 
 /// What the container was built from, where that can still be read.
-pub fn read(entry: &Entry) -> Option<Value> {
+pub(super) fn read(entry: &Entry) -> Option<Value> {
     let text = fs::read(entry.bundle_dir().join(FILE)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 /// The cgroup of a container whose record cannot be read, or is not there.
-pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
+pub(super) fn cgroup(entry: &Entry) -> Option<Cgroup> {
     let config = read(entry)?;
     let path = config["linux"]["cgroupsPath"].as_str()?;
     Some(Cgroup {
@@ -74,7 +74,7 @@ pub fn cgroup(entry: &Entry) -> Option<Cgroup> {
 }
 
 /// The rootfs of such a container.
-pub fn rootfs(entry: &Entry) -> Option<PathBuf> {
+pub(super) fn rootfs(entry: &Entry) -> Option<PathBuf> {
     let config = read(entry)?;
     config["root"]["path"].as_str().map(PathBuf::from)
 }

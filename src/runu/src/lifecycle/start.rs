@@ -22,7 +22,7 @@ use vmm::{self, Transport};
 ///
 /// # Errors
 /// When it runs already or has stopped, in runc's words; or the manager cannot be told.
-pub fn start(unikernel: &Unikernel, main_pid: i32) -> Result<(), Error> {
+pub(super) fn start(unikernel: &Unikernel, main_pid: i32) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match unikernel.status() {
         Status::Created => {}

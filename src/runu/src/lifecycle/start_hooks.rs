@@ -13,7 +13,7 @@ use serde_json::Value;
 use bundle::Bundle;
 
 /// The hooks and what they are told.
-pub struct StartHooks {
+pub(super) struct StartHooks {
     hooks: Vec<Hook>,
     state: State,
 }
@@ -23,7 +23,7 @@ impl StartHooks {
     ///
     /// # Errors
     /// When they are none.
-    pub fn take(config: &mut Value, id: &str, bundle: &Bundle) -> serde_json::Result<Self> {
+    pub(super) fn take(config: &mut Value, id: &str, bundle: &Bundle) -> serde_json::Result<Self> {
         let hooks = match config["hooks"].get_mut("startContainer") {
             Some(hooks) => serde_json::from_value::<Option<_>>(hooks.take())?,
             None => None,
@@ -43,7 +43,7 @@ impl StartHooks {
     ///
     /// # Errors
     /// The first hook's that fails, as a text.
-    pub fn run(&self) -> Result<(), String> {
+    pub(super) fn run(&self) -> Result<(), String> {
         let mut state = self.state.clone();
         state.pid = i32::try_from(std::process::id()).ok();
         // What is no text cannot be handed on by libcontainer.

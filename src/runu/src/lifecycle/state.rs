@@ -36,7 +36,7 @@ impl fmt::Display for Status {
 /// that runc adds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct State {
+pub(super) struct State {
     pub oci_version: String,
     pub id: String,
     /// 0 when stopped.
@@ -52,7 +52,7 @@ pub struct State {
 
 impl State {
     /// The state at this moment.
-    pub fn of(unikernel: &Unikernel) -> Self {
+    pub(super) fn of(unikernel: &Unikernel) -> Self {
         let record = unikernel.record.clone();
         Self {
             oci_version: record.oci_version,
@@ -84,7 +84,7 @@ fn owner(unikernel: &Unikernel) -> String {
 ///
 /// # Errors
 /// None of its own: what is printed was read already.
-pub fn print(unikernel: &Unikernel) -> Result<(), Error> {
+pub(super) fn print(unikernel: &Unikernel) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&State::of(unikernel)).expect("a state is always JSON");
     exit::say(&text);
     Ok(())

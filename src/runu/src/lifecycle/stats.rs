@@ -18,7 +18,7 @@ const TICK: u64 = 10_000_000;
 const MICROSECOND: u64 = 1000;
 
 /// What a cgroup has counted so far: the field `data` of an event.
-pub fn read(hierarchy: &Hierarchy) -> Value {
+pub(super) fn read(hierarchy: &Hierarchy) -> Value {
     json!({
         "cpu": cpu(hierarchy),
         "cpuset": cpuset(hierarchy),
@@ -33,14 +33,14 @@ pub fn read(hierarchy: &Hierarchy) -> Value {
 }
 
 /// Counts how often the kernel has killed in a cgroup for want of memory.
-pub struct OomCounter {
+pub(super) struct OomCounter {
     files: Files,
     name: &'static str,
 }
 
 impl OomCounter {
     /// The counter of a cgroup.
-    pub fn of(hierarchy: &Hierarchy) -> Self {
+    pub(super) fn of(hierarchy: &Hierarchy) -> Self {
         let (dir, name) = match hierarchy.v1("memory") {
             Some(dir) => (dir, "memory.oom_control"),
             None => (hierarchy.v2(), "memory.events"),
@@ -52,7 +52,7 @@ impl OomCounter {
     }
 
     /// The kills so far; 0 where the cgroup is gone.
-    pub fn kills(&self) -> u64 {
+    pub(super) fn kills(&self) -> u64 {
         value(&self.files.table(self.name), "oom_kill")
     }
 }

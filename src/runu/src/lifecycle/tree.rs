@@ -33,7 +33,7 @@ use p9::is_kernels;
 /// # Errors
 /// Those of the calls below; `ESRCH` where the process is no more. The thread is then in neither
 /// place for sure, and of no use.
-pub fn enter(process: Process, place: &Path) -> io::Result<()> {
+pub(super) fn enter(process: Process, place: &Path) -> io::Result<()> {
     // A thread with a working directory of its own can change its mount namespace (setns(2)).
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
     mount_change(

@@ -36,7 +36,7 @@ const FLAGS: [(&str, &str, &str); 9] = [
 ///
 /// # Errors
 /// When it has stopped, the limits cannot be read, or the cgroup does not take them.
-pub fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
+pub(super) fn update(unikernel: &Unikernel, args: &Update) -> Result<(), Error> {
     let id = unikernel.id();
     let Some(process) = unikernel.process() else {
         return Err(Error::NotRunning { id: id.to_owned() });

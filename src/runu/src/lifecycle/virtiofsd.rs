@@ -69,7 +69,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HELP: u64 = 1 << 20;
 
 /// A server that is not running yet.
-pub struct Virtiofsd {
+pub(super) struct Virtiofsd {
     program: PathBuf,
     knows_handles: bool,
     /// The container's.
@@ -86,7 +86,7 @@ impl Virtiofsd {
     ///
     /// # Errors
     /// When it cannot serve such a container with the rights that the container has, as a text.
-    pub fn prepare(program: PathBuf, entry: &Entry, config: &Value) -> Result<Self, String> {
+    pub(super) fn prepare(program: PathBuf, entry: &Entry, config: &Value) -> Result<Self, String> {
         check(config)?;
         let failed = |e| format!("virtiofsd {}: {e}", program.display());
         let knows_handles = knows_handles(&program).map_err(failed)?;
@@ -105,7 +105,7 @@ impl Virtiofsd {
     ///
     /// # Errors
     /// Those of dup(2).
-    pub fn share(&self, tag: &str) -> io::Result<ServedShare> {
+    pub(super) fn share(&self, tag: &str) -> io::Result<ServedShare> {
         Ok(ServedShare {
             tag: tag.to_owned(),
             back_end: self.socket.try_clone()?,
@@ -116,7 +116,7 @@ impl Virtiofsd {
     ///
     /// # Errors
     /// When it cannot be started or does not answer, with its own last words, as a text.
-    pub fn start(self, process: Process) -> Result<(), String> {
+    pub(super) fn start(self, process: Process) -> Result<(), String> {
         let failed = |why: String| format!("virtiofsd {}: {why}", self.program.display());
         // A thread of its own, for it does not come back from the namespace (setns(2)).
         let spawned = thread::scope(|scope| scope.spawn(|| self.spawn(process)).join());

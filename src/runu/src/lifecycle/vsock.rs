@@ -25,7 +25,7 @@ use vmm::Vsock;
 const FORBIDDEN: Mode = Mode::from_bits_truncate(0o111);
 
 /// A socket that this process has made.
-pub struct Bound {
+pub(super) struct Bound {
     path: PathBuf,
     /// Device and inode: somebody else may have put another one there.
     identity: (u64, u64),
@@ -47,7 +47,7 @@ enum Found {
 ///
 /// # Errors
 /// One line with the fault and its cure.
-pub fn bind(path: &Path) -> Result<(Vsock, Bound), String> {
+pub(super) fn bind(path: &Path) -> Result<(Vsock, Bound), String> {
     let failed =
         |why: &dyn std::fmt::Display| format!("the guest's socket {}: {why}", path.display());
     let refused = |e: io::Error| failed(&explain(&e));
@@ -94,7 +94,7 @@ fn explain(error: &io::Error) -> String {
 
 impl Bound {
     /// Takes it away again, if it is still there and can be: else `delete` or the next guest does.
-    pub fn remove(self) {
+    pub(super) fn remove(self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
@@ -128,7 +128,7 @@ fn look(path: &Path) -> io::Result<Found> {
 /// Removes the socket that a monitor has left which was killed. Its tree is gone with it: what
 /// lies on the host is found by config.json. Where that leads over a symbolic link, or where it
 /// cannot be removed, the next guest replaces it.
-pub fn remove_left(entry: &Entry, record: &Record) {
+pub(super) fn remove_left(entry: &Entry, record: &Record) {
     let Some(path) = &record.plan.vsock else {
         return;
     };
