@@ -42,25 +42,25 @@ fn duplicate(fd: BorrowedFd<'_>) -> Option<File> {
 /// up when the guest is to stop. Each vCPU has one of its own, so that none waits for a lock
 /// while another waits for the reader.
 #[derive(Debug, Default, Clone)]
-pub struct Output {
+pub(crate) struct Output {
     file: Option<Arc<File>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Output {
-    pub fn new(file: Option<File>, stop: Arc<AtomicBool>) -> Output {
+    pub(crate) fn new(file: Option<File>, stop: Arc<AtomicBool>) -> Output {
         let file = file.map(Arc::new);
         Output { file, stop }
     }
 
     /// Whether the guest is to stop.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     /// Writes all of `bytes`. When nobody can read them any more, they and all later ones
     /// are dropped.
-    pub fn write(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) {
         while let (Some(file), false) = (&self.file, bytes.is_empty()) {
             match file.as_ref().write(bytes) {
                 // No file should take nothing and call that success; one that does would be
@@ -93,14 +93,14 @@ fn wait_writable(file: &File) {
 }
 
 /// The guest's input, read no further than the guest takes it.
-pub struct Input {
+pub(crate) struct Input {
     file: Option<File>,
     /// Read, but not yet taken by the guest.
     pending: Vec<u8>,
 }
 
 impl Input {
-    pub fn new(file: Option<File>) -> Input {
+    pub(crate) fn new(file: Option<File>) -> Input {
         Input {
             file,
             pending: Vec::new(),
@@ -109,7 +109,7 @@ impl Input {
 
     /// What to wait for: nothing at the end of input, and nothing while the guest has not
     /// taken what was read before.
-    pub fn to_poll(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn to_poll(&self) -> Option<BorrowedFd<'_>> {
         match &self.file {
             Some(file) if self.pending.is_empty() => Some(file.as_fd()),
             _ => None,
@@ -117,7 +117,7 @@ impl Input {
     }
 
     /// Reads at most `max` bytes. To be called when the file is readable, else it blocks.
-    pub fn fill(&mut self, max: usize) {
+    pub(crate) fn fill(&mut self, max: usize) {
         let Some(file) = &mut self.file else { return };
         self.pending.resize(max, 0);
         let read = file.read(&mut self.pending);
@@ -136,7 +136,7 @@ impl Input {
     }
 
     /// Offers what is pending to `take`, which returns how many bytes it took.
-    pub fn offer(&mut self, take: impl FnOnce(&[u8]) -> usize) {
+    pub(crate) fn offer(&mut self, take: impl FnOnce(&[u8]) -> usize) {
         if !self.pending.is_empty() {
             let taken = take(&self.pending);
             self.pending.drain(..taken.min(self.pending.len()));

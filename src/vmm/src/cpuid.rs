@@ -55,7 +55,7 @@ const APIC_BUS_KHZ: u32 = 1_000_000;
 ///
 /// # Errors
 /// [`Error::Kvm`] where KVM does not say what it supports, or that is more than it takes.
-pub fn build(kvm: &Kvm, tsc_khz: Option<u32>) -> Result<CpuId, Error> {
+pub(crate) fn build(kvm: &Kvm, tsc_khz: Option<u32>) -> Result<CpuId, Error> {
     let mut cpuid = kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
         .map_err(Error::kvm("KVM_GET_SUPPORTED_CPUID"))?;

@@ -11,7 +11,7 @@ use super::error::Error;
 /// A regular file or a block device of the host's, and its size in bytes, which stays what it
 /// was at the beginning.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     pub image: File,
     pub capacity: u64,
     pub read_only: bool,
@@ -21,7 +21,7 @@ impl Disk {
     /// # Errors
     /// [`Error::BadBlockDevice`] for what is neither of the two, and what does not have one or
     /// more whole blocks.
-    pub fn open(device: BlockDevice) -> Result<Disk, Error> {
+    pub(crate) fn open(device: BlockDevice) -> Result<Disk, Error> {
         match capacity(&device.image) {
             Ok(capacity) => Ok(Disk {
                 image: device.image,
@@ -36,7 +36,7 @@ impl Disk {
     }
 
     /// Whether the disk has these bytes, and they are whole blocks.
-    pub fn has(&self, offset: u64, len: u64) -> bool {
+    pub(crate) fn has(&self, offset: u64, len: u64) -> bool {
         let end = offset.checked_add(len);
         offset < self.capacity
             && end.is_some_and(|end| end <= self.capacity)

@@ -18,7 +18,7 @@ use super::vcpu_threads::VcpuThreads;
 const HALT_CHECK: Duration = Duration::from_secs(1);
 
 /// What the event loop watches.
-pub struct EventLoop {
+pub(crate) struct EventLoop {
     pub stdio: Stdio,
     /// Signalled when there is room for input again, or it is for another device.
     pub space: EventFd,
@@ -30,7 +30,7 @@ pub struct EventLoop {
 
 /// Why there is nothing more to serve.
 #[derive(Debug, PartialEq, Eq)]
-pub enum EndedBy {
+pub(crate) enum EndedBy {
     /// A vCPU's thread has ended by itself.
     Guest,
     /// A signal with this number came; the guest still runs.
@@ -52,7 +52,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// Those of poll(2); the guest still runs then.
-    pub fn run(&mut self, vcpus: &VcpuThreads) -> io::Result<EndedBy> {
+    pub(crate) fn run(&mut self, vcpus: &VcpuThreads) -> io::Result<EndedBy> {
         let mut last_check = Instant::now();
         loop {
             let ready = self.wait(HALT_CHECK.saturating_sub(last_check.elapsed()))?;

@@ -10,7 +10,7 @@ use super::exit::Crash;
 
 /// What a vCPU waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub(crate) enum Wait {
     /// Nothing, or something that a device can send.
     Lively,
     /// Only another vCPU can wake it: `hlt` with interrupts off, at this `rip`.
@@ -21,7 +21,7 @@ pub enum Wait {
 
 /// The answers of all vCPUs.
 #[derive(Debug)]
-pub struct HaltCheck(Mutex<Answers>);
+pub(crate) struct HaltCheck(Mutex<Answers>);
 
 #[derive(Debug)]
 struct Answers {
@@ -39,7 +39,7 @@ struct Waiting {
 }
 
 impl HaltCheck {
-    pub fn new(vcpus: usize) -> HaltCheck {
+    pub(crate) fn new(vcpus: usize) -> HaltCheck {
         HaltCheck(Mutex::new(Answers {
             round: 0,
             waiting: vec![None; vcpus],
@@ -47,7 +47,7 @@ impl HaltCheck {
     }
 
     /// Begins a round: from here on all vCPUs are asked.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.lock().round += 1;
     }
 
@@ -55,7 +55,7 @@ impl HaltCheck {
     ///
     /// Of several vCPUs, one that answered first may have been woken since by one that
     /// answered last. So each has to wait through a second round.
-    pub fn answer(&self, id: usize, wait: Wait) -> Option<Crash> {
+    pub(crate) fn answer(&self, id: usize, wait: Wait) -> Option<Crash> {
         let mut answers = self.lock();
         let Answers { round, waiting } = &mut *answers;
         let now = *round;

@@ -71,11 +71,13 @@ mod vcpu;
 mod vcpu_threads;
 mod vm;
 
+pub use boot::gzip::{Unpacked, unpack};
 pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
+pub use boot::place::{check_fits, max_memory, memory_size};
+pub use boot::rehearse;
 pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
-pub use boot::{Unpacked, check_fits, max_memory, memory_size, rehearse, unpack};
 pub use config::{
     BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };

@@ -53,7 +53,7 @@ pub struct Machine {
 }
 
 /// What a kernel finds beside memory and processors.
-pub enum Peripherals {
+pub(crate) enum Peripherals {
     /// A PC's devices, and these virtio devices in their places; the other end of the console
     /// among them.
     Pc(Places, Vec<Box<dyn Device>>, Port),

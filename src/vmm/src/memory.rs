@@ -25,18 +25,18 @@ pub const MIN_MEMORY: u64 = 2 << 20;
 pub const MAX_MEMORY: u64 = 1 << 42;
 
 /// Guest memory as the whole monitor sees it.
-pub type GuestMemory = GuestMemoryMmap<()>;
+pub(crate) type GuestMemory = GuestMemoryMmap<()>;
 
 /// A range of guest-physical addresses that the guest may use as memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RamRange {
+pub(crate) struct RamRange {
     pub start: u64,
     pub size: u64,
 }
 
 /// The first guest-physical address past the memory below the hole, of a machine
 /// with `memory` bytes.
-pub fn low_memory_end(memory: u64) -> u64 {
+pub(crate) fn low_memory_end(memory: u64) -> u64 {
     memory.min(HOLE_START)
 }
 
@@ -61,7 +61,7 @@ fn backed_ranges(memory: u64) -> Vec<RamRange> {
 /// The range from the end of conventional memory to 1 MiB is left out rather than
 /// called reserved: Unikraft 0.16 adds its own reserved entry there and asserts that
 /// no two overlap.
-pub fn usable_ranges(memory: u64) -> Vec<RamRange> {
+pub(crate) fn usable_ranges(memory: u64) -> Vec<RamRange> {
     let mut ranges = vec![RamRange {
         start: 0,
         size: LOW_RAM_END,
@@ -81,7 +81,7 @@ pub fn usable_ranges(memory: u64) -> Vec<RamRange> {
 /// # Errors
 /// [`Error::MemoryTooSmall`] below [`MIN_MEMORY`], [`Error::MemoryTooLarge`] above
 /// [`MAX_MEMORY`].
-pub fn checked_size(memory: u64) -> Result<u64, Error> {
+pub(crate) fn checked_size(memory: u64) -> Result<u64, Error> {
     if memory < MIN_MEMORY {
         return Err(Error::MemoryTooSmall {
             memory,
@@ -102,7 +102,7 @@ pub fn checked_size(memory: u64) -> Result<u64, Error> {
 ///
 /// # Errors
 /// [`Error::MemoryMap`] where the host has no room for the mapping.
-pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
+pub(crate) fn allocate(memory: u64) -> Result<GuestMemory, Error> {
     let ranges: Vec<(GuestAddress, usize)> = backed_ranges(memory)
         .into_iter()
         // A u64 is a usize here: the monitor is for x86-64 only.
@@ -118,7 +118,7 @@ pub fn allocate(memory: u64) -> Result<GuestMemory, Error> {
 ///
 /// # Errors
 /// [`Error::MemoryMap`] likewise.
-pub fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Error> {
+pub(crate) fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Error> {
     GuestMemory::from_ranges(&[(GuestAddress(start), memory as usize)]).map_err(|e| {
         Error::MemoryMap {
             memory,
@@ -132,7 +132,7 @@ pub fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Error> {
 ///
 /// # Errors
 /// [`Error::MemoryMap`] likewise.
-pub fn allocate_shared(memory: u64) -> Result<GuestMemory, Error> {
+pub(crate) fn allocate_shared(memory: u64) -> Result<GuestMemory, Error> {
     let failed = |fault: String| Error::MemoryMap { memory, fault };
     let file = memory_file(memory).map_err(|e| failed(e.to_string()))?;
     let mut ranges = Vec::new();
@@ -155,14 +155,14 @@ fn memory_file(size: u64) -> io::Result<File> {
 }
 
 /// The file descriptors of memory that can be shared.
-pub fn descriptors(memory: &GuestMemory) -> Vec<RawFd> {
+pub(crate) fn descriptors(memory: &GuestMemory) -> Vec<RawFd> {
     let files = memory.iter().filter_map(|region| region.file_offset());
     files.map(|part| part.file().as_raw_fd()).collect()
 }
 
 /// Makes `memory` the guest's physical memory. The [`Vcpu`](super::vcpu::Vcpu) keeps it mapped:
 /// nothing else runs the guest.
-pub fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
+pub(crate) fn register(vm: &VmFd, memory: &GuestMemory) -> Result<(), Error> {
     for (slot, region) in (0..).zip(memory.iter()) {
         let slot = kvm_userspace_memory_region {
             slot,

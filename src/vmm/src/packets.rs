@@ -16,11 +16,11 @@ nix::ioctl_write_int_bad!(tun_set_offload, libc::TUNSETOFFLOAD);
 nix::ioctl_write_ptr_bad!(tun_set_header_size, libc::TUNSETVNETHDRSZ, c_int);
 
 /// The most bytes of an Ethernet packet: IPv6's largest, behind an Ethernet header with a tag.
-pub const MAX_PACKET: u32 = 40 + 65_535 + 18;
+pub(crate) const MAX_PACKET: u32 = 40 + 65_535 + 18;
 
 /// Never blocks.
 #[derive(Debug)]
-pub struct Packets {
+pub(crate) struct Packets {
     file: File,
     has_headers: bool,
 }
@@ -28,7 +28,7 @@ pub struct Packets {
 impl Packets {
     /// # Errors
     /// [`Error::BadNetDevice`] where fcntl(2) refuses the descriptor.
-    pub fn open(device: NetDevice) -> Result<Packets, Error> {
+    pub(crate) fn open(device: NetDevice) -> Result<Packets, Error> {
         let file = File::from(device.packets);
         let flags = fcntl(&file, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
         flags
@@ -42,11 +42,11 @@ impl Packets {
     }
 
     /// Whether each packet has a header of virtio's before it: a tap with IFF_VNET_HDR.
-    pub fn has_headers(&self) -> bool {
+    pub(crate) fn has_headers(&self) -> bool {
         self.has_headers
     }
 
-    pub fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
@@ -55,7 +55,7 @@ impl Packets {
     ///
     /// # Errors
     /// Those of the ioctl TUNSETVNETHDRSZ.
-    pub fn set_header_size(&self, bytes: usize) -> io::Result<()> {
+    pub(crate) fn set_header_size(&self, bytes: usize) -> io::Result<()> {
         // 12 at most.
         let size = bytes as c_int;
         // SAFETY: the descriptor is a tap's, and the kernel reads one int.
@@ -67,7 +67,7 @@ impl Packets {
     ///
     /// # Errors
     /// Those of the ioctl TUNSETOFFLOAD: EINVAL for what this kernel does not have.
-    pub fn set_offloads(&self, offloads: u32) -> io::Result<()> {
+    pub(crate) fn set_offloads(&self, offloads: u32) -> io::Result<()> {
         // There are eight bits of them.
         let offloads = offloads as c_int;
         // SAFETY: the descriptor is a tap's, and the kernel takes the number as it is.

@@ -15,7 +15,7 @@ pub const MAX_KERNEL: u64 = 128 << 20;
 ///
 /// # Errors
 /// Those of memfd_create(2).
-pub fn anonymous(name: &CStr) -> io::Result<File> {
+pub(crate) fn anonymous(name: &CStr) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     Ok(memfd_create(name, flags)?.into())
 }
@@ -24,7 +24,7 @@ pub fn anonymous(name: &CStr) -> io::Result<File> {
 ///
 /// # Errors
 /// Those of fcntl(2): a file of another kind.
-pub fn seal(file: &File) -> io::Result<()> {
+pub(crate) fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
     fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
     Ok(())

@@ -40,7 +40,7 @@ fn read() -> Vec<c_int> {
 
 /// The signal that makes a vCPU leave KVM_RUN: the last real-time signal, for the first
 /// ones are the C library's, and images name those after them as their stop signal.
-pub fn kick() -> c_int {
+pub(crate) fn kick() -> c_int {
     SIGRTMAX()
 }
 
@@ -54,7 +54,7 @@ fn ending() -> Vec<c_int> {
 ///
 /// # Errors
 /// Those of sigaction(2).
-pub fn end_this_process() -> io::Result<()> {
+pub(crate) fn end_this_process() -> io::Result<()> {
     for signal in ending() {
         register_signal_handler(signal, exit)?;
     }
@@ -72,7 +72,7 @@ extern "C" fn exit(signal: c_int, _: *mut siginfo_t, _: *mut c_void) {
 ///
 /// # Errors
 /// Those of sigaction(2), pthread_sigmask(3) and signalfd(2).
-pub fn take_over() -> io::Result<SignalFd> {
+pub(crate) fn take_over() -> io::Result<SignalFd> {
     let set = create_sigset(&read())?;
     // SAFETY: `create_sigset` has initialised the set.
     let set = unsafe { SigSet::from_sigset_t_unchecked(set) };

@@ -10,7 +10,7 @@ use super::devices::virtio::console::{self, Port};
 use super::terminal;
 
 /// What the event loop does with them.
-pub struct Stdio {
+pub(crate) struct Stdio {
     input: Input,
     /// Whose size is the guest's terminal's.
     terminal: Option<File>,
@@ -21,7 +21,7 @@ pub struct Stdio {
 
 impl Stdio {
     /// `input` goes to one of the two; `terminal` is one of stdio that is one, if any is.
-    pub fn new(
+    pub(crate) fn new(
         input: Option<File>,
         terminal: Option<File>,
         serial: SerialPort,
@@ -37,12 +37,12 @@ impl Stdio {
 
     /// What to wait for: nothing at the end of input, and nothing while the guest has not
     /// taken what was read before.
-    pub fn to_poll(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn to_poll(&self) -> Option<BorrowedFd<'_>> {
         self.input.to_poll()
     }
 
     /// Reads input. To be called when there is some, else it blocks.
-    pub fn fill(&mut self) {
+    pub(crate) fn fill(&mut self) {
         let capacity = match self.driven() {
             Some(_) => console::INPUT_CAPACITY,
             None => serial::INPUT_CAPACITY,
@@ -51,7 +51,7 @@ impl Stdio {
     }
 
     /// Offers the guest what was read.
-    pub fn offer(&mut self) {
+    pub(crate) fn offer(&mut self) {
         let port = self.driven().cloned();
         let serial = &self.serial;
         self.input.offer(|bytes| match port {
@@ -61,7 +61,7 @@ impl Stdio {
     }
 
     /// Tells the guest the terminal's size, if it is not what it was.
-    pub fn resize(&self) {
+    pub(crate) fn resize(&self) {
         if let (Some(terminal), Some(port)) = (&self.terminal, &self.port)
             && let Some(size) = terminal::size(terminal)
         {

@@ -16,14 +16,14 @@ const FIRST_VECTOR: u64 = 16;
 const VECTOR: u64 = 0xff;
 
 /// Asks the guest to stop, once.
-pub struct Stopper {
+pub(crate) struct Stopper {
     board: Board,
     vm: Arc<VmFd>,
     asked: bool,
 }
 
 impl Stopper {
-    pub fn new(board: Board, vm: Arc<VmFd>) -> Stopper {
+    pub(crate) fn new(board: Board, vm: Arc<VmFd>) -> Stopper {
         Stopper {
             board,
             vm,
@@ -34,14 +34,14 @@ impl Stopper {
     /// Asks the guest to stop, by Ctrl-Alt-Delete if it takes interrupts from the keyboard, or
     /// else by the power button if it has enabled that; whether it could be asked. To ask
     /// again changes nothing.
-    pub fn ask(&mut self) -> bool {
+    pub(crate) fn ask(&mut self) -> bool {
         self.asked = self.asked || self.press();
         self.asked
     }
 
     /// What the guest's end is, seen whether it was asked to stop: then a triple fault is the
     /// reset that Ctrl-Alt-Delete asks for, done in the one way that some guests have for it.
-    pub fn judge(&self, exit: GuestExit) -> GuestExit {
+    pub(crate) fn judge(&self, exit: GuestExit) -> GuestExit {
         match exit {
             GuestExit::Crashed(Crash::TripleFault { .. }) if self.asked => GuestExit::Reset,
             exit => exit,

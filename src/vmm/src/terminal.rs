@@ -8,13 +8,13 @@ use rustix::termios::tcgetwinsize;
 
 /// In characters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     pub columns: u16,
     pub rows: u16,
 }
 
 /// The size of a terminal; `None` for what is none.
-pub fn size(terminal: &File) -> Option<Size> {
+pub(crate) fn size(terminal: &File) -> Option<Size> {
     let size = tcgetwinsize(terminal).ok()?;
     Some(Size {
         columns: size.ws_col,

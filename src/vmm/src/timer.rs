@@ -16,7 +16,7 @@ const SLOWEST: u32 = 0x1_0000;
 ///
 /// # Errors
 /// [`Error::Kvm`] with the call that KVM refused.
-pub fn create(vm: &VmFd) -> Result<(), Error> {
+pub(crate) fn create(vm: &VmFd) -> Result<(), Error> {
     let config = kvm_pit_config {
         flags: KVM_PIT_SPEAKER_DUMMY,
         ..Default::default()
@@ -30,7 +30,7 @@ pub fn create(vm: &VmFd) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`create`].
-pub fn start_as_firmware_does(vm: &VmFd) -> Result<(), Error> {
+pub(crate) fn start_as_firmware_does(vm: &VmFd) -> Result<(), Error> {
     let mut state = vm.get_pit2().map_err(Error::kvm("KVM_GET_PIT2"))?;
     let channel = &mut state.channels[0];
     channel.mode = RATE_GENERATOR;

@@ -40,7 +40,7 @@ const APIC_ID_SIZE_SHIFT: u32 = 12;
 
 /// One vCPU among `count`: its number is its local APIC's.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(crate) struct Place {
     pub id: u8,
     pub count: u8,
 }
@@ -61,7 +61,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Error::Kvm`] where there are more entries than KVM takes.
-    pub fn describe(self, cpuid: &mut CpuId) -> Result<(), Error> {
+    pub(crate) fn describe(self, cpuid: &mut CpuId) -> Result<(), Error> {
         let vendor = cpuid.as_slice().iter().find(|e| e.function == VENDOR);
         let is_amd = vendor.is_some_and(|entry| AMD.contains(&entry.ebx));
         for entry in cpuid.as_mut_slice() {

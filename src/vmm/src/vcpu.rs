@@ -60,7 +60,7 @@ const UNINITIALIZED: u32 = kvm_bindings::KVM_MP_STATE_UNINITIALIZED;
 const INIT_RECEIVED: u32 = kvm_bindings::KVM_MP_STATE_INIT_RECEIVED;
 
 /// One virtual processor with the ports that it reaches.
-pub struct Vcpu {
+pub(crate) struct Vcpu {
     fd: VcpuFd,
     bus: PortBus,
     hypercalls: Option<Hypercalls>,
@@ -70,7 +70,7 @@ pub struct Vcpu {
 }
 
 /// What came of one stay in the guest.
-pub enum Step {
+pub(crate) enum Step {
     /// Go on.
     Continue,
     /// A signal came: see whether to stop.
@@ -101,7 +101,7 @@ impl Vcpu {
     ///
     /// # Errors
     /// [`Error::Kvm`] with the call that KVM refused.
-    pub fn new(
+    pub(crate) fn new(
         fd: VcpuFd,
         memory: GuestMemory,
         place: Place,
@@ -131,7 +131,7 @@ impl Vcpu {
 
     /// Sends what the guest sends to its console to `output`. One that reads by calls reads
     /// from `input`.
-    pub fn connect(&mut self, output: Output, input: Option<File>) {
+    pub(crate) fn connect(&mut self, output: Output, input: Option<File>) {
         if let Some(hypercalls) = &mut self.hypercalls {
             hypercalls.connect(output.clone(), input);
         }
@@ -139,7 +139,7 @@ impl Vcpu {
     }
 
     /// Runs the guest until it needs the monitor, and serves that need.
-    pub fn step(&mut self) -> Step {
+    pub(crate) fn step(&mut self) -> Step {
         let reason = match self.fd.run() {
             Ok(VcpuExit::IoIn(port, data)) => {
                 return match self.hypercalls.as_mut().and_then(|calls| calls.read(port)) {
@@ -197,7 +197,7 @@ impl Vcpu {
 
     /// What this vCPU waits for. Nothing here sends NMIs, so that in `hlt` with interrupts off
     /// only another vCPU can wake it.
-    pub fn waits_for(&self) -> Wait {
+    pub(crate) fn waits_for(&self) -> Wait {
         let Ok(state) = self.fd.get_mp_state() else {
             return Wait::Lively;
         };

@@ -23,7 +23,7 @@ const KICK_AGAIN_MAX: Duration = Duration::from_millis(1);
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The running vCPUs of a machine.
-pub struct VcpuThreads {
+pub(crate) struct VcpuThreads {
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
@@ -43,7 +43,7 @@ impl VcpuThreads {
     ///
     /// # Errors
     /// Those of clone(2), with a word on whose they are; no thread is left then.
-    pub fn start(
+    pub(crate) fn start(
         vcpus: Vec<Vcpu>,
         ended: EventFd,
         stop: Arc<AtomicBool>,
@@ -82,7 +82,7 @@ impl VcpuThreads {
 
     /// Makes the vCPUs leave the guest for a moment, to look whether they halted for good.
     /// One that is not in the guest just then may not notice.
-    pub fn check_halted(&self) {
+    pub(crate) fn check_halted(&self) {
         self.shared.halt_check.begin();
         self.kick();
     }
@@ -99,7 +99,7 @@ impl VcpuThreads {
     ///
     /// `interrupt` is called again and again where that takes more than a second: a vCPU may
     /// wait for a device whose thread waits for somebody else.
-    pub fn stop(mut self, interrupt: impl Fn()) -> Option<GuestExit> {
+    pub(crate) fn stop(mut self, interrupt: impl Fn()) -> Option<GuestExit> {
         self.shared.stop.store(true, Ordering::Relaxed);
         // A kick that comes just before a vCPU enters the guest is lost, so it is repeated.
         let begin = Instant::now();

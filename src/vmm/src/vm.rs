@@ -27,7 +27,7 @@ const KVM_API_VERSION: i32 = 12;
 /// The memory comes first: KVM waits for all readers of its tables before it takes a
 /// memory slot, which is at once over in a new machine, but takes milliseconds once the
 /// interrupt controllers have changed those tables as well.
-pub fn create(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error> {
+pub(crate) fn create(kvm: &Kvm, memory: &GuestMemory, is_pc: bool) -> Result<VmFd, Error> {
     match kvm.get_api_version() {
         KVM_API_VERSION => {}
         ..0 => return Err(Error::NotKvm),
@@ -51,7 +51,7 @@ fn create_interrupt_controllers(vm: &VmFd) -> Result<(), Error> {
 }
 
 /// So many vCPUs of `vm`, which stand nowhere yet.
-pub fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Error> {
+pub(crate) fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Error> {
     let max = kvm.get_max_vcpus().min(MAX_VCPUS.into());
     if count == 0 || usize::from(count) > max {
         return Err(Error::Vcpus { count, max });
@@ -63,7 +63,7 @@ pub fn create_vcpus(kvm: &Kvm, vm: &VmFd, count: u8) -> Result<Vec<VcpuFd>, Erro
 }
 
 /// How fast the vCPUs' TSCs count, which all run alike.
-pub fn tsc_khz(vcpus: &[VcpuFd]) -> Option<u32> {
+pub(crate) fn tsc_khz(vcpus: &[VcpuFd]) -> Option<u32> {
     vcpus.first().and_then(|first| first.get_tsc_khz().ok())
 }
 
@@ -92,7 +92,7 @@ fn retry_on_eintr<T>(
 }
 
 /// An event that raises an edge on an interrupt line.
-pub fn irq(vm: &VmFd, number: u32) -> Result<EventFd, Error> {
+pub(crate) fn irq(vm: &VmFd, number: u32) -> Result<EventFd, Error> {
     let irq = event()?;
     vm.register_irqfd(&irq, number)
         .map_err(Error::kvm("KVM_IRQFD"))?;
@@ -101,7 +101,7 @@ pub fn irq(vm: &VmFd, number: u32) -> Result<EventFd, Error> {
 
 /// An interrupt line that keeps its level. One that cannot be set is lost: KVM refuses it only
 /// where it has no such line.
-pub fn line(vm: &Arc<VmFd>, number: u32) -> Line {
+pub(crate) fn line(vm: &Arc<VmFd>, number: u32) -> Line {
     let vm = vm.clone();
     Box::new(move |high| {
         let _ = vm.set_irq_line(number, high);
@@ -110,7 +110,7 @@ pub fn line(vm: &Arc<VmFd>, number: u32) -> Line {
 
 /// Sends message-signalled interrupts. One that KVM does not take is lost: it names no
 /// processor.
-pub fn messages(vm: &Arc<VmFd>) -> Message {
+pub(crate) fn messages(vm: &Arc<VmFd>) -> Message {
     let vm = vm.clone();
     Box::new(move |address, data| {
         let message = kvm_msi {
@@ -125,7 +125,7 @@ pub fn messages(vm: &Arc<VmFd>) -> Message {
 
 /// Has the 8259s take interrupts of these lines by their level, as PCI's are, like firmware
 /// does: not all kernels that know no I/O APIC do it themselves.
-pub fn trigger_by_level(vm: &VmFd, irqs: impl Iterator<Item = u8>) -> Result<(), Error> {
+pub(crate) fn trigger_by_level(vm: &VmFd, irqs: impl Iterator<Item = u8>) -> Result<(), Error> {
     let lines = irqs.fold(0u16, |lines, irq| lines | 1 << irq);
     let halves = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE].into_iter();
     for (chip_id, lines) in halves.zip(lines.to_le_bytes()) {
@@ -143,6 +143,6 @@ pub fn trigger_by_level(vm: &VmFd, irqs: impl Iterator<Item = u8>) -> Result<(),
     Ok(())
 }
 
-pub fn event() -> Result<EventFd, Error> {
+pub(crate) fn event() -> Result<EventFd, Error> {
     EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::EventFd)
 }

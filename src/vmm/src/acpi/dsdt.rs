@@ -19,7 +19,7 @@ use crate::devices::virtio::attach::Places;
 use crate::devices::virtio::mmio::WINDOW;
 
 /// The table of a machine with virtio devices in these `places`.
-pub fn table(places: &Places) -> Sdt {
+pub(super) fn table(places: &Places) -> Sdt {
     let mut dsdt = super::table(*b"DSDT", HEADER, 2);
     append(&mut dsdt, &s5());
     let keyboard = [

@@ -47,7 +47,7 @@ const ISA_BUS: u8 = 0;
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn write(memory: &GuestMemory, vcpus: u8, places: &Places) -> Result<(), Error> {
+pub(crate) fn write(memory: &GuestMemory, vcpus: u8, places: &Places) -> Result<(), Error> {
     let mut writer = Writer {
         memory,
         next: ACPI_TABLES + Rsdp::len() as u64,

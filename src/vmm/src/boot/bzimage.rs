@@ -12,7 +12,7 @@ use crate::BootAbi;
 use crate::error::KernelError;
 
 /// Where the setup header begins, in the file and in the zero page.
-pub const SETUP_HEADER: usize = 0x1f1;
+pub(super) const SETUP_HEADER: usize = 0x1f1;
 /// Where the zero page has room for it no longer: another table begins.
 const SETUP_HEADER_END: usize = 0x290;
 
@@ -40,7 +40,7 @@ const XLF_KERNEL_64: u16 = 1 << 0;
 const ENTRY_64: u64 = 0x200;
 
 /// Whether a file that begins with `head` is one.
-pub fn is_one(head: &[u8]) -> bool {
+pub(super) fn is_one(head: &[u8]) -> bool {
     head.get(MAGIC..)
         .is_some_and(|rest| rest.starts_with(b"HdrS"))
 }
@@ -52,7 +52,7 @@ pub fn is_one(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// A kernel without a 64-bit entry, by its flags or its age; a truncated one.
-pub fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
+pub(super) fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
     let header = setup_header_of(head, file_size)?;
     let version = header.u16(VERSION);
     if version < VERSION_2_12 {
@@ -93,7 +93,7 @@ pub fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError
 ///
 /// # Errors
 /// A file that became shorter, or cannot be read.
-pub fn setup_header(file: &File) -> Result<Vec<u8>, KernelError> {
+pub(super) fn setup_header(file: &File) -> Result<Vec<u8>, KernelError> {
     let file_size = file.metadata()?.len();
     let len = SETUP_HEADER_END as u64;
     let head = read_at(file, 0, len, "setup header", file_size)?;

@@ -23,14 +23,14 @@ const E_IDENT_CLASS: usize = 4;
 const E_IDENT_DATA: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub(crate) enum Class {
     Elf32,
     Elf64,
 }
 
 /// What a program header says that loads nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     pub segment: Segment,
     pub align: u64,
 }
@@ -38,7 +38,7 @@ pub struct Part {
 /// What the headers say. Nothing of it is checked against the file's or a machine's
 /// size yet.
 #[derive(Debug)]
-pub struct Elf {
+pub(crate) struct Elf {
     pub class: Class,
     pub entry: u64,
     /// The loadable segments that occupy memory, by physical address; Solo5's and Hermit's by
@@ -60,7 +60,11 @@ pub struct Elf {
 impl Elf {
     /// Reads the headers of `file`, whose first bytes are `head`. `None`: it is no ELF
     /// file.
-    pub fn read(file: &File, head: &[u8], file_size: u64) -> Result<Option<Elf>, KernelError> {
+    pub(crate) fn read(
+        file: &File,
+        head: &[u8],
+        file_size: u64,
+    ) -> Result<Option<Elf>, KernelError> {
         if !head.starts_with(&ELFMAG) {
             return Ok(None);
         }

@@ -5,73 +5,73 @@
 //! this layout (Firecracker's), so this one keeps to it.
 
 /// Bytes of a page.
-pub const PAGE_SIZE: u64 = 4096;
+pub(crate) const PAGE_SIZE: u64 = 4096;
 
 /// The global descriptor table, and past it an empty interrupt descriptor table.
-pub const GDT: u64 = 0x500;
-pub const IDT: u64 = 0x520;
+pub(crate) const GDT: u64 = 0x500;
+pub(crate) const IDT: u64 = 0x520;
 
 /// The page for what PVH and Multiboot guests are told: first the structure itself
 /// (`hvm_start_info`, or Multiboot's information), then what it points to.
-pub const BOOT_INFO: u64 = 0x6000;
-pub const MODULE_LIST: u64 = 0x6100;
-pub const MEMORY_MAP: u64 = 0x6200;
-pub const LOADER_NAME: u64 = 0x6300;
-pub const MODULE_NAME: u64 = 0x6320;
+pub(crate) const BOOT_INFO: u64 = 0x6000;
+pub(crate) const MODULE_LIST: u64 = 0x6100;
+pub(crate) const MEMORY_MAP: u64 = 0x6200;
+pub(crate) const LOADER_NAME: u64 = 0x6300;
+pub(crate) const MODULE_NAME: u64 = 0x6320;
 
 /// Linux's `boot_params`, one page (Documentation/arch/x86/zero-page.rst).
-pub const ZERO_PAGE: u64 = 0x7000;
+pub(crate) const ZERO_PAGE: u64 = 0x7000;
 
 /// The stack pointer at entry, with most of a page below it. No ABI here but
 /// Linux's promises one; Nanos pushes before it sets its own.
-pub const BOOT_STACK: u64 = 0x8ff0;
+pub(crate) const BOOT_STACK: u64 = 0x8ff0;
 
 /// Identity-mapping page tables: one PML4, one PDPT, and a page directory for each of
 /// the first four GiB, in pages of 2 MiB. Linux asks for the kernel, the zero page
 /// and the command line to be mapped; with 4 GiB the initrd is as well.
-pub const PML4: u64 = 0x9000;
-pub const PDPT: u64 = 0xa000;
-pub const PAGE_DIRECTORIES: u64 = 0xb000;
-pub const MAPPED_GIB: u64 = 4;
+pub(crate) const PML4: u64 = 0x9000;
+pub(crate) const PDPT: u64 = 0xa000;
+pub(crate) const PAGE_DIRECTORIES: u64 = 0xb000;
+pub(crate) const MAPPED_GIB: u64 = 4;
 
 /// The command line and its terminating zero byte.
-pub const CMDLINE: u64 = 0x2_0000;
+pub(crate) const CMDLINE: u64 = 0x2_0000;
 /// The most bytes that the command line may have, with its zero byte. Unikraft takes
 /// 4096, Linux 2048 (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h).
-pub const CMDLINE_MAX: usize = 4096;
+pub(crate) const CMDLINE_MAX: usize = 4096;
 
 /// The first address past all of the above; no kernel segment may start below.
-pub const BOOT_AREA_END: u64 = CMDLINE + CMDLINE_MAX as u64;
+pub(crate) const BOOT_AREA_END: u64 = CMDLINE + CMDLINE_MAX as u64;
 
 /// Conventional memory ends here; up to 1 MiB the PC has its BIOS data, video memory
 /// and ROMs, which guests do not take for memory.
-pub const LOW_RAM_END: u64 = 0x9_fc00;
-pub const HIGH_RAM_START: u64 = 0x10_0000;
+pub(crate) const LOW_RAM_END: u64 = 0x9_fc00;
+pub(crate) const HIGH_RAM_START: u64 = 0x10_0000;
 
 /// ACPI's tables: the root pointer where BIOSes have it and kernels look for it (ACPI
 /// specification 6.5, section 5.2.5.1), the rest behind it. No kernel segment may lie here.
-pub const ACPI_TABLES: u64 = 0xe_0000;
-pub const ACPI_TABLES_END: u64 = 0xf_0000;
+pub(crate) const ACPI_TABLES: u64 = 0xe_0000;
+pub(crate) const ACPI_TABLES_END: u64 = 0xf_0000;
 
 /// The local APIC of the vCPU that looks, and the I/O APIC, where KVM has them.
-pub const LOCAL_APIC: u32 = 0xfee0_0000;
-pub const IO_APIC: u32 = 0xfec0_0000;
+pub(crate) const LOCAL_APIC: u32 = 0xfee0_0000;
+pub(crate) const IO_APIC: u32 = 0xfec0_0000;
 
 /// The registers of virtio devices, one window of 4 KiB behind the other.
-pub const VIRTIO: u64 = 0xd000_0000;
+pub(crate) const VIRTIO: u64 = 0xd000_0000;
 
 /// Where the functions of the PCI bus have their ports and their memory before a guest moves
 /// them, and the last of each.
-pub const PCI_PORTS: u16 = 0xc000;
-pub const PCI_PORTS_LAST: u16 = 0xdfff;
-pub const PCI_MEMORY: u32 = 0xe000_0000;
-pub const PCI_MEMORY_LAST: u32 = 0xe0ff_ffff;
+pub(crate) const PCI_PORTS: u16 = 0xc000;
+pub(crate) const PCI_PORTS_LAST: u16 = 0xdfff;
+pub(crate) const PCI_MEMORY: u32 = 0xe000_0000;
+pub(crate) const PCI_MEMORY_LAST: u32 = 0xe0ff_ffff;
 
 /// No memory lies here: the local APIC (0xfee0_0000), the I/O APIC (0xfec0_0000), and
 /// room for devices.
-pub const HOLE_START: u64 = 3 << 30;
-pub const HOLE_END: u64 = 4 << 30;
+pub(crate) const HOLE_START: u64 = 3 << 30;
+pub(crate) const HOLE_END: u64 = 4 << 30;
 
 /// Three pages for KVM's own use on Intel processors, in the hole and clear of
 /// every device (KVM_SET_TSS_ADDR in Documentation/virt/kvm/api.rst).
-pub const KVM_TSS: usize = 0xfffb_d000;
+pub(crate) const KVM_TSS: usize = 0xfffb_d000;

@@ -23,7 +23,7 @@ const E820_RAM: u32 = 1;
 const COMMAND_LINE_SIZE: usize = 2048;
 
 /// What Linux can take where the file has no setup header to say so.
-pub fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         cmdline: COMMAND_LINE_SIZE - 1,
         ..Limits::default()
@@ -35,7 +35,7 @@ pub fn limits() -> Limits {
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn prepare(
+pub(super) fn prepare(
     memory: &GuestMemory,
     entry: u64,
     boot: &BootData,

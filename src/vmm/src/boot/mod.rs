@@ -13,23 +13,23 @@
 
 mod bzimage;
 mod elf;
-mod gzip;
-pub mod hermit;
-pub mod image;
-pub mod layout;
+pub(crate) mod gzip;
+pub(crate) mod hermit;
+pub(crate) mod image;
+pub(crate) mod layout;
 mod linux;
 mod multiboot;
 mod notes;
-mod place;
+pub(crate) mod place;
 mod pvh;
 mod segment;
-pub mod solo5;
+pub(crate) mod solo5;
 #[cfg(test)]
 mod spoilt;
-pub mod tables;
+pub(crate) mod tables;
 mod tar;
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -41,15 +41,14 @@ use super::config::MachineConfig;
 use super::devices::virtio::attach::Places;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
-pub use gzip::{Unpacked, unpack};
 use image::{BootAbi, KernelImage};
 use layout::CMDLINE;
 use place::place_initrd;
-pub use place::{allocate, check_fits, max_memory, memory_size};
+pub(crate) use place::{allocate, memory_size};
 
 /// How the processor stands at the kernel's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryState {
+pub(crate) struct EntryState {
     pub mode: Mode,
     pub rip: u64,
     pub rsp: u64,
@@ -62,7 +61,7 @@ pub struct EntryState {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// 64-bit, with paging over an identity map.
     Long64,
     /// 32-bit, flat segments, no paging.
@@ -85,14 +84,14 @@ struct BootData {
 
 /// A file in guest memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub(crate) struct Placed {
     pub gpa: u64,
     pub size: u64,
 }
 
 /// What [`load`] has put into guest memory.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// Bytes of guest memory.
     memory: u64,
     initrd: Option<Placed>,
@@ -102,7 +101,7 @@ pub struct Loaded {
 
 /// What a kernel is told, besides what is in its memory.
 #[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+pub(crate) struct Told<'a> {
     pub cmdline: &'a str,
     pub vcpus: u8,
     /// How fast the vCPU's TSC counts, if that is known.
@@ -120,7 +119,7 @@ pub struct Told<'a> {
 ///
 /// # Errors
 /// What [`check_fits`] finds, an unreadable file.
-pub fn load(
+pub(crate) fn load(
     memory: &GuestMemory,
     size: u64,
     image: &KernelImage,
@@ -149,7 +148,7 @@ pub fn load(
 ///
 /// # Errors
 /// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`].
-pub fn tell(
+pub(crate) fn tell(
     memory: &GuestMemory,
     image: &KernelImage,
     loaded: &Loaded,

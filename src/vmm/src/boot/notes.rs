@@ -13,7 +13,7 @@ const XEN_GUEST_OS: u32 = 6;
 
 /// What the notes of a file say.
 #[derive(Debug, Clone, Default)]
-pub struct Notes {
+pub(crate) struct Notes {
     /// The one that decides how the kernel is run.
     pub kernel: Option<KernelNote>,
     /// Whether one says that it is Linux: it has notes of its own name, and tells Xen.
@@ -24,7 +24,7 @@ pub struct Notes {
 
 /// A note that decides how the kernel is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KernelNote {
+pub(crate) enum KernelNote {
     Solo5,
     Hermit,
     /// The guest-physical address of the 32-bit entry point.
@@ -34,7 +34,7 @@ pub enum KernelNote {
 impl KernelNote {
     /// Of two notes, the one that decides: Solo5 before Hermit before PVH, and of two
     /// of one kind the first.
-    pub fn first_of(a: Option<KernelNote>, b: Option<KernelNote>) -> Option<KernelNote> {
+    pub(crate) fn first_of(a: Option<KernelNote>, b: Option<KernelNote>) -> Option<KernelNote> {
         match (a, b) {
             (Some(a), Some(b)) if b.rank() < a.rank() => Some(b),
             (Some(a), _) => Some(a),
@@ -57,7 +57,7 @@ impl Notes {
     ///
     /// # Errors
     /// A note that runs over the segment's end, or names an impossible entry point.
-    pub fn read<Elf>(&mut self, data: &[u8], align: Elf::Word) -> Result<(), KernelError>
+    pub(crate) fn read<Elf>(&mut self, data: &[u8], align: Elf::Word) -> Result<(), KernelError>
     where
         Elf: FileHeader<Endian = LittleEndian>,
     {

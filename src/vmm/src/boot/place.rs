@@ -85,7 +85,7 @@ pub fn max_memory(image: &KernelImage) -> u64 {
 ///
 /// # Errors
 /// [`Error::MemoryMap`] where the host has no room for the mapping.
-pub fn allocate(image: &KernelImage, size: u64) -> Result<GuestMemory, Error> {
+pub(crate) fn allocate(image: &KernelImage, size: u64) -> Result<GuestMemory, Error> {
     match image.abi {
         BootAbi::Hermit => memory::allocate_from(image.hermit.memory_start(), size),
         _ => memory::allocate(size),

@@ -19,7 +19,11 @@ const VERSION: u32 = 1;
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
+pub(super) fn prepare(
+    memory: &GuestMemory,
+    entry: u64,
+    boot: &BootData,
+) -> Result<EntryState, Error> {
     let mut info = hvm_start_info {
         magic: XEN_HVM_START_MAGIC_VALUE,
         version: VERSION,

@@ -8,21 +8,21 @@ use crate::error::Error;
 use crate::memory::GuestMemory;
 
 /// Selectors of the descriptors below.
-pub const CODE: u16 = 0x08;
-pub const DATA: u16 = 0x10;
-pub const TSS: u16 = 0x18;
+pub(crate) const CODE: u16 = 0x08;
+pub(crate) const DATA: u16 = 0x10;
+pub(crate) const TSS: u16 = 0x18;
 /// Bytes of a table with these and the null descriptor.
-pub const GDT_SIZE: u16 = 32;
+pub(crate) const GDT_SIZE: u16 = 32;
 
 /// 64-bit code, execute/read, accessed.
-pub const LONG_CODE: u64 = 0x00af_9b00_0000_ffff;
+pub(crate) const LONG_CODE: u64 = 0x00af_9b00_0000_ffff;
 /// 32-bit code over 4 GiB, execute/read, accessed.
-pub const FLAT_CODE: u64 = 0x00cf_9b00_0000_ffff;
+pub(crate) const FLAT_CODE: u64 = 0x00cf_9b00_0000_ffff;
 /// Data over 4 GiB, read/write, accessed.
-pub const FLAT_DATA: u64 = 0x00cf_9300_0000_ffff;
+pub(crate) const FLAT_DATA: u64 = 0x00cf_9300_0000_ffff;
 /// A busy 64-bit or 32-bit task state segment at 0.
-pub const LONG_TSS: u64 = 0x008f_8b00_0000_ffff;
-pub const FLAT_TSS: u64 = 0x0000_8b00_0000_0067;
+pub(crate) const LONG_TSS: u64 = 0x008f_8b00_0000_ffff;
+pub(crate) const FLAT_TSS: u64 = 0x0000_8b00_0000_0067;
 
 const PRESENT_WRITABLE: u64 = 0b11;
 /// In a page directory entry: a page of 2 MiB.
@@ -30,16 +30,16 @@ const LARGE_PAGE: u64 = 1 << 7;
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
 const ENTRIES: u64 = 512;
 
-pub fn write_long_gdt(memory: &GuestMemory) -> Result<(), Error> {
+pub(crate) fn write_long_gdt(memory: &GuestMemory) -> Result<(), Error> {
     write_table(memory, GDT, [0, LONG_CODE, FLAT_DATA, LONG_TSS])
 }
 
-pub fn write_flat_gdt(memory: &GuestMemory) -> Result<(), Error> {
+pub(crate) fn write_flat_gdt(memory: &GuestMemory) -> Result<(), Error> {
     write_table(memory, GDT, [0, FLAT_CODE, FLAT_DATA, FLAT_TSS])
 }
 
 /// Maps the first [`MAPPED_GIB`] GiB of virtual addresses to the same physical ones.
-pub fn write_identity_map(memory: &GuestMemory) -> Result<(), Error> {
+pub(crate) fn write_identity_map(memory: &GuestMemory) -> Result<(), Error> {
     write_table(memory, PML4, [PDPT | PRESENT_WRITABLE])?;
     let directory = |gib| PAGE_DIRECTORIES + gib * PAGE_SIZE;
     let directories = (0..MAPPED_GIB).map(|gib| directory(gib) | PRESENT_WRITABLE);
@@ -50,7 +50,7 @@ pub fn write_identity_map(memory: &GuestMemory) -> Result<(), Error> {
 }
 
 /// Writes `entries` to `gpa`, one after the other.
-pub fn write_table(
+pub(crate) fn write_table(
     memory: &GuestMemory,
     gpa: u64,
     entries: impl IntoIterator<Item = u64>,
@@ -62,7 +62,7 @@ pub fn write_table(
 }
 
 /// What a segment register holds once `descriptor` is loaded into it by `selector`.
-pub fn segment(descriptor: u64, selector: u16) -> kvm_segment {
+pub(crate) fn segment(descriptor: u64, selector: u16) -> kvm_segment {
     let bits = |from: u32, count: u32| (descriptor >> from) & ((1 << count) - 1);
     let limit = ((bits(48, 4) << 16) | bits(0, 16)) as u32;
     let granular = bits(55, 1) == 1;

@@ -10,7 +10,7 @@ use crate::error::KernelError;
 
 /// Bytes of a header, and where it has its magic number (POSIX.1, pax, "ustar Interchange
 /// Format").
-pub const HEADER_SIZE: usize = 512;
+pub(super) const HEADER_SIZE: usize = 512;
 const MAGIC: usize = 257;
 
 /// The file that describes the image, and the most of it that is read.
@@ -25,7 +25,7 @@ struct Config {
 }
 
 /// Whether an archive can begin with `head`.
-pub fn is_header(head: &[u8]) -> bool {
+pub(super) fn is_header(head: &[u8]) -> bool {
     head.len() == HEADER_SIZE && head[MAGIC..].starts_with(b"ustar")
 }
 
@@ -33,7 +33,7 @@ pub fn is_header(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// An archive that is damaged, or has no description or no kernel; one of another version.
-pub fn kernel(archive: &File) -> Result<Vec<u8>, KernelError> {
+pub(super) fn kernel(archive: &File) -> Result<Vec<u8>, KernelError> {
     let text = find(archive, CONFIG, MAX_CONFIG)?
         .ok_or_else(|| bad("it has no file hermit.toml".to_owned()))?;
     let text = str::from_utf8(&text).map_err(|e| bad(format!("hermit.toml: {e}")))?;

@@ -12,7 +12,7 @@ use crate::memory::{self, GuestMemory};
 
 /// A small ELF file, whose every number a test can spoil.
 #[derive(Debug, Clone)]
-pub struct ElfFile {
+pub(crate) struct ElfFile {
     pub class64: bool,
     pub machine: u16,
     pub entry: u64,
@@ -24,7 +24,7 @@ pub struct ElfFile {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct ProgramHeader {
+pub(crate) struct ProgramHeader {
     pub kind: u32,
     pub offset: u64,
     pub address: u64,
@@ -33,15 +33,15 @@ pub struct ProgramHeader {
     pub align: u64,
 }
 
-pub const LOAD: u32 = 1;
-pub const INTERP: u32 = 3;
-pub const NOTE: u32 = 4;
-pub const CONTENT: u64 = 0x1000;
+pub(crate) const LOAD: u32 = 1;
+pub(crate) const INTERP: u32 = 3;
+pub(crate) const NOTE: u32 = 4;
+pub(crate) const CONTENT: u64 = 0x1000;
 
 impl ElfFile {
     /// A kernel without a note: one segment of 0x100 bytes from the file and as many
     /// zeroed ones, at 1 MiB.
-    pub fn kernel() -> ElfFile {
+    pub(crate) fn kernel() -> ElfFile {
         ElfFile {
             class64: true,
             machine: 62,
@@ -53,7 +53,7 @@ impl ElfFile {
     }
 
     /// The same as a 32-bit file.
-    pub fn kernel32() -> ElfFile {
+    pub(crate) fn kernel32() -> ElfFile {
         ElfFile {
             class64: false,
             machine: 3,
@@ -62,7 +62,7 @@ impl ElfFile {
     }
 
     /// A kernel for Solo5's hvt that declares the devices of this manifest.
-    pub fn solo5(devices: &[Device]) -> ElfFile {
+    pub(crate) fn solo5(devices: &[Device]) -> ElfFile {
         let devices = devices.to_vec();
         let manifest = Manifest { devices }.bytes();
         ElfFile::kernel()
@@ -75,7 +75,7 @@ impl ElfFile {
     }
 
     /// Adds a note segment with one note.
-    pub fn with_note(mut self, name: &[u8], kind: u32, desc: &[u8]) -> ElfFile {
+    pub(crate) fn with_note(mut self, name: &[u8], kind: u32, desc: &[u8]) -> ElfFile {
         let note = note(name, kind, desc);
         self.program_headers.push(ProgramHeader {
             kind: NOTE,
@@ -89,7 +89,7 @@ impl ElfFile {
         self
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut elf = b"\x7fELF".to_vec();
         elf.extend([if self.class64 { 2 } else { 1 }, 1, 1]);
         elf.extend([0; 9]);
@@ -114,7 +114,7 @@ impl ElfFile {
         elf
     }
 
-    pub fn file(&self) -> File {
+    pub(crate) fn file(&self) -> File {
         file(&self.bytes())
     }
 
@@ -149,7 +149,7 @@ impl ElfFile {
 }
 
 /// A loadable segment of the content's first bytes.
-pub fn load(address: u64, file_size: u64, memory_size: u64) -> ProgramHeader {
+pub(crate) fn load(address: u64, file_size: u64, memory_size: u64) -> ProgramHeader {
     ProgramHeader {
         kind: LOAD,
         offset: CONTENT,
@@ -161,7 +161,7 @@ pub fn load(address: u64, file_size: u64, memory_size: u64) -> ProgramHeader {
 }
 
 /// The descriptor of Solo5's note `ABI1`.
-pub fn solo5_abi(target: u32, version: u32) -> Vec<u8> {
+pub(crate) fn solo5_abi(target: u32, version: u32) -> Vec<u8> {
     [target, version, 0, 0].map(u32::to_le_bytes).concat()
 }
 
@@ -179,7 +179,7 @@ fn note(name: &[u8], kind: u32, desc: &[u8]) -> Vec<u8> {
 }
 
 /// A Multiboot header with these flags, and the five address fields.
-pub fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
+pub(crate) fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
     const MAGIC: u32 = 0x1bad_b002;
     let checksum = 0u32.wrapping_sub(MAGIC).wrapping_sub(flags);
     [MAGIC, flags, checksum]
@@ -190,7 +190,7 @@ pub fn multiboot_header(flags: u32, addresses: [u32; 5]) -> Vec<u8> {
 }
 
 /// A bzImage of protocol 2.15 whose kernel, 0x400 bytes that need 256 KiB, lies at 1 MiB.
-pub fn bzimage() -> Vec<u8> {
+pub(crate) fn bzimage() -> Vec<u8> {
     let mut image = vec![0x90; 0x800];
     image[0x1f1..0x268].fill(0);
     for (at, field) in [
@@ -213,14 +213,14 @@ pub fn bzimage() -> Vec<u8> {
 }
 
 /// These bytes compressed by gzip.
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// A tar archive of files with these names, which may be absolute, and contents.
-pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_ustar();
@@ -234,7 +234,7 @@ pub fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// What a kernel is told with this command line.
-pub fn told(cmdline: &str) -> Told<'_> {
+pub(crate) fn told(cmdline: &str) -> Told<'_> {
     static NOWHERE: Places = Places::NONE;
     Told {
         cmdline,
@@ -246,7 +246,7 @@ pub fn told(cmdline: &str) -> Told<'_> {
 }
 
 /// Loads a guest of these files and tells it all.
-pub fn load_guest(
+pub(crate) fn load_guest(
     memory: &GuestMemory,
     size: u64,
     image: &KernelImage,
@@ -259,21 +259,21 @@ pub fn load_guest(
 }
 
 /// A file with this content.
-pub fn file(bytes: &[u8]) -> File {
+pub(crate) fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file
 }
 
 /// Numbers without a pattern, the same ones in every run (Marsaglia, "Xorshift RNGs", 2003).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new() -> Random {
+    pub(crate) fn new() -> Random {
         Random(0x9e37_79b9_7f4a_7c15)
     }
 
-    pub fn number(&mut self) -> u64 {
+    pub(crate) fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -281,11 +281,11 @@ impl Random {
     }
 
     /// A number less than `end`, which is not 0.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.number() % end as u64) as usize
     }
 
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }

@@ -17,9 +17,9 @@ const FLOATING: u8 = 0xff;
 
 /// A handle on the devices.
 #[derive(Clone)]
-pub struct Board(Arc<Mutex<Devices>>);
+pub(crate) struct Board(Arc<Mutex<Devices>>);
 
-pub struct Devices {
+pub(crate) struct Devices {
     cmos: Cmos,
     pub i8042: I8042,
     pub power: Power,
@@ -27,7 +27,7 @@ pub struct Devices {
 
 impl Board {
     /// The devices, with the keyboard's interrupt and the line of the SCI.
-    pub fn new(keyboard: EventFd, sci: Line) -> Board {
+    pub(crate) fn new(keyboard: EventFd, sci: Line) -> Board {
         Board(Arc::new(Mutex::new(Devices {
             cmos: Cmos::default(),
             i8042: I8042::new(keyboard),
@@ -35,7 +35,7 @@ impl Board {
         })))
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, Devices> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Devices> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -44,7 +44,7 @@ impl Devices {
     /// Answers a read. `data` is longer than a byte for wide and for string accesses: the clock
     /// and the keyboard answer it byte by byte, where registers are wider it reaches the ports
     /// behind `port`, up to the end of four.
-    pub fn read(&mut self, port: u16, data: &mut [u8]) {
+    pub(crate) fn read(&mut self, port: u16, data: &mut [u8]) {
         match port {
             cmos::DATA => data.fill_with(|| self.cmos.read(OffsetDateTime::now_utc())),
             i8042::COMMAND => data.fill(self.i8042.status()),
@@ -69,7 +69,7 @@ impl Devices {
     }
 
     /// Carries out a write, and says so if it ends the guest.
-    pub fn write(&mut self, port: u16, data: &[u8]) -> Option<GuestExit> {
+    pub(crate) fn write(&mut self, port: u16, data: &[u8]) -> Option<GuestExit> {
         match port {
             cmos::INDEX => {
                 if let Some(index) = data.last() {
@@ -94,11 +94,11 @@ impl Devices {
 }
 
 #[cfg(test)]
-pub mod testing {
+pub(crate) mod testing {
     use super::*;
 
     /// Devices whose interrupts go nowhere.
-    pub fn board() -> Board {
+    pub(crate) fn board() -> Board {
         let keyboard = EventFd::new(nix::libc::EFD_NONBLOCK).unwrap();
         Board::new(keyboard, Box::new(|_| ()))
     }

@@ -18,7 +18,7 @@ const FIRST_FREE: u16 = 0x1000;
 /// Each vCPU has a clone. They share the devices, but not where their output goes, so that
 /// none holds a lock while it waits for a reader.
 #[derive(Clone)]
-pub struct PortBus {
+pub(crate) struct PortBus {
     serial: SerialPort,
     board: Board,
     pci: PciBus,
@@ -29,7 +29,7 @@ pub struct PortBus {
 
 impl PortBus {
     /// The ports, with what the guest sends to `serial` going nowhere yet.
-    pub fn new(serial: SerialPort, board: Board, pci: PciBus) -> PortBus {
+    pub(crate) fn new(serial: SerialPort, board: Board, pci: PciBus) -> PortBus {
         PortBus {
             serial,
             board,
@@ -40,12 +40,12 @@ impl PortBus {
     }
 
     /// Sends what the guest sends to COM1 to `output`.
-    pub fn connect(&mut self, output: Output) {
+    pub(crate) fn connect(&mut self, output: Output) {
         self.output = output;
     }
 
     /// Answers a read. `data` is longer than a byte for wide and for string accesses.
-    pub fn read(&mut self, port: u16, data: &mut [u8]) {
+    pub(crate) fn read(&mut self, port: u16, data: &mut [u8]) {
         match port {
             COM1..=COM1_LAST => {
                 let offset = (port - COM1) as u8;
@@ -68,7 +68,7 @@ impl PortBus {
     }
 
     /// Carries out a write, and says so if it ends the guest.
-    pub fn write(&mut self, port: u16, data: &[u8]) -> Option<GuestExit> {
+    pub(crate) fn write(&mut self, port: u16, data: &[u8]) -> Option<GuestExit> {
         match port {
             COM1..=COM1_LAST => {
                 self.send((port - COM1) as u8, data);

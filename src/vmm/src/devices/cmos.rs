@@ -2,8 +2,8 @@
 
 use time::OffsetDateTime;
 
-pub const INDEX: u16 = 0x70;
-pub const DATA: u16 = 0x71;
+pub(super) const INDEX: u16 = 0x70;
+pub(super) const DATA: u16 = 0x71;
 
 /// The top bit of the index port masks NMIs; the rest chooses a register.
 const INDEX_MASK: u8 = 0x7f;
@@ -18,17 +18,17 @@ const STATUS_D: u8 = 0x80;
 
 /// The clock. It can be read; what is written to it is dropped.
 #[derive(Debug, Default)]
-pub struct Cmos {
+pub(super) struct Cmos {
     index: u8,
 }
 
 impl Cmos {
-    pub fn select(&mut self, index: u8) {
+    pub(super) fn select(&mut self, index: u8) {
         self.index = index & INDEX_MASK;
     }
 
     /// The selected register, at the time `now`.
-    pub fn read(&self, now: OffsetDateTime) -> u8 {
+    pub(super) fn read(&self, now: OffsetDateTime) -> u8 {
         let year = now.year().clamp(0, 9999) as u16;
         match self.index {
             0x00 => bcd(now.second()),

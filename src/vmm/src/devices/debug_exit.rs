@@ -3,13 +3,13 @@
 use crate::exit::{Crash, GuestExit};
 
 /// QEMU's `isa-debug-exit` as Nanos (8 bits) and Unikraft (16 bits) expect it.
-pub const DEBUG_EXIT: u16 = 0x501;
+pub(crate) const DEBUG_EXIT: u16 = 0x501;
 /// QEMU's `isa-debug-exit` at Hermit's choice of port.
-pub const HERMIT_EXIT: u16 = 0xf4;
+pub(crate) const HERMIT_EXIT: u16 = 0xf4;
 /// QEMU's `pvpanic` device.
-pub const PVPANIC: u16 = 0x505;
+pub(crate) const PVPANIC: u16 = 0x505;
 /// What it says that it takes: that the guest panicked.
-pub const PVPANIC_EVENTS: u8 = PVPANIC_PANICKED;
+pub(crate) const PVPANIC_EVENTS: u8 = PVPANIC_PANICKED;
 
 const UNIKRAFT_OK: u16 = 41;
 const HERMIT_FAILED: u32 = 0;
@@ -17,7 +17,7 @@ const HERMIT_OK: u32 = 1;
 const PVPANIC_PANICKED: u8 = 1 << 0;
 
 /// What a write of `data` to `port` says about the guest's end, if anything.
-pub fn write(port: u16, data: &[u8]) -> Option<GuestExit> {
+pub(crate) fn write(port: u16, data: &[u8]) -> Option<GuestExit> {
     match (port, data) {
         (DEBUG_EXIT, [code]) => Some(GuestExit::Code(*code)),
         (DEBUG_EXIT, [low, high]) => Some(match u16::from_le_bytes([*low, *high]) {

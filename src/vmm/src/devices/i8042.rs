@@ -11,9 +11,9 @@ use vmm_sys_util::eventfd::EventFd;
 use super::keyboard::{self, Keyboard};
 use crate::exit::GuestExit;
 
-pub const DATA: u16 = 0x60;
-pub const COMMAND: u16 = 0x64;
-pub const KEYBOARD_IRQ: u32 = 1;
+pub(crate) const DATA: u16 = 0x60;
+pub(crate) const COMMAND: u16 = 0x64;
+pub(crate) const KEYBOARD_IRQ: u32 = 1;
 
 /// Status: a byte waits in the data register; the self-test passed; the last write was a
 /// command; the keyboard is not locked. The bit for "busy with a command" is never set.
@@ -47,7 +47,7 @@ const WRITE_MOUSE_BUFFER: u8 = 0xd3;
 const WRITE_MOUSE: u8 = 0xd4;
 /// Pulses those output port lines whose bits are 0; bit 0 is the processor's reset line.
 const PULSE: u8 = 0xf0;
-pub const PULSE_RESET: u8 = 0xfe;
+pub(crate) const PULSE_RESET: u8 = 0xfe;
 const RESET_LINE: u8 = 1 << 0;
 
 /// Answers.
@@ -62,7 +62,7 @@ const OUTPUT_PORT: u8 = RESET_LINE | (1 << 1);
 const CAPACITY: usize = 32;
 
 /// The controller and the interrupt that it raises.
-pub struct I8042 {
+pub(crate) struct I8042 {
     command_byte: u8,
     /// The command whose argument comes with the next write of data.
     pending: Option<u8>,
@@ -76,7 +76,7 @@ pub struct I8042 {
 impl I8042 {
     /// A controller whose interrupt nobody has enabled, so that a guest that has can be told
     /// from one that never heard of it.
-    pub fn new(irq: EventFd) -> I8042 {
+    pub(crate) fn new(irq: EventFd) -> I8042 {
         I8042 {
             command_byte: SYSTEM_FLAG,
             pending: None,
@@ -89,7 +89,7 @@ impl I8042 {
     }
 
     /// Reads port [`COMMAND`].
-    pub fn status(&self) -> u8 {
+    pub(crate) fn status(&self) -> u8 {
         let full = if self.output.is_empty() {
             0
         } else {
@@ -100,7 +100,7 @@ impl I8042 {
     }
 
     /// Reads port [`DATA`]: the next byte, or again the last one.
-    pub fn data(&mut self) -> u8 {
+    pub(crate) fn data(&mut self) -> u8 {
         if let Some(byte) = self.output.pop_front() {
             self.last = byte;
             self.interrupt();
@@ -109,7 +109,7 @@ impl I8042 {
     }
 
     /// Writes one byte to port [`DATA`] or [`COMMAND`]. Some end the guest.
-    pub fn write(&mut self, port: u16, value: u8) -> Option<GuestExit> {
+    pub(crate) fn write(&mut self, port: u16, value: u8) -> Option<GuestExit> {
         self.command_last = port == COMMAND;
         match (port, self.pending.take()) {
             (COMMAND, _) => return self.command(value),
@@ -125,13 +125,13 @@ impl I8042 {
     }
 
     /// Whether the guest has enabled the keyboard and its interrupt here.
-    pub fn is_listened_to(&self) -> bool {
+    pub(crate) fn is_listened_to(&self) -> bool {
         self.command_byte & (INTERRUPT | KEYBOARD_OFF) == INTERRUPT
     }
 
     /// Presses and releases Ctrl, Alt and Delete. What waits before is dropped: the guest has
     /// not looked at it for long.
-    pub fn press_ctrl_alt_del(&mut self) {
+    pub(crate) fn press_ctrl_alt_del(&mut self) {
         self.output.clear();
         match self.command_byte & TRANSLATE {
             0 => self.send(&keyboard::CTRL_ALT_DEL),

@@ -3,11 +3,11 @@
 
 /// Ctrl, Alt and Delete pressed, then released, in scan code set 2, which keyboards send, and
 /// in set 1, into which the controller may translate it.
-pub const CTRL_ALT_DEL: [u8; 11] = [
+pub(super) const CTRL_ALT_DEL: [u8; 11] = [
     0x14, 0x11, 0xe0, 0x71, // pressed
     0xe0, 0xf0, 0x71, 0xf0, 0x11, 0xf0, 0x14, // released
 ];
-pub const CTRL_ALT_DEL_TRANSLATED: [u8; 8] = [
+pub(super) const CTRL_ALT_DEL_TRANSLATED: [u8; 8] = [
     0x1d, 0x38, 0xe0, 0x53, // pressed
     0xe0, 0xd3, 0xb8, 0x9d, // released
 ];
@@ -31,7 +31,7 @@ const SET_2: u8 = 0x02;
 
 /// What it answers is all that it does: no setting changes anything.
 #[derive(Debug, Default)]
-pub struct Keyboard {
+pub(super) struct Keyboard {
     /// The command whose argument comes next.
     pending: Option<u8>,
 }
@@ -39,7 +39,7 @@ pub struct Keyboard {
 impl Keyboard {
     /// Takes one byte, and gives the answer, as it is after the controller's translation
     /// if that is on.
-    pub fn write(&mut self, value: u8, translated: bool) -> &'static [u8] {
+    pub(super) fn write(&mut self, value: u8, translated: bool) -> &'static [u8] {
         match (self.pending.take(), value) {
             (Some(SCAN_CODE_SET), 0) => &[ACKNOWLEDGE, SET_2],
             (Some(_), 0..0x80) => &[ACKNOWLEDGE],

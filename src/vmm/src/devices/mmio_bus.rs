@@ -14,14 +14,14 @@ const IRQS: [u32; 8] = [5, 6, 7, 10, 11, 12, 14, 15];
 /// The virtio devices in the order of their windows, and the functions of the PCI bus. Each vCPU
 /// has a clone. What is not there reads all ones and ignores writes.
 #[derive(Clone)]
-pub struct MmioBus {
+pub(crate) struct MmioBus {
     devices: Vec<Mmio>,
     pci: PciBus,
 }
 
 /// A place for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     pub index: u8,
     /// The window's guest-physical address; it has [`WINDOW`] bytes.
     pub gpa: u64,
@@ -33,7 +33,7 @@ impl Slot {
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
-    pub fn first(count: usize) -> Result<Vec<Slot>, Error> {
+    pub(crate) fn first(count: usize) -> Result<Vec<Slot>, Error> {
         if count > IRQS.len() {
             let max = IRQS.len();
             return Err(Error::TooManyDevices { count, max });
@@ -49,7 +49,7 @@ impl Slot {
 
     /// How Linux, and kernels that read as it does, are told of it on their command line
     /// (Documentation/admin-guide/kernel-parameters.txt, "virtio_mmio.device").
-    pub fn word(&self) -> String {
+    pub(crate) fn word(&self) -> String {
         let Slot { gpa, irq, .. } = self;
         format!("virtio_mmio.device=4K@{gpa:#x}:{irq}")
     }
@@ -65,12 +65,12 @@ pub fn mmio_words(devices: usize) -> Result<Vec<String>, Error> {
 }
 
 impl MmioBus {
-    pub fn new(devices: Vec<Mmio>, pci: PciBus) -> MmioBus {
+    pub(crate) fn new(devices: Vec<Mmio>, pci: PciBus) -> MmioBus {
         MmioBus { devices, pci }
     }
 
     /// Answers a read.
-    pub fn read(&self, gpa: u64, data: &mut [u8]) {
+    pub(crate) fn read(&self, gpa: u64, data: &mut [u8]) {
         match self.find(gpa) {
             Some((device, offset)) => device.read(offset, data),
             None if self.pci.read_at(Space::Memory, gpa, data) => {}
@@ -79,7 +79,7 @@ impl MmioBus {
     }
 
     /// Carries out a write.
-    pub fn write(&self, gpa: u64, data: &[u8]) {
+    pub(crate) fn write(&self, gpa: u64, data: &[u8]) {
         match self.find(gpa) {
             Some((device, offset)) => device.write(offset, data),
             None => drop(self.pci.write_at(Space::Memory, gpa, data)),

@@ -4,18 +4,18 @@
 use crate::exit::GuestExit;
 
 /// PM1a_EVT: the status register, and two bytes on the enable register.
-pub const PM1_EVENT: u16 = 0x600;
-pub const PM1_EVENT_LAST: u16 = PM1_EVENT + 3;
+pub(crate) const PM1_EVENT: u16 = 0x600;
+pub(crate) const PM1_EVENT_LAST: u16 = PM1_EVENT + 3;
 /// PM1a_CNT, where QEMU has it as well: some guests know no other place.
-pub const PM1_CONTROL: u16 = 0x604;
-pub const PM1_CONTROL_LAST: u16 = PM1_CONTROL + 1;
+pub(crate) const PM1_CONTROL: u16 = 0x604;
+pub(crate) const PM1_CONTROL_LAST: u16 = PM1_CONTROL + 1;
 
 /// The interrupt of all this.
-pub const SCI: u32 = 9;
+pub(crate) const SCI: u32 = 9;
 
 /// What `\_S5` says of PM1_CNT's SLP_TYP. Unikernels write others, or none: whatever it is,
 /// SLP_EN switches off.
-pub const SLEEP_TYPE_S5: u8 = 5;
+pub(crate) const SLEEP_TYPE_S5: u8 = 5;
 
 /// PM1_STS and PM1_EN.
 const POWER_BUTTON: u16 = 1 << 8;
@@ -28,17 +28,17 @@ const SCI_ENABLED: u16 = 1 << 0;
 const SLEEP_ENABLE: u16 = 1 << 13;
 
 /// Sets the level of an interrupt line.
-pub type Line = Box<dyn Fn(bool) + Send>;
+pub(crate) type Line = Box<dyn Fn(bool) + Send>;
 
 /// The registers, and the line to the interrupt controllers.
-pub struct Power {
+pub(crate) struct Power {
     status: u16,
     enabled: u16,
     sci: Line,
 }
 
 impl Power {
-    pub fn new(sci: Line) -> Power {
+    pub(crate) fn new(sci: Line) -> Power {
         Power {
             status: 0,
             enabled: 0,
@@ -47,7 +47,7 @@ impl Power {
     }
 
     /// Presses the power button, if the guest looks at it; whether it does.
-    pub fn press(&mut self) -> bool {
+    pub(crate) fn press(&mut self) -> bool {
         let listens = self.enabled & POWER_BUTTON != 0;
         if listens {
             self.status |= POWER_BUTTON;
@@ -57,7 +57,7 @@ impl Power {
     }
 
     /// The byte of the registers at `port`.
-    pub fn read(&self, port: u16) -> u8 {
+    pub(crate) fn read(&self, port: u16) -> u8 {
         let register = match port & !1 {
             PM1_EVENT => self.status,
             PM1_CONTROL => SCI_ENABLED,
@@ -67,7 +67,7 @@ impl Power {
     }
 
     /// Writes one byte of the event registers.
-    pub fn write_event(&mut self, port: u16, value: u8) {
+    pub(crate) fn write_event(&mut self, port: u16, value: u8) {
         let value = u16::from(value) << (8 * (port & 1));
         let byte = 0xff << (8 * (port & 1));
         match port & !1 {
@@ -84,7 +84,7 @@ impl Power {
 }
 
 /// What a write to PM1_CNT says about the guest's end.
-pub fn write_control(data: &[u8]) -> Option<GuestExit> {
+pub(crate) fn write_control(data: &[u8]) -> Option<GuestExit> {
     let [low, high] = data else { return None };
     let value = u16::from_le_bytes([*low, *high]);
     (value & SLEEP_ENABLE != 0).then_some(GuestExit::PoweredOff)

@@ -9,19 +9,19 @@ use vm_superio::serial::SerialEvents;
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::EventFd;
 
-pub const COM1: u16 = 0x3f8;
-pub const COM1_LAST: u16 = COM1 + 7;
+pub(crate) const COM1: u16 = 0x3f8;
+pub(crate) const COM1_LAST: u16 = COM1 + 7;
 /// The interrupt line of COM1.
-pub const COM1_IRQ: u32 = 4;
+pub(crate) const COM1_IRQ: u32 = 4;
 
 /// How many bytes of input the port holds; more stay with whoever sends them.
-pub const INPUT_CAPACITY: usize = 64;
+pub(crate) const INPUT_CAPACITY: usize = 64;
 
 type Uart = Serial<IrqLine, Arc<InputSpace>, Vec<u8>>;
 
 /// A handle on the port. Its lock is never held while anything blocks.
 #[derive(Clone)]
-pub struct SerialPort {
+pub(crate) struct SerialPort {
     uart: Arc<Mutex<Uart>>,
     space: Arc<InputSpace>,
 }
@@ -29,7 +29,7 @@ pub struct SerialPort {
 impl SerialPort {
     /// A port that raises its interrupt through `irq`, and tells `space` when the guest
     /// has taken all its input while somebody waits for that.
-    pub fn new(irq: EventFd, space: EventFd) -> SerialPort {
+    pub(crate) fn new(irq: EventFd, space: EventFd) -> SerialPort {
         let space = Arc::new(InputSpace {
             wanted: AtomicBool::new(false),
             event: space,
@@ -42,12 +42,12 @@ impl SerialPort {
     }
 
     /// Reads the register at `offset` from the port's base.
-    pub fn read(&self, offset: u8) -> u8 {
+    pub(crate) fn read(&self, offset: u8) -> u8 {
         self.lock().read(offset)
     }
 
     /// Writes a register, and returns the byte that the guest has sent by it, if any.
-    pub fn write(&self, offset: u8, value: u8) -> Option<u8> {
+    pub(crate) fn write(&self, offset: u8, value: u8) -> Option<u8> {
         let mut uart = self.lock();
         // An interrupt that cannot be raised is lost; the guest may still poll.
         let _ = uart.write(offset, value);
@@ -57,7 +57,7 @@ impl SerialPort {
     /// Gives the guest as much of `input` as there is room for, and returns how many
     /// bytes that was. If it was not all, the event given to [`SerialPort::new`] is
     /// signalled once there is room again.
-    pub fn receive(&self, input: &[u8]) -> usize {
+    pub(crate) fn receive(&self, input: &[u8]) -> usize {
         let mut uart = self.lock();
         // In loopback mode the port takes none.
         let taken = uart.enqueue_raw_bytes(input).unwrap_or(0);

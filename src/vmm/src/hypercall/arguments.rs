@@ -9,14 +9,14 @@ const PART: usize = 64 << 10;
 
 /// A call's structure.
 #[derive(Clone, Copy)]
-pub struct Arguments<'a> {
+pub(super) struct Arguments<'a> {
     pub memory: &'a GuestMemory,
     gpa: u64,
 }
 
 /// A buffer that the guest named, within its memory.
 #[derive(Clone, Copy)]
-pub struct Buffer<'a> {
+pub(super) struct Buffer<'a> {
     memory: &'a GuestMemory,
     gpa: u64,
     pub len: u64,
@@ -27,34 +27,38 @@ impl<'a> Arguments<'a> {
     ///
     /// # Errors
     /// Where it does not lie in guest memory, as every one below.
-    pub fn at(memory: &'a GuestMemory, gpa: u64, size: u64) -> Result<Arguments<'a>, String> {
+    pub(super) fn at(
+        memory: &'a GuestMemory,
+        gpa: u64,
+        size: u64,
+    ) -> Result<Arguments<'a>, String> {
         Buffer::at(memory, gpa, size).map(|_| Arguments { memory, gpa })
     }
 
     /// The 8 bytes at `offset` of the structure.
-    pub fn word(&self, offset: u64) -> Result<u64, String> {
+    pub(super) fn word(&self, offset: u64) -> Result<u64, String> {
         let word = self.memory.read_obj(self.field(offset));
         word.map_err(|e| e.to_string())
     }
 
     /// The 4 bytes at `offset`.
-    pub fn int(&self, offset: u64) -> Result<i32, String> {
+    pub(super) fn int(&self, offset: u64) -> Result<i32, String> {
         let int = self.memory.read_obj(self.field(offset));
         int.map_err(|e| e.to_string())
     }
 
-    pub fn put_word(&self, offset: u64, value: u64) -> Result<(), String> {
+    pub(super) fn put_word(&self, offset: u64, value: u64) -> Result<(), String> {
         let put = self.memory.write_obj(value, self.field(offset));
         put.map_err(|e| e.to_string())
     }
 
-    pub fn put_int(&self, offset: u64, value: i32) -> Result<(), String> {
+    pub(super) fn put_int(&self, offset: u64, value: i32) -> Result<(), String> {
         let put = self.memory.write_obj(value, self.field(offset));
         put.map_err(|e| e.to_string())
     }
 
     /// The buffer of `len` bytes at `gpa`.
-    pub fn buffer(&self, gpa: u64, len: u64) -> Result<Buffer<'a>, String> {
+    pub(super) fn buffer(&self, gpa: u64, len: u64) -> Result<Buffer<'a>, String> {
         Buffer::at(self.memory, gpa, len)
     }
 
@@ -77,7 +81,7 @@ impl<'a> Buffer<'a> {
 
     /// Gives the buffer's bytes to `take`, in parts, each with its offset; ends at the first
     /// that `take` refuses.
-    pub fn for_each<E>(
+    pub(super) fn for_each<E>(
         &self,
         mut take: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<Result<(), E>, String> {
@@ -96,7 +100,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// Fills the buffer with what `give` puts into its parts, likewise.
-    pub fn fill<E>(
+    pub(super) fn fill<E>(
         &self,
         mut give: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<Result<(), E>, String> {
@@ -115,7 +119,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// The `len` bytes at `offset`, or as many as there are.
-    pub fn part(&self, offset: u64, len: u64) -> Buffer<'a> {
+    pub(super) fn part(&self, offset: u64, len: u64) -> Buffer<'a> {
         let offset = offset.min(self.len);
         Buffer {
             memory: self.memory,
@@ -125,7 +129,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// At most the first `max` bytes, to be read and written by system calls.
-    pub fn beginning(&self, max: u64) -> Result<VolatileSlice<'a>, String> {
+    pub(super) fn beginning(&self, max: u64) -> Result<VolatileSlice<'a>, String> {
         let len = self.len.min(max) as usize;
         let slice = self.memory.get_slice(GuestAddress(self.gpa), len);
         match len {
@@ -136,14 +140,14 @@ impl<'a> Buffer<'a> {
     }
 
     /// All of it; the caller has bounded its length.
-    pub fn to_vec(self) -> Result<Vec<u8>, String> {
+    pub(super) fn to_vec(self) -> Result<Vec<u8>, String> {
         let mut bytes = vec![0; self.len as usize];
         let read = self.memory.read_slice(&mut bytes, GuestAddress(self.gpa));
         read.map_err(|e| e.to_string()).map(|()| bytes)
     }
 
     /// Writes `bytes`, no more than the buffer has, at its beginning.
-    pub fn put(&self, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn put(&self, bytes: &[u8]) -> Result<(), String> {
         let written = self.memory.write_slice(bytes, GuestAddress(self.gpa));
         written.map_err(|e| e.to_string())
     }

@@ -1,8 +1,8 @@
 //! Calls that a kernel makes to its monitor, by writing to a port.
 
 mod arguments;
-pub mod hermit;
-pub mod solo5;
+pub(crate) mod hermit;
+pub(crate) mod solo5;
 
 use std::fs::File;
 use std::os::fd::RawFd;
@@ -17,13 +17,13 @@ use hermit::Hermit;
 use solo5::Solo5;
 
 /// The calls of one kernel's ABI.
-pub enum Hypercalls {
+pub(crate) enum Hypercalls {
     Solo5(Solo5),
     Hermit(Hermit),
 }
 
 /// What calls need of the vCPU that makes them.
-pub trait Cpu {
+pub(crate) trait Cpu {
     /// The register RDI.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Cpu for VcpuFd {
 
 /// What came of an access to a port.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Called {
+pub(crate) enum Called {
     /// It was a call, which has been carried out.
     Done,
     /// It was the guest's last.
@@ -59,7 +59,7 @@ pub enum Called {
 impl Hypercalls {
     /// Sends what the guest writes to its console to `output`; what it reads comes from
     /// `input`.
-    pub fn connect(&mut self, output: Output, input: Option<File>) {
+    pub(crate) fn connect(&mut self, output: Output, input: Option<File>) {
         match self {
             Hypercalls::Solo5(solo5) => solo5.connect(output),
             Hypercalls::Hermit(hermit) => hermit.connect(output, input),
@@ -68,7 +68,7 @@ impl Hypercalls {
 
     /// Carries out what the guest asks for by writing `data` to `port`; what it points to lies
     /// in `memory`. `None`: it is no call, but for a device.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         port: u16,
         data: &[u8],
@@ -82,7 +82,7 @@ impl Hypercalls {
     }
 
     /// What a read from `port` means, if it is not for a device.
-    pub fn read(&mut self, port: u16) -> Option<Called> {
+    pub(crate) fn read(&mut self, port: u16) -> Option<Called> {
         match self {
             Hypercalls::Solo5(_) => Some(solo5::no_call(port)),
             Hypercalls::Hermit(_) => None,
@@ -90,7 +90,7 @@ impl Hypercalls {
     }
 
     /// The open descriptors that the calls need.
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         match self {
             Hypercalls::Solo5(solo5) => solo5.descriptors(),
             Hypercalls::Hermit(hermit) => hermit.descriptors(),

@@ -8,7 +8,7 @@ use crate::boot::layout::PAGE_SIZE;
 
 /// What the tree tells.
 #[derive(Debug)]
-pub struct Tree<'a> {
+pub(super) struct Tree<'a> {
     /// Guest-physical address and bytes of the machine's memory.
     pub memory: Placed,
     /// The kernel's arguments, `--`, the application's.
@@ -24,7 +24,7 @@ impl Tree<'_> {
     ///
     /// # Errors
     /// A command line with a zero byte.
-    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, Error> {
         let reserved = self
             .initrd
             .map(|initrd| {

@@ -13,9 +13,9 @@
 //! by Multiboot or as Linux, and has no note.
 
 mod fdt;
-pub mod notes;
+pub(crate) mod notes;
 mod relocate;
-pub mod start;
+pub(crate) mod start;
 
 use std::fs::File;
 
@@ -25,7 +25,7 @@ use super::layout::{HOLE_START, PAGE_SIZE};
 use super::{Placed, image::BootAbi};
 use crate::error::{Error, KernelError};
 use crate::memory::checked_size;
-pub use notes::Interface;
+pub(crate) use notes::Interface;
 use relocate::Relocation;
 
 /// Where a kernel that can lie anywhere is put, from the machine's first address.
@@ -80,7 +80,7 @@ impl Kernel {
 /// # Errors
 /// For a version that is not known, a file that is not as Hermit's loader wants it, and
 /// relocations out of the kernel's bounds.
-pub fn image_of(file: &File, elf: Elf, file_size: u64) -> Result<KernelImage, KernelError> {
+pub(crate) fn image_of(file: &File, elf: Elf, file_size: u64) -> Result<KernelImage, KernelError> {
     if elf.class != Class::Elf64 {
         return Err(KernelError::NotAKernel {
             found: "it is a 32-bit ELF file with a note of Hermit's",
@@ -132,7 +132,7 @@ pub fn image_of(file: &File, elf: Elf, file_size: u64) -> Result<KernelImage, Ke
 ///
 /// # Errors
 /// [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
-pub fn memory_size(kernel: &Kernel, memory: u64) -> Result<u64, Error> {
+pub(crate) fn memory_size(kernel: &Kernel, memory: u64) -> Result<u64, Error> {
     let max = kernel.max_memory();
     match checked_size(memory)? {
         size if size > max => Err(Error::MemoryTooLarge { memory, max }),
@@ -145,7 +145,7 @@ pub fn memory_size(kernel: &Kernel, memory: u64) -> Result<u64, Error> {
 /// # Errors
 /// [`Error::KernelTooLarge`] where it does not fit into `memory` bytes together with the
 /// kernel, [`Error::InitrdTooLarge`].
-pub fn place(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
+pub(crate) fn place(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
     let start = image.hermit.memory_start();
     let kernel_end = image.memory_end();
     if let Some(far) = image

@@ -2,14 +2,14 @@
 
 use crate::error::KernelError;
 
-pub const NAME: &[u8] = b"HERMIT";
-pub const INTERFACE_NAME: &[u8] = b"UHYVEIF";
-pub const SYSTEM_NAME: &[u8] = b"GNU";
+pub(crate) const NAME: &[u8] = b"HERMIT";
+pub(crate) const INTERFACE_NAME: &[u8] = b"UHYVEIF";
+pub(crate) const SYSTEM_NAME: &[u8] = b"GNU";
 
 /// NT_HERMIT_ENTRY_VERSION, NT_UHYVE_INTERFACE_VERSION, NT_GNU_ABI_TAG.
-pub const ENTRY_VERSION: u32 = 0x5a00;
-pub const INTERFACE_VERSION: u32 = 0x5b00;
-pub const ABI_TAG: u32 = 1;
+pub(crate) const ENTRY_VERSION: u32 = 0x5a00;
+pub(crate) const INTERFACE_VERSION: u32 = 0x5b00;
+pub(crate) const ABI_TAG: u32 = 1;
 
 /// HERMIT_ENTRY_VERSION: the boot information that this monitor writes.
 const KNOWN_ENTRY: u8 = 4;
@@ -26,7 +26,7 @@ pub enum Interface {
 
 /// What the notes say; the first of a kind counts.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Notes {
+pub(crate) struct Notes {
     entry: Option<u8>,
     interface: Option<u32>,
     version: Option<[u32; 3]>,
@@ -34,7 +34,7 @@ pub struct Notes {
 
 impl Notes {
     /// Takes in a note by its name, its type and its content. Others are passed over.
-    pub fn take(&mut self, name: &[u8], kind: u32, desc: &[u8]) {
+    pub(crate) fn take(&mut self, name: &[u8], kind: u32, desc: &[u8]) {
         match (name, kind) {
             (NAME, ENTRY_VERSION) => {
                 self.entry = self.entry.or(desc.first().copied());
@@ -53,7 +53,7 @@ impl Notes {
     ///
     /// # Errors
     /// For a version of the entry or of the interface that this monitor does not know.
-    pub fn interface(&self) -> Result<Interface, KernelError> {
+    pub(crate) fn interface(&self) -> Result<Interface, KernelError> {
         if self.entry != Some(KNOWN_ENTRY) {
             return Err(KernelError::HermitEntry {
                 version: self.entry.unwrap_or(0),
@@ -67,7 +67,7 @@ impl Notes {
     }
 
     /// Whether the kernel is older than 0.10, the first that names its version.
-    pub fn is_old(&self) -> bool {
+    pub(crate) fn is_old(&self) -> bool {
         self.version.is_none_or(|version| version < [0, 10, 0])
     }
 }

@@ -20,7 +20,7 @@ const MAX_TABLE: u64 = 8 << 20;
 
 /// Eight bytes to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relocation {
+pub(super) struct Relocation {
     /// Guest-physical address.
     pub gpa: u64,
     pub value: u64,
@@ -31,7 +31,7 @@ pub struct Relocation {
 /// # Errors
 /// A table that is not in the file or too large, a kind that Hermit's loaders do not know, a
 /// place that is not in the kernel.
-pub fn read(
+pub(super) fn read(
     file: &File,
     elf: &Elf,
     slide: u64,

@@ -51,7 +51,7 @@ const EFER: u64 = 0xd00;
 /// # Errors
 /// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine
 /// smaller than any that can be asked for.
-pub fn prepare(
+pub(crate) fn prepare(
     memory: &GuestMemory,
     image: &KernelImage,
     loaded: &Loaded,
@@ -186,7 +186,7 @@ fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_
 }
 
 /// The registers with the tables of a machine that begins at `start`.
-pub fn special_registers(reset: kvm_sregs, start: u64) -> kvm_sregs {
+pub(crate) fn special_registers(reset: kvm_sregs, start: u64) -> kvm_sregs {
     let data: kvm_segment = segment(FLAT_DATA, tables::DATA);
     let mut sregs = kvm_sregs {
         cs: segment(LONG_CODE, tables::CODE),

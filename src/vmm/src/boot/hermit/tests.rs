@@ -3,8 +3,9 @@
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
+use crate::boot::place::check_fits;
 use crate::boot::testing::{CONTENT, ElfFile, ProgramHeader, file, load, load_guest, told};
-use crate::boot::{Mode, allocate, check_fits};
+use crate::boot::{Mode, allocate};
 
 const MIB: u64 = 1 << 20;
 const TLS: u32 = 7;

@@ -16,7 +16,7 @@ const ADDRESS_FIELDS: u32 = 1 << 16;
 
 /// The header found in the kernel's first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     flags: u32,
     /// Its own offset in the file.
     offset: u64,
@@ -27,7 +27,7 @@ pub struct Header {
 
 impl Header {
     /// The first header in `head`, the kernel's first 8192 bytes or fewer.
-    pub fn find(head: &[u8]) -> Option<Header> {
+    pub(crate) fn find(head: &[u8]) -> Option<Header> {
         (0..head.len()).step_by(4).find_map(|at| {
             let magic = word(head, at)?;
             let flags = word(head, at + 4)?;
@@ -52,7 +52,7 @@ impl Header {
 
     /// The entry point and segments: by the header's address fields where it has them,
     /// as section 3.1.3 demands, else by the ELF headers.
-    pub fn image(
+    pub(crate) fn image(
         &self,
         elf: Option<Elf>,
         file_size: u64,

@@ -31,7 +31,11 @@ const MAP_TYPE_RAM: u32 = 1;
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub fn prepare(memory: &GuestMemory, entry: u64, boot: &BootData) -> Result<EntryState, Error> {
+pub(crate) fn prepare(
+    memory: &GuestMemory,
+    entry: u64,
+    boot: &BootData,
+) -> Result<EntryState, Error> {
     let map = memory_map(boot.memory);
     // Addresses below 4 GiB, all of them.
     let mut info = [0u32; INFO_WORDS];

@@ -4,5 +4,5 @@
 mod header;
 mod info;
 
-pub use header::Header;
-pub use info::prepare;
+pub(super) use header::Header;
+pub(super) use info::prepare;

@@ -11,10 +11,10 @@
 //!
 //! Source: Solo5, include/hvt_abi.h, mft_abi.h, elf_abi.h; tenders/hvt/hvt_cpu_x86_64.[ch].
 
-pub mod manifest;
-pub mod notes;
-pub mod pages;
-pub mod start;
+pub(crate) mod manifest;
+pub(crate) mod notes;
+pub(crate) mod pages;
+pub(crate) mod start;
 
 use super::elf::{Class, Elf};
 use super::image::{KernelImage, Segment};
@@ -36,13 +36,13 @@ const LEAST_HEAP: u64 = 512 << 10;
 
 /// The most memory that a Solo5 kernel can have here, in bytes. It has no hole; the ABI ends
 /// at 4 GiB, where KVM needs some pages of its own.
-pub const MAX_MEMORY: u64 = HOLE_START;
+pub(crate) const MAX_MEMORY: u64 = HOLE_START;
 
 /// The manifest of an ELF file that has a note of Solo5's.
 ///
 /// # Errors
 /// For another target than hvt, and for a file that is not as the ABI wants it.
-pub fn manifest_of(elf: &Elf) -> Result<Manifest, KernelError> {
+pub(crate) fn manifest_of(elf: &Elf) -> Result<Manifest, KernelError> {
     elf.notes.solo5.check_target()?;
     let manifest = elf.notes.solo5.manifest()?;
     let refused = |segment: &Segment, fault| KernelError::BadSegment {
@@ -73,7 +73,7 @@ pub fn manifest_of(elf: &Elf) -> Result<Manifest, KernelError> {
 ///
 /// # Errors
 /// [`Error::MemoryTooSmall`]; [`Error::MemoryTooLarge`] above [`MAX_MEMORY`].
-pub fn memory_size(memory: u64) -> Result<u64, Error> {
+pub(crate) fn memory_size(memory: u64) -> Result<u64, Error> {
     let max = MAX_MEMORY;
     match checked_size(memory)? {
         size @ ..=MAX_MEMORY => Ok(size & !(LARGE_PAGE_SIZE - 1)),
@@ -85,7 +85,7 @@ pub fn memory_size(memory: u64) -> Result<u64, Error> {
 ///
 /// # Errors
 /// [`Error::InitrdUnwanted`] for an initrd, [`Error::KernelTooLarge`].
-pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
+pub(crate) fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
     if initrd_size > 0 {
         return Err(Error::InitrdUnwanted { abi: image.abi });
     }

@@ -7,7 +7,7 @@ use object::read::elf::NoteIterator;
 use super::manifest::Manifest;
 use crate::error::KernelError;
 
-pub const NAME: &[u8] = b"Solo5";
+pub(crate) const NAME: &[u8] = b"Solo5";
 
 const ABI1: u32 = u32::from_le_bytes(*b"ABI1");
 const MFT1: u32 = u32::from_le_bytes(*b"MFT1");
@@ -25,7 +25,7 @@ const MANIFEST_PADDING: usize = 4;
 
 /// What Solo5's notes say. A second note of a kind is not looked at, as Solo5 does not.
 #[derive(Debug, Default, Clone)]
-pub struct Notes {
+pub(crate) struct Notes {
     abi: Option<Vec<u8>>,
     manifest: Option<Vec<u8>>,
 }
@@ -35,7 +35,7 @@ impl Notes {
     ///
     /// Solo5's are aligned to 4 bytes whatever the segment says (Solo5, tenders/common/elf.c).
     /// Where no note can be read any more the reading ends.
-    pub fn read(&mut self, data: &[u8]) {
+    pub(crate) fn read(&mut self, data: &[u8]) {
         let alignment = Default::default();
         let notes = NoteIterator::<FileHeader64<LittleEndian>>::new(LittleEndian, alignment, data);
         let Ok(mut notes) = notes else { return };
@@ -50,7 +50,7 @@ impl Notes {
     }
 
     /// Whether the kernel is built for virtio, and so boots by Multiboot.
-    pub fn is_for_virtio(&self) -> bool {
+    pub(crate) fn is_for_virtio(&self) -> bool {
         self.words().is_ok_and(|[target, _]| target == VIRTIO)
     }
 
@@ -58,7 +58,7 @@ impl Notes {
     ///
     /// # Errors
     /// One that says which it is, and [`KernelError::BadHeader`].
-    pub fn check_target(&self) -> Result<(), KernelError> {
+    pub(crate) fn check_target(&self) -> Result<(), KernelError> {
         match self.words()? {
             [HVT, VERSION] => Ok(()),
             [HVT, version] => Err(KernelError::Solo5Version { version }),
@@ -74,7 +74,7 @@ impl Notes {
     ///
     /// # Errors
     /// [`KernelError::BadHeader`] where there is none or a bad one.
-    pub fn manifest(&self) -> Result<Manifest, KernelError> {
+    pub(crate) fn manifest(&self) -> Result<Manifest, KernelError> {
         let descriptor = self.manifest.as_deref();
         descriptor
             .and_then(|bytes| bytes.get(MANIFEST_PADDING..))

@@ -10,7 +10,7 @@ use crate::boot::tables::write_table;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
-pub const PML4: u64 = 0x2000;
+pub(crate) const PML4: u64 = 0x2000;
 const PDPT: u64 = 0x3000;
 const PAGE_DIRECTORIES: u64 = 0x4000;
 /// For pages of 4 KiB: the first 2 MiB's, and where a segment begins or ends in a large page.
@@ -79,7 +79,7 @@ impl Protected {
 ///
 /// # Errors
 /// [`Error::GuestMemory`] in a machine smaller than any that can be asked for.
-pub fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> Result<(), Error> {
+pub(crate) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> Result<(), Error> {
     write_table(memory, PML4, [PDPT | PRESENT | WRITABLE])?;
     let directories = (0..4).map(|i| (PAGE_DIRECTORIES + i * PAGE_SIZE) | PRESENT | WRITABLE);
     write_table(memory, PDPT, directories)?;

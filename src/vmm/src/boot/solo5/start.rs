@@ -47,7 +47,7 @@ const EFER: u64 = 0x500 | 1 << 11;
 /// # Errors
 /// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine
 /// smaller than any that can be asked for.
-pub fn prepare(
+pub(crate) fn prepare(
     memory: &GuestMemory,
     size: u64,
     image: &KernelImage,
@@ -79,7 +79,7 @@ pub fn prepare(
 }
 
 /// The special registers at the entry; `reset` is what they hold before.
-pub fn special_registers(reset: kvm_sregs) -> kvm_sregs {
+pub(crate) fn special_registers(reset: kvm_sregs) -> kvm_sregs {
     let data: kvm_segment = segment(FLAT_DATA, DATA);
     let mut sregs = kvm_sregs {
         cs: segment(LONG_CODE, CODE),

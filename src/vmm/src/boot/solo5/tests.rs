@@ -85,11 +85,11 @@ fn memory_comes_in_pages_of_2_mib_and_holds_a_stack() {
     let mut elf = ElfFile::solo5(&[]);
     elf.program_headers[0].memory_size = MIB / 2;
     let image = |elf: &ElfFile| KernelImage::probe(&elf.file()).unwrap();
-    assert!(super::super::check_fits(&image(&elf), 0, 2 * MIB).is_ok());
-    let fault = super::super::check_fits(&image(&elf), 1, 2 * MIB).unwrap_err();
+    assert!(crate::check_fits(&image(&elf), 0, 2 * MIB).is_ok());
+    let fault = crate::check_fits(&image(&elf), 1, 2 * MIB).unwrap_err();
     assert!(fault.to_string().contains("takes no initrd"), "{fault}");
     elf.program_headers[0].memory_size = MIB / 2 + 1;
-    let fault = super::super::check_fits(&image(&elf), 0, 4 * MIB - 1).unwrap_err();
+    let fault = crate::check_fits(&image(&elf), 0, 4 * MIB - 1).unwrap_err();
     assert_eq!(
         fault.to_string(),
         "the kernel and its stack need 4 MiB of memory, the machine has 2 MiB: \

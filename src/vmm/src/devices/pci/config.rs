@@ -4,12 +4,12 @@
 //! base address register finds its size in what it reads back (section 6.2.5.1).
 
 /// Where a function's standard registers are.
-pub const COMMAND: usize = 0x04;
+pub(crate) const COMMAND: usize = 0x04;
 const STATUS: usize = 0x06;
 const REVISION: usize = 0x08;
-pub const BARS: usize = 0x10;
+pub(crate) const BARS: usize = 0x10;
 /// The last byte of the base address registers, and one more.
-pub const BARS_END: usize = 0x28;
+pub(crate) const BARS_END: usize = 0x28;
 const SUBSYSTEM: usize = 0x2c;
 const CAPABILITIES: usize = 0x34;
 const INTERRUPT_LINE: usize = 0x3c;
@@ -35,7 +35,7 @@ const FIRST_CAPABILITY: usize = 0x40;
 
 /// What a function is (section 6.2.1).
 #[derive(Debug, Clone, Copy)]
-pub struct Identity {
+pub(crate) struct Identity {
     pub vendor: u16,
     pub device: u16,
     pub subsystem: u16,
@@ -46,13 +46,13 @@ pub struct Identity {
 
 /// Where accesses go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Space {
+pub(crate) enum Space {
     Ports,
     Memory,
 }
 
 #[derive(Debug, Clone)]
-pub struct ConfigSpace {
+pub(crate) struct ConfigSpace {
     bytes: [u8; SIZE],
     writable: [u8; SIZE],
     /// By number: where each base address register leads, and how many bytes there are.
@@ -65,7 +65,7 @@ pub struct ConfigSpace {
 impl ConfigSpace {
     /// Of a function that interrupts by its pin INTA, at this `irq`. It answers accesses, as
     /// firmware leaves it: not all kernels turn that on.
-    pub fn new(identity: &Identity, irq: u8) -> ConfigSpace {
+    pub(crate) fn new(identity: &Identity, irq: u8) -> ConfigSpace {
         let mut config = ConfigSpace {
             bytes: [0; SIZE],
             writable: [0; SIZE],
@@ -91,7 +91,7 @@ impl ConfigSpace {
 
     /// Adds the next base address register: `size` bytes, a power of two and 16 or more, that
     /// lie at `base`, a multiple of it.
-    pub fn add_bar(&mut self, space: Space, base: u32, size: u32) {
+    pub(crate) fn add_bar(&mut self, space: Space, base: u32, size: u32) {
         let at = BARS + 4 * self.bars.len();
         let kind = match space {
             Space::Ports => PORTS,
@@ -104,7 +104,7 @@ impl ConfigSpace {
 
     /// Adds a capability, `body` being what follows its kind and the pointer to the next one;
     /// gives its offset.
-    pub fn add_capability(&mut self, kind: u8, body: &[u8]) -> usize {
+    pub(crate) fn add_capability(&mut self, kind: u8, body: &[u8]) -> usize {
         let at = self.end;
         self.set(self.pointer, &[at as u8]);
         self.set(at, &[kind]);
@@ -115,7 +115,7 @@ impl ConfigSpace {
     }
 
     /// Lets a driver write these bits at `at`.
-    pub fn allow(&mut self, at: usize, bits: &[u8]) {
+    pub(crate) fn allow(&mut self, at: usize, bits: &[u8]) {
         self.writable[at..at + bits.len()].copy_from_slice(bits);
     }
 
@@ -124,7 +124,7 @@ impl ConfigSpace {
     }
 
     /// Says whether the pin asks for an interrupt.
-    pub fn set_interrupt_status(&mut self, asks: bool) {
+    pub(crate) fn set_interrupt_status(&mut self, asks: bool) {
         self.bytes[STATUS] &= !INTERRUPT_STATUS;
         if asks {
             self.bytes[STATUS] |= INTERRUPT_STATUS;
@@ -132,14 +132,14 @@ impl ConfigSpace {
     }
 
     /// Reads from byte `at` on; past the end there are ones.
-    pub fn read(&self, at: usize, data: &mut [u8]) {
+    pub(crate) fn read(&self, at: usize, data: &mut [u8]) {
         for (at, byte) in (at..).zip(data) {
             *byte = self.bytes.get(at).copied().unwrap_or(0xff);
         }
     }
 
     /// Writes what can be written.
-    pub fn write(&mut self, at: usize, data: &[u8]) {
+    pub(crate) fn write(&mut self, at: usize, data: &[u8]) {
         let found = self.bytes.iter_mut().zip(&self.writable).skip(at);
         for ((byte, writable), value) in found.zip(data) {
             *byte = *byte & !writable | value & writable;
@@ -147,7 +147,7 @@ impl ConfigSpace {
     }
 
     /// Where base address register `index` leads, if the function answers there.
-    pub fn bar(&self, index: usize) -> Option<u64> {
+    pub(crate) fn bar(&self, index: usize) -> Option<u64> {
         let (space, _) = self.bars.get(index)?;
         let decode = match space {
             Space::Ports => DECODE_PORTS,
@@ -159,7 +159,7 @@ impl ConfigSpace {
     }
 
     /// The base address register that leads to `address`, and the offset there.
-    pub fn find(&self, space: Space, address: u64) -> Option<(usize, u64)> {
+    pub(crate) fn find(&self, space: Space, address: u64) -> Option<(usize, u64)> {
         self.bars.iter().enumerate().find_map(|(index, bar)| {
             let offset = address.checked_sub(self.bar(index)?)?;
             (bar.0 == space && offset < bar.1.into()).then_some((index, offset))
@@ -167,7 +167,7 @@ impl ConfigSpace {
     }
 
     /// Whether the interrupt pin is to be silent.
-    pub fn is_pin_silent(&self) -> bool {
+    pub(crate) fn is_pin_silent(&self) -> bool {
         self.command() & INTERRUPT_DISABLE != 0
     }
 
@@ -176,7 +176,7 @@ impl ConfigSpace {
     }
 
     /// The word at `at`, for who knows that there is one.
-    pub fn u32(&self, at: usize) -> u32 {
+    pub(crate) fn u32(&self, at: usize) -> u32 {
         let mut word = [0; 4];
         self.read(at, &mut word);
         u32::from_le_bytes(word)

@@ -6,7 +6,7 @@ use crate::devices::power::Line;
 
 /// One function's pin on a line.
 #[derive(Clone)]
-pub struct Pin {
+pub(crate) struct Pin {
     line: Arc<Mutex<Shared>>,
     /// This one's bit.
     bit: u32,
@@ -20,7 +20,7 @@ struct Shared {
 
 impl Pin {
     /// The only pin on `line`.
-    pub fn new(line: Line) -> Pin {
+    pub(crate) fn new(line: Line) -> Pin {
         let shared = Shared { line, askers: 0 };
         Pin {
             line: Arc::new(Mutex::new(shared)),
@@ -29,7 +29,7 @@ impl Pin {
     }
 
     /// The next pin on this one's line, which has 32 at most.
-    pub fn next(&self) -> Pin {
+    pub(crate) fn next(&self) -> Pin {
         Pin {
             line: self.line.clone(),
             bit: self.bit << 1,
@@ -37,7 +37,7 @@ impl Pin {
     }
 
     /// Asks for an interrupt, or no longer.
-    pub fn set(&self, asks: bool) {
+    pub(crate) fn set(&self, asks: bool) {
         let mut shared = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let before = shared.askers;
         match asks {

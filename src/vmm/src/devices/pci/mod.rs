@@ -1,8 +1,8 @@
 //! A PCI bus: configuration space by mechanism 1 (PCI Local Bus Specification 3.0, section
 //! 3.2.2.3), with a host bridge and the functions behind it.
 
-pub mod config;
-pub mod line;
+pub(crate) mod config;
+pub(crate) mod line;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::exit::GuestExit;
 use config::Space;
 
-pub const ADDRESS: u16 = 0xcf8;
-pub const ADDRESS_LAST: u16 = ADDRESS + 3;
-pub const DATA: u16 = 0xcfc;
-pub const DATA_LAST: u16 = DATA + 3;
+pub(crate) const ADDRESS: u16 = 0xcf8;
+pub(crate) const ADDRESS_LAST: u16 = ADDRESS + 3;
+pub(crate) const DATA: u16 = 0xcfc;
+pub(crate) const DATA_LAST: u16 = DATA + 3;
 
 /// In the middle of the address register, and reached by single bytes only: the reset control
 /// register of Intel's chipsets, where bit 2 pulls the processor's reset line.
@@ -38,18 +38,18 @@ const BRIDGE_CLASS: u32 = 0x0600_0000;
 const ABSENT: u8 = 0xff;
 
 /// Bytes that each function has of ports and of memory.
-pub const FUNCTION_PORTS: u32 = 0x100;
-pub const FUNCTION_MEMORY: u32 = 0x8000;
+pub(crate) const FUNCTION_PORTS: u32 = 0x100;
+pub(crate) const FUNCTION_MEMORY: u32 = 0x8000;
 
 /// The interrupts of devices, in their order; the ninth shares the first one's. All are a PC's
 /// own, for kernels that know the 8259s only, and first come those that PCs give to PCI.
-pub const IRQS: [u8; 8] = [10, 11, 5, 6, 7, 12, 14, 15];
+pub(crate) const IRQS: [u8; 8] = [10, 11, 5, 6, 7, 12, 14, 15];
 /// The bus has 32 devices, the first of which is the bridge.
 const MAX_DEVICES: usize = 31;
 
 /// A function's place on the bus, and what it has there before a guest moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// On bus 0; its function is 0.
     pub device: u8,
     pub irq: u8,
@@ -64,7 +64,7 @@ impl Slot {
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
-    pub fn first(count: usize) -> Result<Vec<Slot>, Error> {
+    pub(crate) fn first(count: usize) -> Result<Vec<Slot>, Error> {
         if count > MAX_DEVICES {
             let max = MAX_DEVICES;
             return Err(Error::TooManyDevices { count, max });
@@ -82,7 +82,7 @@ impl Slot {
 
 /// A handle on the bus. All vCPUs share it, and its address register.
 #[derive(Clone, Default)]
-pub struct PciBus(Arc<Inner>);
+pub(crate) struct PciBus(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -93,7 +93,7 @@ struct Inner {
 
 impl PciBus {
     /// A bus with these functions behind the bridge.
-    pub fn new(functions: Vec<Function>) -> PciBus {
+    pub(crate) fn new(functions: Vec<Function>) -> PciBus {
         PciBus(Arc::new(Inner {
             address: AtomicU32::new(0),
             functions,
@@ -101,7 +101,7 @@ impl PciBus {
     }
 
     /// Reads from the address, or from what it selects, up to the end of its four bytes.
-    pub fn read(&self, port: u16, data: &mut [u8]) {
+    pub(crate) fn read(&self, port: u16, data: &mut [u8]) {
         data.fill(ABSENT);
         let at = usize::from(port & 3);
         let within = data.len().min(4 - at);
@@ -115,7 +115,7 @@ impl PciBus {
 
     /// Carries out a write to the address, of four bytes, to the reset register in it, or to
     /// what the address selects.
-    pub fn write(&self, port: u16, data: &[u8]) -> Option<GuestExit> {
+    pub(crate) fn write(&self, port: u16, data: &[u8]) -> Option<GuestExit> {
         match (port, data) {
             (ADDRESS, [a, b, c, d]) => {
                 let address = u32::from_le_bytes([*a, *b, *c, *d]) & WRITABLE;
@@ -162,13 +162,13 @@ impl PciBus {
     }
 
     /// Reads from a function's ports or memory; false where there is none.
-    pub fn read_at(&self, space: Space, address: u64, data: &mut [u8]) -> bool {
+    pub(crate) fn read_at(&self, space: Space, address: u64, data: &mut [u8]) -> bool {
         let functions = &self.0.functions;
         functions.iter().any(|f| f.read(space, address, data))
     }
 
     /// Likewise, writes.
-    pub fn write_at(&self, space: Space, address: u64, data: &[u8]) -> bool {
+    pub(crate) fn write_at(&self, space: Space, address: u64, data: &[u8]) -> bool {
         let functions = &self.0.functions;
         functions.iter().any(|f| f.write(space, address, data))
     }

@@ -32,7 +32,7 @@ use crate::vm;
 ///
 /// # Errors
 /// For a device that is not as it must be.
-pub fn devices(
+pub(crate) fn devices(
     nets: Vec<NetDevice>,
     blocks: Vec<BlockDevice>,
     shares: Vec<Share>,
@@ -69,7 +69,7 @@ pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize 
 
 /// Where a guest finds its devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Places {
+pub(crate) enum Places {
     Mmio(Interface, Vec<mmio_bus::Slot>),
     /// With the oldest interface that a function offers.
     Pci(Interface, Vec<pci::Slot>),
@@ -77,13 +77,13 @@ pub enum Places {
 
 impl Places {
     /// Where it finds none.
-    pub const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
+    pub(crate) const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
 
     /// The places of so many devices.
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
-    pub fn of(transport: Transport, count: usize) -> Result<Places, Error> {
+    pub(crate) fn of(transport: Transport, count: usize) -> Result<Places, Error> {
         let mmio = |interface| Ok(Places::Mmio(interface, mmio_bus::Slot::first(count)?));
         let pci = |oldest| Ok(Places::Pci(oldest, pci::Slot::first(count)?));
         match transport {
@@ -96,7 +96,7 @@ impl Places {
 }
 
 /// Devices behind their transport.
-pub struct Attached {
+pub(crate) struct Attached {
     pub mmio: MmioBus,
     pub pci: PciBus,
     /// For their threads.
@@ -109,7 +109,7 @@ pub struct Attached {
 ///
 /// # Errors
 /// What KVM refuses.
-pub fn attach(
+pub(crate) fn attach(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
     places: &Places,

@@ -5,7 +5,7 @@ use vmm_sys_util::eventfd::EventFd;
 use crate::error::Error;
 use crate::vm;
 
-pub struct Bells {
+pub(crate) struct Bells {
     /// For each queue: the driver has notified of it.
     pub queues: Vec<EventFd>,
     /// There may be another source to wait for, or the machine ends.
@@ -19,7 +19,7 @@ impl Bells {
     ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(queues: usize, are_heard_elsewhere: bool) -> Result<Bells, Error> {
+    pub(crate) fn new(queues: usize, are_heard_elsewhere: bool) -> Result<Bells, Error> {
         Ok(Bells {
             queues: (0..queues).map(|_| vm::event()).collect::<Result<_, _>>()?,
             attention: vm::event()?,
@@ -28,7 +28,7 @@ impl Bells {
     }
 
     /// The queues' bells that the device's thread listens to.
-    pub fn heard(&self) -> &[EventFd] {
+    pub(crate) fn heard(&self) -> &[EventFd] {
         match self.are_heard_elsewhere {
             true => &[],
             false => &self.queues,

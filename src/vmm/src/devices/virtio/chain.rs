@@ -11,7 +11,7 @@ use crate::memory::GuestMemory;
 
 /// A piece of guest memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub(crate) struct Piece {
     pub gpa: GuestAddress,
     /// Bytes.
     pub len: u32,
@@ -20,7 +20,7 @@ pub struct Piece {
 /// A buffer that was checked: all of it lies in the guest's memory, and what the device may
 /// write follows what it may read.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     /// By which the queue is told that it was used.
     pub head: u16,
     /// What the device may read.
@@ -40,7 +40,11 @@ const MAX_PIECES: usize = 1024;
 /// [`Broken`] for a queue or chain that breaks the rules: too many buffers at once, a loop, an
 /// index past the table, no descriptor at all, memory that is not there, a piece to read behind
 /// one to write, more bytes than `most`, more than 1024 pieces.
-pub fn next(queue: &mut Queue, memory: &GuestMemory, max: u32) -> Result<Option<Buffer>, Broken> {
+pub(super) fn next(
+    queue: &mut Queue,
+    memory: &GuestMemory,
+    max: u32,
+) -> Result<Option<Buffer>, Broken> {
     if !queue.ready() {
         return Ok(None);
     }

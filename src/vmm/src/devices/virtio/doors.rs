@@ -10,7 +10,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 /// A write that notifies of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub(crate) enum Door {
     /// The queue's number, as 16 bits, to this port.
     Port { port: u64, queue: u16 },
     /// The queue's number, as 32 bits, to this address.
@@ -20,7 +20,7 @@ pub enum Door {
 }
 
 /// Who can join them. Where it cannot, nothing happens.
-pub trait Doors: Send {
+pub(crate) trait Doors: Send {
     fn connect(&self, door: Door, bell: &EventFd);
     fn disconnect(&self, door: Door, bell: &EventFd);
 }
@@ -57,19 +57,19 @@ impl Doors for Arc<VmFd> {
 }
 
 /// A device's doors: those at which its driver notifies at present.
-pub struct Doorway {
+pub(super) struct Doorway {
     doors: Box<dyn Doors>,
     open: Vec<Door>,
 }
 
 impl Doorway {
-    pub fn new(doors: Box<dyn Doors>) -> Doorway {
+    pub(super) fn new(doors: Box<dyn Doors>) -> Doorway {
         let open = Vec::new();
         Doorway { doors, open }
     }
 
     /// Opens these doors, one for each of the device's queues, and closes all others.
-    pub fn open(&mut self, wanted: Vec<Door>, bells: &[EventFd]) {
+    pub(super) fn open(&mut self, wanted: Vec<Door>, bells: &[EventFd]) {
         if wanted == self.open {
             return;
         }
@@ -85,7 +85,7 @@ impl Doorway {
 
 /// Doors for who has no KVM.
 #[cfg(any(test, fuzzing))]
-pub struct NoDoors;
+pub(super) struct NoDoors;
 
 #[cfg(any(test, fuzzing))]
 impl Doors for NoDoors {

@@ -21,7 +21,7 @@ const REQUEST_QUEUES: u32 = QUEUE_SIZES.len() as u32 - 1;
 /// Bytes of the tag, which zeros fill.
 const TAG: usize = 36;
 
-pub struct Fs {
+pub(super) struct Fs {
     back_end: BackEnd,
     config: Vec<u8>,
 }
@@ -29,7 +29,7 @@ pub struct Fs {
 impl Fs {
     /// # Errors
     /// [`Error::BackEnd`], [`Error::EventFd`].
-    pub fn new(share: ServedShare) -> Result<Fs, Error> {
+    pub(super) fn new(share: ServedShare) -> Result<Fs, Error> {
         let back_end = BackEnd::greet(share.back_end, QUEUE_SIZES.len());
         let back_end = back_end.map_err(|fault| Error::BackEnd {
             tag: share.tag.clone(),

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::memory::GuestMemory;
 
 /// Bytes of the registers and the configuration space.
-pub const WINDOW: u64 = 0x1000;
+pub(crate) const WINDOW: u64 = 0x1000;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 const VENDOR: u32 = u32::from_le_bytes(*b"runu");
@@ -26,7 +26,7 @@ const NO_REGION: u32 = u32::MAX;
 
 /// A handle on a device behind its transport. All vCPUs share it.
 #[derive(Clone)]
-pub struct Mmio {
+pub(crate) struct Mmio {
     registers: Arc<Mutex<Registers>>,
     interrupt: Arc<Interrupt>,
 }
@@ -59,7 +59,7 @@ impl Mmio {
     ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(
+    pub(crate) fn new(
         (interface, gpa): (Interface, u64),
         device: Box<dyn Device>,
         memory: GuestMemory,
@@ -88,19 +88,19 @@ impl Mmio {
     }
 
     /// The device, for its thread.
-    pub fn serving(&self) -> Arc<Serving> {
+    pub(crate) fn serving(&self) -> Arc<Serving> {
         self.lock().core.serving().clone()
     }
 
     /// All file descriptors that it needs.
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         let mut descriptors = self.serving().descriptors();
         descriptors.push(self.interrupt.irq.as_raw_fd());
         descriptors
     }
 
     /// Reads at `offset` in the window. Registers are read whole; anything else finds zeros.
-    pub fn read(&self, offset: u64, data: &mut [u8]) {
+    pub(crate) fn read(&self, offset: u64, data: &mut [u8]) {
         data.fill(0);
         // A window's offset fits in a usize and a u32.
         match offset.checked_sub(VIRTIO_MMIO_CONFIG.into()) {
@@ -114,7 +114,7 @@ impl Mmio {
     }
 
     /// Writes at `offset` in the window. Registers are written whole; anything else is dropped.
-    pub fn write(&self, offset: u64, data: &[u8]) {
+    pub(crate) fn write(&self, offset: u64, data: &[u8]) {
         let (Ok(offset), Ok(bytes)) = (u32::try_from(offset), data.try_into()) else {
             return;
         };

@@ -22,33 +22,33 @@
 //! | [`rng`] | the entropy device |
 //! | [`vsock`] | the socket device |
 
-pub mod attach;
+pub(crate) mod attach;
 mod bells;
-pub mod block;
+pub(crate) mod block;
 mod chain;
-pub mod console;
+pub(crate) mod console;
 #[cfg(any(test, fuzzing))]
 mod direct;
 mod doors;
 mod fs;
-pub mod mmio;
-pub mod net;
-pub mod p9;
-pub mod pci;
+pub(crate) mod mmio;
+pub(crate) mod net;
+pub(crate) mod p9;
+pub(crate) mod pci;
 mod pieces;
-pub mod rng;
-pub mod serving;
+pub(crate) mod rng;
+pub(crate) mod serving;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-pub mod transport;
+pub(crate) mod transport;
 #[cfg(any(test, fuzzing))]
-pub mod trial;
+pub(crate) mod trial;
 mod used;
-pub mod vhost_user;
-pub mod vsock;
-pub mod worker;
+pub(crate) mod vhost_user;
+pub(crate) mod vsock;
+pub(crate) mod worker;
 
 use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -63,7 +63,7 @@ use crate::memory::GuestMemory;
 ///
 /// A device has as many queues as it has sizes, always in that order. Those that the driver
 /// has not set up are not ready: [`chain::next`] finds nothing in them.
-pub trait Device: Send {
+pub(crate) trait Device: Send {
     /// The device's type (section 5).
     fn id(&self) -> u32;
 
@@ -146,11 +146,11 @@ pub trait Device: Send {
 }
 
 /// Work that is done while the device is not locked.
-pub type Errand = Box<dyn FnOnce() + Send>;
+pub(crate) type Errand = Box<dyn FnOnce() + Send>;
 
 /// What a device waits for.
 #[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub fd: BorrowedFd<'a>,
     /// POLLIN, POLLOUT or both.
     pub events: PollFlags,
@@ -159,20 +159,20 @@ pub struct Source<'a> {
 /// What the driver is to be told of: queues in which buffers were used, and a change of the
 /// configuration space.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Used(u64);
+pub(crate) struct Used(u64);
 
 impl Used {
     /// Nothing.
-    pub const NONE: Used = Used(0);
+    pub(crate) const NONE: Used = Used(0);
     /// The configuration space has changed.
-    pub const CONFIG: Used = Used(1 << 63);
+    pub(crate) const CONFIG: Used = Used(1 << 63);
 
     /// Buffers of queue `index`, below 63.
-    pub fn queue(index: usize) -> Used {
+    pub(crate) fn queue(index: usize) -> Used {
         Used(1 << index)
     }
 
-    pub fn contains(self, other: Used) -> bool {
+    pub(crate) fn contains(self, other: Used) -> bool {
         self.0 & other.0 == other.0
     }
 }
@@ -194,10 +194,10 @@ impl BitOrAssign for Used {
 /// The driver, or who serves its queues, has broken the rules of the device, with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a virtio device is broken: {0}")]
-pub struct Broken(pub &'static str);
+pub(crate) struct Broken(pub &'static str);
 
 /// How a device reaches its driver. Nothing here waits.
-pub trait Interrupts: Send + Sync {
+pub(crate) trait Interrupts: Send + Sync {
     /// Buffers of queue `index` were used.
     fn queue(&self, index: usize);
 

@@ -23,7 +23,7 @@ const MAX: u32 = 4 * MAX_FRAME;
 /// Bytes of a frame's first field, its size.
 const SIZE: usize = 4;
 
-pub struct P9 {
+pub(crate) struct P9 {
     server: Server,
     /// The tag's length, 16 bits, and the tag.
     config: Vec<u8>,
@@ -33,7 +33,7 @@ pub struct P9 {
 impl P9 {
     /// # Errors
     /// What statx(2) refuses of the share's root.
-    pub fn new(share: Share) -> Result<P9, Error> {
+    pub(crate) fn new(share: Share) -> Result<P9, Error> {
         let failed = |source| Error::Share {
             tag: share.tag.clone(),
             source,

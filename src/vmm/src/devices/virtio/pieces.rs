@@ -16,12 +16,12 @@ use crate::memory::GuestMemory;
 const NO_MEMORY: Broken = Broken("a buffer where no memory is");
 
 /// How many bytes they are.
-pub fn len(pieces: &[Piece]) -> u64 {
+pub(super) fn len(pieces: &[Piece]) -> u64 {
     pieces.iter().map(|piece| u64::from(piece.len)).sum()
 }
 
 /// The first `at` bytes, or all where there are fewer, and the rest.
-pub fn split_at(pieces: &[Piece], mut at: u64) -> (Vec<Piece>, Vec<Piece>) {
+pub(super) fn split_at(pieces: &[Piece], mut at: u64) -> (Vec<Piece>, Vec<Piece>) {
     let (mut before, mut behind) = (Vec::new(), Vec::new());
     for piece in pieces {
         // No more than the piece's length.
@@ -44,7 +44,11 @@ pub fn split_at(pieces: &[Piece], mut at: u64) -> (Vec<Piece>, Vec<Piece>) {
 ///
 /// # Errors
 /// [`Broken`] where no memory is.
-pub fn read(pieces: &[Piece], memory: &GuestMemory, data: &mut [u8]) -> Result<usize, Broken> {
+pub(super) fn read(
+    pieces: &[Piece],
+    memory: &GuestMemory,
+    data: &mut [u8],
+) -> Result<usize, Broken> {
     let mut done = 0;
     for piece in pieces {
         let rest = &mut data[done..];
@@ -60,7 +64,7 @@ pub fn read(pieces: &[Piece], memory: &GuestMemory, data: &mut [u8]) -> Result<u
 ///
 /// # Errors
 /// [`Broken`] where no memory is.
-pub fn write(pieces: &[Piece], memory: &GuestMemory, data: &[u8]) -> Result<usize, Broken> {
+pub(super) fn write(pieces: &[Piece], memory: &GuestMemory, data: &[u8]) -> Result<usize, Broken> {
     let mut done = 0;
     for piece in pieces {
         let rest = &data[done..];
@@ -75,7 +79,7 @@ pub fn write(pieces: &[Piece], memory: &GuestMemory, data: &[u8]) -> Result<usiz
 /// What readv(2), writev(2), preadv(2) and pwritev(2) take: pieces of guest memory, and memory
 /// of our own between them. They refuse more than 1024.
 #[derive(Default)]
-pub struct Vectors<'a> {
+pub(super) struct Vectors<'a> {
     vectors: Vec<iovec>,
     len: u64,
     memory: PhantomData<&'a mut [u8]>,
@@ -86,7 +90,7 @@ impl<'a> Vectors<'a> {
     ///
     /// # Errors
     /// [`Broken`] where no memory is.
-    pub fn of(pieces: &[Piece], memory: &'a GuestMemory) -> Result<Self, Broken> {
+    pub(super) fn of(pieces: &[Piece], memory: &'a GuestMemory) -> Result<Self, Broken> {
         let mut vectors = Vectors::default();
         vectors.append(pieces, memory)?;
         Ok(vectors)
@@ -96,7 +100,11 @@ impl<'a> Vectors<'a> {
     ///
     /// # Errors
     /// [`Broken`] where no memory is.
-    pub fn append(&mut self, pieces: &[Piece], memory: &'a GuestMemory) -> Result<(), Broken> {
+    pub(super) fn append(
+        &mut self,
+        pieces: &[Piece],
+        memory: &'a GuestMemory,
+    ) -> Result<(), Broken> {
         for piece in pieces.iter().filter(|piece| piece.len > 0) {
             let slice = memory.get_slice(piece.gpa, piece.len as usize);
             let slice = slice.map_err(|_| NO_MEMORY)?;
@@ -106,7 +114,7 @@ impl<'a> Vectors<'a> {
     }
 
     /// Adds memory of our own.
-    pub fn append_own(&mut self, bytes: &'a mut [u8]) {
+    pub(super) fn append_own(&mut self, bytes: &'a mut [u8]) {
         self.add(bytes.as_mut_ptr(), bytes.len());
     }
 
@@ -119,12 +127,12 @@ impl<'a> Vectors<'a> {
     }
 
     /// How many bytes they are.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.len
     }
 
     /// How many they are themselves.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.vectors.len()
     }
 
@@ -132,7 +140,7 @@ impl<'a> Vectors<'a> {
     ///
     /// # Errors
     /// Its own.
-    pub fn read(&mut self, file: impl AsFd) -> io::Result<usize> {
+    pub(super) fn read(&mut self, file: impl AsFd) -> io::Result<usize> {
         // SAFETY: see `call`.
         self.call(&file, |fd, at, count| unsafe { libc::readv(fd, at, count) })
     }
@@ -141,7 +149,7 @@ impl<'a> Vectors<'a> {
     ///
     /// # Errors
     /// Its own.
-    pub fn write(&self, file: impl AsFd) -> io::Result<usize> {
+    pub(super) fn write(&self, file: impl AsFd) -> io::Result<usize> {
         // SAFETY: see `call`.
         self.call(&file, |fd, at, count| unsafe {
             libc::writev(fd, at, count)
@@ -152,7 +160,7 @@ impl<'a> Vectors<'a> {
     ///
     /// # Errors
     /// Its own.
-    pub fn read_at(&mut self, file: impl AsFd, offset: u64) -> io::Result<usize> {
+    pub(super) fn read_at(&mut self, file: impl AsFd, offset: u64) -> io::Result<usize> {
         let offset = offset as off_t;
         // SAFETY: see `call`.
         self.call(&file, |fd, at, count| unsafe {
@@ -164,7 +172,7 @@ impl<'a> Vectors<'a> {
     ///
     /// # Errors
     /// Its own.
-    pub fn write_at(&self, file: impl AsFd, offset: u64) -> io::Result<usize> {
+    pub(super) fn write_at(&self, file: impl AsFd, offset: u64) -> io::Result<usize> {
         let offset = offset as off_t;
         // SAFETY: see `call`.
         self.call(&file, |fd, at, count| unsafe {

@@ -16,7 +16,7 @@ const MAX: u32 = 64 << 10;
 const PORTION: usize = 256;
 
 #[derive(Debug, Default)]
-pub struct Rng;
+pub(crate) struct Rng;
 
 impl Device for Rng {
     fn id(&self) -> u32 {

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::memory::GuestMemory;
 
 /// A device, and all that its transport and its server share.
-pub struct Serving {
+pub(crate) struct Serving {
     work: Mutex<Work>,
     config: Mutex<Config>,
     broken: AtomicBool,
@@ -38,7 +38,7 @@ struct Config {
 }
 
 /// What never changes of a device.
-pub struct Identity {
+pub(crate) struct Identity {
     pub id: u32,
     pub features: u64,
     pub queue_sizes: Vec<u16>,
@@ -49,7 +49,7 @@ impl Serving {
     ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(
+    pub(crate) fn new(
         device: Box<dyn Device>,
         memory: GuestMemory,
         interrupts: Arc<dyn Interrupts>,
@@ -81,12 +81,12 @@ impl Serving {
         Ok((Arc::new(serving), identity))
     }
 
-    pub fn bells(&self) -> &Bells {
+    pub(crate) fn bells(&self) -> &Bells {
         &self.bells
     }
 
     /// All file descriptors that it needs.
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         let mut descriptors = self.lock().device.descriptors();
         descriptors.push(self.bells.attention.as_raw_fd());
         descriptors.extend(self.bells.queues.iter().map(AsRawFd::as_raw_fd));
@@ -94,18 +94,18 @@ impl Serving {
     }
 
     /// Asks the device's thread to end.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
         self.call_for_attention();
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
 
     /// Puts the device to work, with the features agreed on and the queues, if they are such. One
     /// that is not all in memory breaks it.
-    pub fn activate(&self, features: u64, queues: Result<Vec<Queue>, Broken>) {
+    pub(crate) fn activate(&self, features: u64, queues: Result<Vec<Queue>, Broken>) {
         let is_modern = features & VERSION_1 != 0;
         self.is_modern.store(is_modern, Ordering::Relaxed);
         let Ok(queues) = queues else {
@@ -134,7 +134,7 @@ impl Serving {
     }
 
     /// Has queue `index` served soon, if there is one.
-    pub fn notify(&self, index: usize) {
+    pub(crate) fn notify(&self, index: usize) {
         if let Some(bell) = self.bells.queues.get(index) {
             // It fails only where it has rung already, and more often than anybody can count.
             let _ = bell.write(1);
@@ -146,7 +146,7 @@ impl Serving {
     }
 
     /// Takes all queues from the device; nothing of it touches memory any more.
-    pub fn rest(&self) {
+    pub(crate) fn rest(&self) {
         let mut work = self.lock();
         work.queues.clear();
         work.device.reset();
@@ -155,7 +155,7 @@ impl Serving {
     }
 
     /// As [`Serving::rest`]; it is as it was before any driver.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.rest();
         self.broken.store(false, Ordering::Relaxed);
         self.interrupts.clear();
@@ -163,7 +163,7 @@ impl Serving {
 
     /// Asks the driver for a reset. Until then nothing is served. One of the legacy interface
     /// knows no such wish, and might take an interrupt for nobody's.
-    pub fn break_down(&self) {
+    pub(crate) fn break_down(&self) {
         self.broken.store(true, Ordering::Relaxed);
         if self.is_modern.load(Ordering::Relaxed) {
             self.interrupts.config();
@@ -171,12 +171,12 @@ impl Serving {
     }
 
     /// Whether a driver broke the device.
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
     /// Copies the configuration space from byte `at` on; past its end there are zeros.
-    pub fn read_config(&self, at: usize, data: &mut [u8]) {
+    pub(crate) fn read_config(&self, at: usize, data: &mut [u8]) {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         data.fill(0);
         let found = config.bytes.get(at..).unwrap_or_default();
@@ -186,20 +186,20 @@ impl Serving {
     }
 
     /// A number that changes with the configuration space.
-    pub fn config_generation(&self) -> u32 {
+    pub(crate) fn config_generation(&self) -> u32 {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         config.generation
     }
 
     /// What the device waits for, while it is at work.
-    pub fn source(&self) -> Option<(RawFd, PollFlags)> {
+    pub(crate) fn source(&self) -> Option<(RawFd, PollFlags)> {
         let work = self.lock();
         let source = work.device.source().filter(|_| !work.queues.is_empty());
         source.map(|source| (source.fd.as_raw_fd(), source.events))
     }
 
     /// Tells the device that its source is ready, if it is at work.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         let work = &mut *self.lock();
         if work.queues.is_empty() {
             // Not at work.
@@ -214,12 +214,12 @@ impl Serving {
     }
 
     /// What the device wants to be done while it is not locked.
-    pub fn errand(&self) -> Option<Errand> {
+    pub(crate) fn errand(&self) -> Option<Errand> {
         self.lock().device.errand()
     }
 
     /// Serves queue `index`, if there is such a queue at work.
-    pub fn serve(&self, index: usize) {
+    pub(crate) fn serve(&self, index: usize) {
         let work = &mut *self.lock();
         if work.queues.get(index).is_some_and(Queue::ready) {
             let more = self.attend(work, |work, memory| {

@@ -20,7 +20,7 @@ use super::{Broken, Device, Interrupts};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
-pub const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
+pub(crate) const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
 const EVENT_IDX: u64 = 1 << VIRTIO_RING_F_EVENT_IDX;
 const INDIRECT_DESC: u64 = 1 << VIRTIO_RING_F_INDIRECT_DESC;
 /// The features that the legacy interface can tell of.
@@ -28,14 +28,14 @@ const LEGACY_FEATURES: u64 = u32::MAX as u64;
 
 /// Which of its two interfaces a driver uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interface {
+pub(crate) enum Interface {
     /// That of before virtio 1.0.
     Legacy,
     Modern,
 }
 
 /// The driver's side of a device.
-pub struct Core {
+pub(crate) struct Core {
     identity: Identity,
     serving: Arc<Serving>,
     status: u32,
@@ -45,7 +45,7 @@ pub struct Core {
 
 /// A queue as the driver has set it up. Nothing of it is checked yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueSetup {
+pub(crate) struct QueueSetup {
     /// The most entries.
     pub max: u16,
     pub size: u16,
@@ -61,7 +61,7 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(
+    pub(crate) fn new(
         device: Box<dyn Device>,
         memory: GuestMemory,
         interrupts: Arc<dyn Interrupts>,
@@ -78,23 +78,23 @@ impl Core {
     }
 
     /// The device, for its thread.
-    pub fn serving(&self) -> &Arc<Serving> {
+    pub(crate) fn serving(&self) -> &Arc<Serving> {
         &self.serving
     }
 
     /// The device's type.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.identity.id
     }
 
     /// The features offered, in halves of 32 bits: 0 or 1, there are no more.
-    pub fn device_features(&self, interface: Interface, which: u32) -> u32 {
+    pub(crate) fn device_features(&self, interface: Interface, which: u32) -> u32 {
         half(self.offered(interface), which)
     }
 
     /// The driver accepts features. Of the legacy interface, where nobody would tell it that
     /// they were refused, those not offered are left out.
-    pub fn accept_features(&mut self, interface: Interface, which: u32, value: u32) {
+    pub(crate) fn accept_features(&mut self, interface: Interface, which: u32, value: u32) {
         let shift = match which {
             0 => 0,
             1 => 32,
@@ -110,12 +110,12 @@ impl Core {
     }
 
     /// Half 0 or 1 of the features accepted.
-    pub fn driver_features(&self, which: u32) -> u32 {
+    pub(crate) fn driver_features(&self, which: u32) -> u32 {
         half(self.driver_features, which)
     }
 
     /// The status bits; NEEDS_RESET is the device's own.
-    pub fn status(&self) -> u32 {
+    pub(crate) fn status(&self) -> u32 {
         match self.serving.is_broken() {
             true => self.status | NEEDS_RESET,
             false => self.status,
@@ -124,7 +124,7 @@ impl Core {
 
     /// Bits are set one after the other; only a reset, which is 0, clears them. A driver of the
     /// legacy interface may write the new ones alone, as Solo5's does.
-    pub fn set_status(&mut self, interface: Interface, value: u32) {
+    pub(crate) fn set_status(&mut self, interface: Interface, value: u32) {
         if value == 0 {
             return self.reset();
         }
@@ -147,17 +147,21 @@ impl Core {
     }
 
     /// How many queues there are.
-    pub fn queues(&self) -> usize {
+    pub(crate) fn queues(&self) -> usize {
         self.queues.len()
     }
 
     /// Queue `index` as it is set up; `None` where there is no such queue.
-    pub fn queue(&self, index: usize) -> Option<&QueueSetup> {
+    pub(crate) fn queue(&self, index: usize) -> Option<&QueueSetup> {
         self.queues.get(index)
     }
 
     /// Queue `index`, if it may be set up now.
-    pub fn queue_mut(&mut self, interface: Interface, index: usize) -> Option<&mut QueueSetup> {
+    pub(crate) fn queue_mut(
+        &mut self,
+        interface: Interface,
+        index: usize,
+    ) -> Option<&mut QueueSetup> {
         let expected = match interface {
             Interface::Legacy => 0,
             Interface::Modern => FEATURES_OK,
@@ -169,7 +173,7 @@ impl Core {
     /// The driver takes back queue `index`: a device at work rests from now on, until its next
     /// reset (virtio 1.2, sections 4.2.2.2 and 4.2.4.1). Nothing of it is in use any more when
     /// this returns.
-    pub fn take_back(&mut self, index: usize) {
+    pub(crate) fn take_back(&mut self, index: usize) {
         if let Some(queue) = self.queues.get_mut(index)
             && queue.ready
         {
@@ -179,17 +183,17 @@ impl Core {
     }
 
     /// The driver has offered buffers in queue `index`.
-    pub fn notify(&self, index: usize) {
+    pub(crate) fn notify(&self, index: usize) {
         self.serving.notify(index);
     }
 
     /// Copies the configuration space from byte `at` on; past its end there are zeros.
-    pub fn read_config(&self, at: usize, data: &mut [u8]) {
+    pub(crate) fn read_config(&self, at: usize, data: &mut [u8]) {
         self.serving.read_config(at, data);
     }
 
     /// A number that changes with the configuration space.
-    pub fn config_generation(&self) -> u32 {
+    pub(crate) fn config_generation(&self) -> u32 {
         self.serving.config_generation()
     }
 
@@ -237,7 +241,7 @@ impl QueueSetup {
 
     /// Puts a legacy queue at `gpa`, its parts one behind the other and the used ring at a
     /// multiple of `align` (virtio 1.2, section 2.7.2); at 0 there is none.
-    pub fn place_legacy(&mut self, gpa: u64, align: u64) {
+    pub(crate) fn place_legacy(&mut self, gpa: u64, align: u64) {
         let entries = u64::from(self.size);
         let parts = || {
             let available = gpa.checked_add(16 * entries)?;

@@ -19,7 +19,12 @@ const ENTRY: u64 = 8;
 ///
 /// # Errors
 /// [`Broken`] for a head past the queue, or where no memory is.
-pub fn add(queue: &mut Queue, memory: &GuestMemory, head: u16, len: u32) -> Result<(), Broken> {
+pub(super) fn add(
+    queue: &mut Queue,
+    memory: &GuestMemory,
+    head: u16,
+    len: u32,
+) -> Result<(), Broken> {
     queue.add_used(memory, head, len).map_err(|_| NO_RING)
 }
 
@@ -28,7 +33,7 @@ pub fn add(queue: &mut Queue, memory: &GuestMemory, head: u16, len: u32) -> Resu
 ///
 /// # Errors
 /// Those of [`chain::next`], of `answer` and of [`add`].
-pub fn answer_all(
+pub(super) fn answer_all(
     queues: &mut [Queue],
     index: usize,
     memory: &GuestMemory,
@@ -51,7 +56,7 @@ pub fn answer_all(
 ///
 /// # Errors
 /// As [`add`].
-pub fn add_together(
+pub(super) fn add_together(
     queue: &mut Queue,
     memory: &GuestMemory,
     buffers: &[(u16, u32)],
@@ -83,7 +88,11 @@ pub fn add_together(
 ///
 /// # Errors
 /// [`Broken`] where no memory is.
-pub fn wants_interrupt(queue: &Queue, memory: &GuestMemory, before: u16) -> Result<bool, Broken> {
+pub(super) fn wants_interrupt(
+    queue: &Queue,
+    memory: &GuestMemory,
+    before: u16,
+) -> Result<bool, Broken> {
     // The driver must find what was used, or be found to want an interrupt.
     fence(Ordering::SeqCst);
     let ring = GuestAddress(queue.avail_ring());

@@ -20,14 +20,14 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// The running threads. When this is dropped, there are none any more.
-pub struct Workers(Vec<(Arc<Serving>, JoinHandle<()>)>);
+pub(crate) struct Workers(Vec<(Arc<Serving>, JoinHandle<()>)>);
 
 impl Workers {
     /// Starts a thread for each device.
     ///
     /// # Errors
     /// Those of clone(2), with a word on whose they are; no thread is left then.
-    pub fn start(devices: Vec<Arc<Serving>>) -> io::Result<Workers> {
+    pub(crate) fn start(devices: Vec<Arc<Serving>>) -> io::Result<Workers> {
         let mut running = Workers(Vec::with_capacity(devices.len()));
         for (number, device) in devices.into_iter().enumerate() {
             let serving = BreaksOnPanic(device.clone());
@@ -52,7 +52,7 @@ impl Workers {
 
     /// Ends a call that waits for somebody else: the console's output, when nobody reads it, is
     /// given up where the guest is to stop.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         for (_, thread) in &self.0 {
             // Not joined yet, so it can be signalled even if it has ended.
             let _ = thread.kill(signals::kick());
@@ -92,14 +92,14 @@ impl Drop for BreaksOnPanic {
 
 /// Whether to wait until there is something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub(crate) enum Wait {
     ForEver,
     Not,
 }
 
 /// One turn of a device's thread: waits, and serves what the driver has notified of and what is
 /// ready.
-pub fn turn(serving: &Serving, wait: Wait) {
+pub(crate) fn turn(serving: &Serving, wait: Wait) {
     let attention = &serving.bells().attention;
     let bells = serving.bells().heard();
     let source = serving.source();

@@ -35,12 +35,12 @@ const MODES: u32 = 0o777;
 
 /// The directory that is the guest's root.
 #[derive(Debug)]
-pub struct Root(pub OwnedFd);
+pub(crate) struct Root(pub OwnedFd);
 
 impl Root {
     /// The directories in it, as a guest is told of them: at most [`MAX_FOLDERS`], without those
     /// that every guest has for its own and those with names that no device tree takes.
-    pub fn dirs(&self) -> Vec<String> {
+    pub(crate) fn dirs(&self) -> Vec<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let opened = open_at(self.0.as_fd(), b"/", flags, Mode::empty());
         let Ok(mut entries) = opened.and_then(Dir::from_fd) else {
@@ -66,28 +66,28 @@ impl Root {
 }
 
 /// What the guest has open.
-pub struct Files {
+pub(crate) struct Files {
     root: Option<Root>,
     open: Vec<Option<File>>,
 }
 
 /// `FileAttr` of the interface.
-pub struct Attributes(FileStat);
+pub(crate) struct Attributes(FileStat);
 
 impl Files {
-    pub fn new(root: Option<Root>) -> Files {
+    pub(crate) fn new(root: Option<Root>) -> Files {
         Files {
             root,
             open: Vec::new(),
         }
     }
 
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         self.root.iter().map(|root| root.0.as_raw_fd()).collect()
     }
 
     /// Opens a regular file and gives its descriptor.
-    pub fn open(&mut self, path: &[u8], flags: i32, mode: i32) -> Answer<i32> {
+    pub(crate) fn open(&mut self, path: &[u8], flags: i32, mode: i32) -> Answer<i32> {
         let flags = OFlag::from_bits_truncate(flags) & FLAGS;
         if flags.contains(OFlag::O_DIRECTORY) {
             return Err(Errno::EISDIR);
@@ -123,22 +123,22 @@ impl Files {
         Ok(FIRST + place as i32)
     }
 
-    pub fn close(&mut self, fd: i32) -> Answer<()> {
+    pub(crate) fn close(&mut self, fd: i32) -> Answer<()> {
         let place = usize::try_from(fd.wrapping_sub(FIRST)).ok();
         let open = place.and_then(|place| self.open.get_mut(place)?.take());
         open.map(drop).ok_or(Errno::EBADF)
     }
 
-    pub fn read(&mut self, fd: i32, to: &mut VolatileSlice<'_>) -> Answer<u64> {
+    pub(crate) fn read(&mut self, fd: i32, to: &mut VolatileSlice<'_>) -> Answer<u64> {
         moved(self.file(fd)?.read_volatile(to))
     }
 
-    pub fn write(&mut self, fd: i32, from: &VolatileSlice<'_>) -> Answer<u64> {
+    pub(crate) fn write(&mut self, fd: i32, from: &VolatileSlice<'_>) -> Answer<u64> {
         moved(self.file(fd)?.write_volatile(from))
     }
 
     /// `whence` as lseek(2) has it: 0, 1 or 2.
-    pub fn seek(&mut self, fd: i32, offset: i64, whence: i32) -> Answer<u64> {
+    pub(crate) fn seek(&mut self, fd: i32, offset: i64, whence: i32) -> Answer<u64> {
         let whence = match whence {
             0 => Whence::SeekSet,
             1 => Whence::SeekCur,
@@ -148,7 +148,7 @@ impl Files {
         lseek64(self.file(fd)?, offset, whence).map(i64::cast_unsigned)
     }
 
-    pub fn stat(&self, path: &[u8], follow: bool) -> Answer<Attributes> {
+    pub(crate) fn stat(&self, path: &[u8], follow: bool) -> Answer<Attributes> {
         let flags = match follow {
             true => OFlag::empty(),
             false => OFlag::O_NOFOLLOW,
@@ -156,16 +156,16 @@ impl Files {
         look(self.root()?, path, flags).map(Attributes)
     }
 
-    pub fn fstat(&mut self, fd: i32) -> Answer<Attributes> {
+    pub(crate) fn fstat(&mut self, fd: i32) -> Answer<Attributes> {
         fstat(self.file(fd)?).map(Attributes)
     }
 
-    pub fn unlink(&self, path: &[u8]) -> Answer<()> {
+    pub(crate) fn unlink(&self, path: &[u8]) -> Answer<()> {
         let (dir, name) = self.parent(path)?;
         unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir)
     }
 
-    pub fn mkdir(&self, path: &[u8]) -> Answer<()> {
+    pub(crate) fn mkdir(&self, path: &[u8]) -> Answer<()> {
         let (dir, name) = self.parent(path)?;
         mkdirat(&dir, name, Mode::from_bits_truncate(MODES))
     }
@@ -239,7 +239,7 @@ fn moved(result: Result<usize, VolatileMemoryError>) -> Answer<u64> {
 
 impl Attributes {
     /// As the interface lays them out, which is as C does.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let stat = &self.0;
         let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
         [

@@ -27,11 +27,11 @@ use crate::boot::hermit::Interface;
 use crate::console::Output;
 use crate::exit::GuestExit;
 use crate::memory::GuestMemory;
-pub use files::{Files, Root};
+pub(crate) use files::{Files, Root};
 use words::Told;
 
 /// The port of each interface that is the kernel's console.
-pub const CONSOLE_PORTS: [u16; 2] = [v1::UART, v2::SERIAL_BUFFER];
+pub(crate) const CONSOLE_PORTS: [u16; 2] = [v1::UART, v2::SERIAL_BUFFER];
 
 /// The most bytes that one call moves whose answer says how many it moved.
 const MAX_MOVED: u64 = 1 << 20;
@@ -45,7 +45,7 @@ const STDOUT: i32 = 1;
 const STDERR: i32 = 2;
 
 /// The calls, with what they work on.
-pub struct Hermit {
+pub(crate) struct Hermit {
     interface: Interface,
     files: Files,
     told: Told,
@@ -62,7 +62,7 @@ type Fault = String;
 impl Hermit {
     /// The calls of a kernel that speaks `interface`, has `root`'s files and was given this
     /// command line. Its console is nowhere yet.
-    pub fn new(interface: Interface, root: Option<Root>, cmdline: &str) -> Hermit {
+    pub(crate) fn new(interface: Interface, root: Option<Root>, cmdline: &str) -> Hermit {
         Hermit {
             interface,
             files: Files::new(root),
@@ -73,17 +73,17 @@ impl Hermit {
     }
 
     /// Sends what the guest writes to its console to `output`; it reads from `input`.
-    pub fn connect(&mut self, output: Output, input: Option<File>) {
+    pub(crate) fn connect(&mut self, output: Output, input: Option<File>) {
         self.output = output;
         self.input = input;
     }
 
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         self.files.descriptors()
     }
 
     /// Carries out the call that a write of `data` to `port` is; `None`: it is none.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         port: u16,
         data: &[u8],

@@ -17,7 +17,7 @@ const LSEEK: u16 = 0x580;
 const NETWORK: [u16; 3] = [0x640, 0x680, 0x700];
 const CMDSIZE: u16 = 0x740;
 const CMDVAL: u16 = 0x780;
-pub const UART: u16 = 0x800;
+pub(super) const UART: u16 = 0x800;
 const UNLINK: u16 = 0x840;
 const SERIAL_BUFFER: u16 = 0x880;
 

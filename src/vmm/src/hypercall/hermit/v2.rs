@@ -10,7 +10,7 @@ use crate::memory::GuestMemory;
 
 const EXIT: u16 = 0x1010;
 const SERIAL_BYTE: u16 = 0x1020;
-pub const SERIAL_BUFFER: u16 = 0x1030;
+pub(super) const SERIAL_BUFFER: u16 = 0x1030;
 /// Calls that no kernel makes yet, with their names.
 const NOT_OFFERED: [(u16, &str); 4] = [
     (0x1040, "serial_read_byte"),

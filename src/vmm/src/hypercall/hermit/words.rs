@@ -10,7 +10,7 @@ const OPTIONS: [&str; 5] = ["-freq", "-ip", "-mask", "-gateway", "-mount"];
 
 /// What the command line tells an application.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub(super) struct Told {
     args: Vec<String>,
     /// Each `NAME=VALUE`.
     env: Vec<String>,
@@ -18,12 +18,12 @@ pub struct Told {
 
 impl Told {
     /// Bytes of `CmdsizeParams`: two counts, each with so many lengths.
-    pub const SIZES: u64 = 2 * (4 + 4 * MAX_WORDS as u64);
+    pub(super) const SIZES: u64 = 2 * (4 + 4 * MAX_WORDS as u64);
 
     /// Splits `NAME env=NAME=VALUE… -- ARGS`, as newer kernels do by themselves: the first
     /// word is the program's name, and what else stands before `--` is for the kernel. Without
     /// `--` it is the application's.
-    pub fn of(cmdline: &str) -> Told {
+    pub(super) fn of(cmdline: &str) -> Told {
         let words = split(cmdline);
         let separator = words.iter().position(|word| word == "--");
         let (kernel, application) = match separator {
@@ -50,7 +50,7 @@ impl Told {
 
     /// Writes `CmdsizeParams`: how many there are of each, and their lengths with the zero
     /// byte.
-    pub fn put_sizes(&self, args: &Arguments<'_>) -> Result<(), Fault> {
+    pub(super) fn put_sizes(&self, args: &Arguments<'_>) -> Result<(), Fault> {
         let mut at = 0;
         for words in [&self.args, &self.env] {
             if words.len() > MAX_WORDS {
@@ -71,7 +71,7 @@ impl Told {
 
     /// Writes each word to where `CmdvalParams` says: it has the addresses of two lists of
     /// addresses.
-    pub fn put_values(&self, args: &Arguments<'_>) -> Result<(), Fault> {
+    pub(super) fn put_values(&self, args: &Arguments<'_>) -> Result<(), Fault> {
         for (words, list) in [(&self.args, args.word(0)?), (&self.env, args.word(8)?)] {
             let size = 8 * words.len() as u64;
             if size == 0 {

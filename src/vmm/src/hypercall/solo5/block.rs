@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::hypercall::arguments::{Arguments, Buffer};
 
 /// Reads and writes by the kernel's hypercalls.
-pub struct Block(pub Disk);
+pub(crate) struct Block(pub Disk);
 
 impl Block {
     fn write(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {

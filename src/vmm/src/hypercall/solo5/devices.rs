@@ -16,7 +16,7 @@ enum Device {
 
 /// By handle: the first one's is 1.
 #[derive(Default)]
-pub struct Devices(Vec<Device>);
+pub(crate) struct Devices(Vec<Device>);
 
 impl Devices {
     /// Attaches devices to a manifest, and notes there what each is like.
@@ -25,7 +25,7 @@ impl Devices {
     /// For a device that is declared and not given or given and not declared; for a block
     /// device that is no regular file of whole blocks; for a descriptor that cannot be made
     /// non-blocking.
-    pub fn attach(
+    pub(crate) fn attach(
         manifest: &mut Manifest,
         blocks: Vec<BlockDevice>,
         nets: Vec<NetDevice>,
@@ -59,14 +59,14 @@ impl Devices {
         Ok(Devices(devices.into_iter().map(|(_, d)| d).collect()))
     }
 
-    pub fn block(&self, handle: u64) -> Option<&Block> {
+    pub(crate) fn block(&self, handle: u64) -> Option<&Block> {
         match self.0.get(index(handle)?)? {
             Device::Block(block) => Some(block),
             Device::Net(_) => None,
         }
     }
 
-    pub fn net(&mut self, handle: u64) -> Option<&mut Net> {
+    pub(crate) fn net(&mut self, handle: u64) -> Option<&mut Net> {
         match self.0.get_mut(index(handle)?)? {
             Device::Net(net) => Some(net),
             Device::Block(_) => None,
@@ -74,7 +74,7 @@ impl Devices {
     }
 
     /// The network devices that may get packets yet, with their handles.
-    pub fn to_poll(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+    pub(crate) fn to_poll(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
         let devices = (1..).zip(&self.0);
         devices.filter_map(|(handle, device)| match device {
             Device::Net(net) if !net.is_closed => Some((handle, net.packets.as_fd())),
@@ -82,7 +82,7 @@ impl Devices {
         })
     }
 
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         let descriptor = |device: &Device| match device {
             Device::Block(block) => block.0.image.as_raw_fd(),
             Device::Net(net) => net.packets.as_raw_fd(),

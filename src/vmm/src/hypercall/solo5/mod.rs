@@ -16,7 +16,7 @@ use super::{Called, crash, print};
 use crate::console::Output;
 use crate::exit::{Crash, GuestExit};
 use crate::memory::GuestMemory;
-pub use devices::Devices;
+pub(crate) use devices::Devices;
 
 /// HVT_HYPERCALL_PIO_BASE.
 const BASE: u16 = 0x500;
@@ -55,30 +55,30 @@ enum Returned {
 }
 
 /// The calls, with what they work on.
-pub struct Solo5 {
+pub(crate) struct Solo5 {
     devices: Devices,
     output: Output,
 }
 
 impl Solo5 {
     /// The calls of a kernel with these devices, whose console is nowhere yet.
-    pub fn new(devices: Devices) -> Solo5 {
+    pub(crate) fn new(devices: Devices) -> Solo5 {
         Solo5 {
             devices,
             output: Output::default(),
         }
     }
 
-    pub fn connect(&mut self, output: Output) {
+    pub(crate) fn connect(&mut self, output: Output) {
         self.output = output;
     }
 
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         self.devices.descriptors()
     }
 
     /// Carries out the call that a write of `data` to `port` is.
-    pub fn write(&mut self, port: u16, data: &[u8], memory: &GuestMemory) -> Called {
+    pub(crate) fn write(&mut self, port: u16, data: &[u8], memory: &GuestMemory) -> Called {
         let number = usize::from(port.wrapping_sub(BASE));
         let (Some(&call), &[a, b, c, d]) = (CALLS.get(number), data) else {
             return no_call(port);
@@ -133,7 +133,7 @@ fn halt(args: Result<Arguments<'_>, String>) -> Called {
 
 /// How a guest ends that reads from a port, or writes to one that is no call, or in another
 /// width than 32 bits.
-pub fn no_call(port: u16) -> Called {
+pub(crate) fn no_call(port: u16) -> Called {
     Called::Ended(GuestExit::Crashed(Crash::NoSuchPort { port }))
 }
 

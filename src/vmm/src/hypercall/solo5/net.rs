@@ -11,7 +11,7 @@ use crate::packets::{MAX_PACKET, Packets};
 /// No packet has more bytes.
 const MAX: u64 = MAX_PACKET as u64;
 
-pub struct Net {
+pub(crate) struct Net {
     pub packets: Packets,
     /// Nothing will come any more.
     pub is_closed: bool,
@@ -24,7 +24,7 @@ impl Net {
     /// # Errors
     /// [`Error::BadNetDevice`] where the descriptor cannot be made to give whole packets
     /// without blocking.
-    pub fn open(device: NetDevice) -> Result<Net, Error> {
+    pub(crate) fn open(device: NetDevice) -> Result<Net, Error> {
         let name = device.name.clone();
         let packets = Packets::open(device)?;
         if packets.has_headers() {

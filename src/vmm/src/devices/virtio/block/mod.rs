@@ -32,7 +32,7 @@ const ZEROES: u32 = 1 << 16;
 
 const FLUSH: u64 = 1 << VIRTIO_BLK_F_FLUSH;
 
-pub struct Block {
+pub(crate) struct Block {
     disk: Disk,
     /// What the driver is told that the disk's name is, and zeros.
     serial: [u8; VIRTIO_BLK_ID_BYTES as usize],
@@ -45,7 +45,7 @@ impl Block {
     /// # Errors
     /// [`Error::BadBlockDevice`] for what is no regular file or block device of one or more
     /// whole blocks.
-    pub fn new(device: BlockDevice) -> Result<Block, Error> {
+    pub(crate) fn new(device: BlockDevice) -> Result<Block, Error> {
         let mut serial = [0; VIRTIO_BLK_ID_BYTES as usize];
         for (to, from) in serial.iter_mut().zip(device.name.bytes()) {
             *to = from;

@@ -16,7 +16,7 @@ use crate::boot::solo5::manifest::BLOCK_SIZE;
 use crate::memory::GuestMemory;
 
 /// Bytes of a request's header: type, priority, sector.
-pub const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// Bytes of a range to be discarded or zeroed: sector, number of sectors, flags.
 const RANGE: usize = 16;
 /// Of a range's flags: what is to be zeroed need not stay allocated.
@@ -30,7 +30,7 @@ const IO_ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
 /// Why a request was not carried out.
-pub enum Fault {
+pub(super) enum Fault {
     /// It cannot be, or the host could not.
     Io,
     Unsupported,
@@ -54,7 +54,7 @@ impl Block {
     ///
     /// # Errors
     /// [`Broken`] for a request without its header or room for its status.
-    pub fn answer(&self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
+    pub(crate) fn answer(&self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
         let mut header = [0; HEADER];
         if pieces::read(&buffer.readable, memory, &mut header)? < HEADER {
             return Err(Broken("a request without its header"));

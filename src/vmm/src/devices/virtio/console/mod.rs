@@ -18,7 +18,7 @@ use super::chain::{self, Piece};
 use super::{Broken, Device, Errand, Source, Used, pieces, used};
 use crate::memory::GuestMemory;
 use crate::terminal::Size;
-pub use port::{INPUT_CAPACITY, Port};
+pub(crate) use port::{INPUT_CAPACITY, Port};
 
 const QUEUE_SIZES: [u16; 2] = [64, 64];
 /// From the guest's point of view.
@@ -33,7 +33,7 @@ const MAX: u32 = 1 << 20;
 /// What is written at a time.
 const PORTION: usize = 4096;
 
-pub struct Console {
+pub(crate) struct Console {
     port: Port,
     /// The guest's buffer that is being written out, and what is left of it.
     saying: Option<(u16, Vec<Piece>)>,
@@ -45,7 +45,7 @@ pub struct Console {
 
 impl Console {
     /// The device at the other end of `port`.
-    pub fn new(port: Port) -> Console {
+    pub(crate) fn new(port: Port) -> Console {
         Console {
             port,
             saying: None,

@@ -11,12 +11,12 @@ use crate::error::Error;
 use crate::terminal::Size;
 
 /// How many bytes of input are kept for the guest; more stay with whoever sends them.
-pub const INPUT_CAPACITY: usize = 4096;
+pub(crate) const INPUT_CAPACITY: usize = 4096;
 
 /// A handle on both ends. No lock of it is held while anything blocks, but that of the output,
 /// which is the device's alone.
 #[derive(Clone)]
-pub struct Port(Arc<Shared>);
+pub(crate) struct Port(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -42,7 +42,7 @@ struct State {
 impl Port {
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new() -> Result<Port, Error> {
+    pub(crate) fn new() -> Result<Port, Error> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
         let news = News::from_value_and_flags(0, flags);
         Ok(Port(Arc::new(Shared {
@@ -55,19 +55,19 @@ impl Port {
 
     /// Sends the guest's output there. From now on `space` is signalled when there is room for
     /// input again, if somebody waits for that, and when [`Port::is_driven`] changes.
-    pub fn connect(&self, output: Output, space: EventFd) {
+    pub(crate) fn connect(&self, output: Output, space: EventFd) {
         *self.output() = output;
         let _ = self.0.space.set(space);
     }
 
     /// Whether the guest uses this device, so that input is for it.
-    pub fn is_driven(&self) -> bool {
+    pub(crate) fn is_driven(&self) -> bool {
         self.state().is_driven
     }
 
     /// Gives the guest as much of `input` as there is room for, and returns how many bytes that
     /// was.
-    pub fn offer(&self, input: &[u8]) -> usize {
+    pub(crate) fn offer(&self, input: &[u8]) -> usize {
         let mut state = self.state();
         let room = INPUT_CAPACITY.saturating_sub(state.input.len());
         let taken = input.len().min(room);
@@ -79,7 +79,7 @@ impl Port {
     }
 
     /// Tells the guest that its terminal has this size.
-    pub fn resize(&self, size: Size) {
+    pub(crate) fn resize(&self, size: Size) {
         let mut state = self.state();
         if state.size != size {
             state.size = size;

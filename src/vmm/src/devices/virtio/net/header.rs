@@ -10,7 +10,7 @@ use virtio_bindings::virtio_net::*;
 use super::super::pieces::Vectors;
 use crate::packets::{MAX_PACKET, Packets};
 
-pub const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
+pub(super) const VERSION_1: u64 = 1 << VIRTIO_F_VERSION_1;
 const CSUM: u64 = 1 << VIRTIO_NET_F_CSUM;
 const HOST_TSO4: u64 = 1 << VIRTIO_NET_F_HOST_TSO4;
 const HOST_TSO6: u64 = 1 << VIRTIO_NET_F_HOST_TSO6;
@@ -31,13 +31,13 @@ const OFFLOADS: [(u64, u32); 4] = [
 
 /// The longest header in bytes: with the number of buffers, which the legacy interface has only
 /// where a packet may take several.
-pub const LONGEST: usize = 12;
+pub(super) const LONGEST: usize = 12;
 const SHORT: usize = 10;
 
 /// Where the header has its flags, the kind of a large packet and the number of buffers.
-pub const FLAGS: usize = 0;
+pub(super) const FLAGS: usize = 0;
 const KIND: usize = 1;
-pub const BUFFERS: usize = 10;
+pub(super) const BUFFERS: usize = 10;
 
 /// What an Ethernet header with two tags has, in bytes.
 const ETHERNET: u32 = 14 + 4 + 4;
@@ -46,7 +46,7 @@ const ETHERNET: u32 = 14 + 4 + 4;
 const STALE: usize = 10_000;
 
 /// The offload features that can be offered over these packets.
-pub fn offloads_of(packets: &Packets) -> u64 {
+pub(super) fn offloads_of(packets: &Packets) -> u64 {
     if !packets.has_headers() {
         return 0;
     }
@@ -60,7 +60,7 @@ pub fn offloads_of(packets: &Packets) -> u64 {
 
 /// What the driver and the device agreed on.
 #[derive(Debug, Clone, Copy)]
-pub struct Agreement {
+pub(super) struct Agreement {
     features: u64,
     /// Bytes of a header.
     pub header: usize,
@@ -75,7 +75,7 @@ impl Default for Agreement {
 }
 
 impl Agreement {
-    pub fn new(features: u64, mtu: u16) -> Agreement {
+    pub(super) fn new(features: u64, mtu: u16) -> Agreement {
         let header = match features & (VERSION_1 | MRG_RXBUF) {
             0 => SHORT,
             _ => LONGEST,
@@ -92,12 +92,12 @@ impl Agreement {
     }
 
     /// Whether a packet to the guest may take several buffers.
-    pub fn merges(&self) -> bool {
+    pub(super) fn merges(&self) -> bool {
         self.features & MRG_RXBUF != 0
     }
 
     /// Whether the guest lets checksums to itself be left over.
-    pub fn takes_flags(&self) -> bool {
+    pub(super) fn takes_flags(&self) -> bool {
         self.features & GUEST_CSUM != 0
     }
 
@@ -105,7 +105,7 @@ impl Agreement {
     ///
     /// # Errors
     /// What the tap refuses.
-    pub fn tell(&self, packets: &Packets, before: &Agreement) -> io::Result<()> {
+    pub(super) fn tell(&self, packets: &Packets, before: &Agreement) -> io::Result<()> {
         if !packets.has_headers() {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl Agreement {
 
     /// Whether the host may be given a packet with this header. What it does not need is
     /// cleared.
-    pub fn admits(&self, header: &mut [u8; LONGEST]) -> bool {
+    pub(super) fn admits(&self, header: &mut [u8; LONGEST]) -> bool {
         header[FLAGS] &= VIRTIO_NET_HDR_F_NEEDS_CSUM as u8;
         let ecn = header[KIND] & VIRTIO_NET_HDR_GSO_ECN as u8;
         let needed = match u32::from(header[KIND] ^ ecn) {

@@ -38,7 +38,7 @@ const TURN: usize = 64;
 /// Where the configuration space has the status of the link.
 const STATUS: usize = 6;
 
-pub struct Net {
+pub(crate) struct Net {
     packets: Packets,
     offered: u64,
     config: [u8; 12],
@@ -54,7 +54,7 @@ pub struct Net {
 impl Net {
     /// # Errors
     /// [`Error::BadNetDevice`] for a descriptor that cannot be made non-blocking.
-    pub fn new(device: NetDevice) -> Result<Net, Error> {
+    pub(crate) fn new(device: NetDevice) -> Result<Net, Error> {
         let (mac, mtu) = (device.mac, device.mtu);
         let packets = Packets::open(device)?;
         let mut config = [0; 12];

@@ -19,7 +19,7 @@ const VECTORS: usize = 1023;
 
 /// What became of the next packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received {
+pub(super) enum Received {
     /// The guest has it.
     Packet,
     /// It was larger than the buffers that the guest has for it, and is lost.
@@ -32,7 +32,7 @@ pub enum Received {
 
 /// The buffers that wait for packets.
 #[derive(Default)]
-pub struct Receiver {
+pub(super) struct Receiver {
     buffers: VecDeque<Buffer>,
     /// Bytes of all of them.
     room: u64,
@@ -43,7 +43,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub fn new(agreement: &Agreement) -> Receiver {
+    pub(super) fn new(agreement: &Agreement) -> Receiver {
         Receiver {
             wanted: match agreement.merges() {
                 true => agreement.max.into(),
@@ -57,7 +57,11 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Broken`] for those that cannot be written.
-    pub fn collect(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<(), Broken> {
+    pub(super) fn collect(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<(), Broken> {
         while let Some(buffer) = chain::next(queue, memory, MAX)? {
             if !buffer.readable.is_empty() || buffer.writable.is_empty() {
                 return Err(Broken("a buffer for packets that cannot be written"));
@@ -76,7 +80,7 @@ impl Receiver {
     ///
     /// A driver that is known to give much more than that is waited for: it is about to. Any
     /// other loses what is too large, lest it and the device wait for each other.
-    pub fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self) -> bool {
         let is_generous = self.most_room >= 4 * self.wanted;
         !self.buffers.is_empty() && (self.room >= self.wanted || !is_generous)
     }
@@ -85,7 +89,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Broken`] for buffers too small for a header.
-    pub fn receive(
+    pub(super) fn receive(
         &mut self,
         packets: &Packets,
         agreement: &Agreement,

@@ -13,7 +13,7 @@ use crate::packets::{MAX_PACKET, Packets};
 ///
 /// # Errors
 /// [`Broken`] for what is no packet.
-pub fn send(
+pub(super) fn send(
     packets: &Packets,
     agreement: &Agreement,
     queue: &mut Queue,

@@ -16,24 +16,24 @@ const MODERN_DEVICE: u16 = 0x1040;
 const MODERN_SUBSYSTEM: u16 = 0x40;
 
 /// Bytes of each base address register.
-pub const SIZES: [u32; 2] = [FUNCTION_PORTS, FUNCTION_MEMORY];
+pub(super) const SIZES: [u32; 2] = [FUNCTION_PORTS, FUNCTION_MEMORY];
 
 /// The structures in memory, each in a page of its own: their numbers.
-pub const COMMON: u64 = 0;
-pub const ISR: u64 = 1;
-pub const DEVICE: u64 = 2;
-pub const NOTIFY: u64 = 3;
-pub const TABLE: u64 = 4;
-pub const PENDING: u64 = 5;
+pub(super) const COMMON: u64 = 0;
+pub(super) const ISR: u64 = 1;
+pub(super) const DEVICE: u64 = 2;
+pub(super) const NOTIFY: u64 = 3;
+pub(super) const TABLE: u64 = 4;
+pub(super) const PENDING: u64 = 5;
 const PAGE: u64 = 0x1000;
 
 /// The structure at an offset in memory, and the offset in that.
-pub fn region(offset: u64) -> (u64, usize) {
+pub(super) fn region(offset: u64) -> (u64, usize) {
     (offset / PAGE, (offset % PAGE) as usize)
 }
 
 /// Where a structure begins.
-pub fn offset(region: u64) -> u64 {
+pub(super) fn offset(region: u64) -> u64 {
     region * PAGE
 }
 
@@ -47,7 +47,7 @@ const DEVICE_CFG: u8 = 4;
 const PCI_CFG: u8 = 5;
 
 /// Where in the configuration space a driver has something to write.
-pub struct Places {
+pub(super) struct Places {
     /// The capability of MSI-X, whose second half word is the message control.
     pub msix: usize,
     /// The window to the base address registers: their number, the offset there, the length.
@@ -57,7 +57,7 @@ pub struct Places {
 
 /// The configuration space of a device of this type, that offers no older interface than
 /// `oldest`.
-pub fn describe(
+pub(super) fn describe(
     (oldest, slot): (Interface, &Slot),
     id: u32,
     queues: usize,

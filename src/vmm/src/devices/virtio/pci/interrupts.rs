@@ -8,10 +8,10 @@ use crate::devices::pci::line::Pin;
 use crate::devices::virtio;
 
 /// Sends a message: its guest-physical address, and what.
-pub type Message = Box<dyn Fn(u64, u32) + Send + Sync>;
+pub(crate) type Message = Box<dyn Fn(u64, u32) + Send + Sync>;
 
 /// A driver that wants no message says so by this number.
-pub const NO_VECTOR: u16 = 0xffff;
+pub(super) const NO_VECTOR: u16 = 0xffff;
 
 /// The reasons.
 const QUEUE: u8 = 1 << 0;
@@ -19,10 +19,10 @@ const CONFIG: u8 = 1 << 1;
 
 /// Where the message for changes of the configuration is among the vectors; those for queues
 /// follow.
-pub const CONFIG_VECTOR: usize = 0;
-pub const FIRST_QUEUE_VECTOR: usize = 1;
+pub(super) const CONFIG_VECTOR: usize = 0;
+pub(super) const FIRST_QUEUE_VECTOR: usize = 1;
 
-pub struct Interrupts {
+pub(super) struct Interrupts {
     state: Mutex<State>,
     pin: Pin,
     message: Message,
@@ -37,7 +37,7 @@ struct State {
 }
 
 impl Interrupts {
-    pub fn new(queues: usize, pin: Pin, message: Message) -> Interrupts {
+    pub(super) fn new(queues: usize, pin: Pin, message: Message) -> Interrupts {
         let vectors = FIRST_QUEUE_VECTOR + queues;
         let state = State {
             reasons: 0,
@@ -54,7 +54,7 @@ impl Interrupts {
 
     /// The command register, or the message control in the upper half of MSI-X's first word,
     /// may have been written.
-    pub fn control(&self, pin_is_silent: bool, msix: u32) {
+    pub(super) fn control(&self, pin_is_silent: bool, msix: u32) {
         let mut state = self.lock();
         state.pin_is_silent = pin_is_silent;
         let sent = state.table.set_control((msix >> 16) as u16);
@@ -63,18 +63,18 @@ impl Interrupts {
     }
 
     /// Whether the driver has turned messages on.
-    pub fn by_messages(&self) -> bool {
+    pub(super) fn by_messages(&self) -> bool {
         self.lock().table.is_on()
     }
 
     /// Whether the pin asks for an interrupt, or would.
-    pub fn pin_asks(&self) -> bool {
+    pub(super) fn pin_asks(&self) -> bool {
         let state = self.lock();
         state.reasons != 0 && !state.table.is_on()
     }
 
     /// Reads the reasons, which clears them.
-    pub fn take_reasons(&self) -> u8 {
+    pub(super) fn take_reasons(&self) -> u8 {
         let mut state = self.lock();
         let reasons = std::mem::take(&mut state.reasons);
         self.settle(&state);
@@ -82,14 +82,14 @@ impl Interrupts {
     }
 
     /// The number of the message for something.
-    pub fn vector(&self, what: usize) -> u16 {
+    pub(super) fn vector(&self, what: usize) -> u16 {
         let state = self.lock();
         state.vectors.get(what).copied().unwrap_or(NO_VECTOR)
     }
 
     /// Sets it. A message that is not there is none, which the driver finds when it reads it
     /// back.
-    pub fn set_vector(&self, what: usize, vector: u16) {
+    pub(super) fn set_vector(&self, what: usize, vector: u16) {
         let mut state = self.lock();
         let is_there = usize::from(vector) < state.table.len();
         if let Some(found) = state.vectors.get_mut(what) {
@@ -97,16 +97,16 @@ impl Interrupts {
         }
     }
 
-    pub fn read_table(&self, at: usize, data: &mut [u8]) {
+    pub(super) fn read_table(&self, at: usize, data: &mut [u8]) {
         self.lock().table.read(at, data);
     }
 
-    pub fn write_table(&self, at: usize, data: &[u8]) {
+    pub(super) fn write_table(&self, at: usize, data: &[u8]) {
         let sent = self.lock().table.write(at, data);
         self.send(sent);
     }
 
-    pub fn read_pending(&self, at: usize, data: &mut [u8]) {
+    pub(super) fn read_pending(&self, at: usize, data: &mut [u8]) {
         self.lock().table.read_pending(at, data);
     }
 

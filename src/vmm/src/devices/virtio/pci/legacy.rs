@@ -10,9 +10,9 @@ const DRIVER_FEATURES: usize = 4;
 const QUEUE_ADDRESS: usize = 8;
 const QUEUE_SIZE: usize = 12;
 const QUEUE_SELECT: usize = 14;
-pub const QUEUE_NOTIFY: usize = 16;
+pub(super) const QUEUE_NOTIFY: usize = 16;
 const DEVICE_STATUS: usize = 18;
-pub const ISR: usize = 19;
+pub(super) const ISR: usize = 19;
 /// With messages only; without, the device's own configuration begins here.
 const CONFIG_MSIX_VECTOR: usize = 20;
 const QUEUE_MSIX_VECTOR: usize = 22;
@@ -23,7 +23,7 @@ const PAGE_SHIFT: u32 = 12;
 
 impl Registers {
     /// Reads from `offset` on, but for the interrupt's reasons.
-    pub fn read_legacy(&self, offset: usize, data: &mut [u8]) {
+    pub(super) fn read_legacy(&self, offset: usize, data: &mut [u8]) {
         let (bytes, end) = (self.header(), self.end_of_header());
         let of_header = end.saturating_sub(offset).min(data.len());
         let (header, config) = data.split_at_mut(of_header);
@@ -37,7 +37,7 @@ impl Registers {
     }
 
     /// Writes a field, whole.
-    pub fn write_legacy(&mut self, offset: usize, data: &[u8]) {
+    pub(super) fn write_legacy(&mut self, offset: usize, data: &[u8]) {
         if offset >= self.end_of_header() {
             return;
         }

@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::memory::GuestMemory;
 use capabilities::{NOTIFY, Places};
 use interrupts::Interrupts;
-pub use interrupts::Message;
+pub(crate) use interrupts::Message;
 
 /// The base address registers by number: the legacy interface's ports, and the memory of all
 /// else.
@@ -42,7 +42,7 @@ const PORTS: usize = 0;
 const MEMORY: usize = 1;
 
 /// A device as a function of the PCI bus.
-pub struct Function {
+pub(crate) struct Function {
     /// Held for moments only, as the interrupts' own lock is: who looks for a function at an
     /// address, or for an interrupt's reason, waits for no request.
     config: Mutex<ConfigSpace>,
@@ -70,7 +70,7 @@ impl Function {
     ///
     /// # Errors
     /// [`Error::EventFd`].
-    pub fn new(
+    pub(crate) fn new(
         (oldest, slot): (Interface, &Slot),
         device: Box<dyn Device>,
         memory: GuestMemory,
@@ -98,12 +98,12 @@ impl Function {
     }
 
     /// The device, for its thread.
-    pub fn serving(&self) -> Arc<Serving> {
+    pub(crate) fn serving(&self) -> Arc<Serving> {
         self.registers().core.serving().clone()
     }
 
     /// Reads the configuration space.
-    pub fn read_config(&self, at: usize, data: &mut [u8]) {
+    pub(crate) fn read_config(&self, at: usize, data: &mut [u8]) {
         if at == self.places.window_data
             && let Some((bar, offset)) = self.window(data.len())
         {
@@ -115,7 +115,7 @@ impl Function {
     }
 
     /// Writes the configuration space.
-    pub fn write_config(&self, at: usize, data: &[u8]) {
+    pub(crate) fn write_config(&self, at: usize, data: &[u8]) {
         let mut config = self.config();
         config.write(at, data);
         // While nobody else writes: the interrupts must not keep an older state.
@@ -134,7 +134,7 @@ impl Function {
     }
 
     /// Reads from its ports or memory; false where it has none.
-    pub fn read(&self, space: Space, address: u64, data: &mut [u8]) -> bool {
+    pub(crate) fn read(&self, space: Space, address: u64, data: &mut [u8]) -> bool {
         let found = self.config().find(space, address);
         if let Some((bar, offset)) = found {
             data.fill(0xff);
@@ -144,7 +144,7 @@ impl Function {
     }
 
     /// Likewise, writes.
-    pub fn write(&self, space: Space, address: u64, data: &[u8]) -> bool {
+    pub(crate) fn write(&self, space: Space, address: u64, data: &[u8]) -> bool {
         let found = self.config().find(space, address);
         if let Some((bar, offset)) = found {
             self.write_bar(bar, offset, data);

@@ -25,7 +25,7 @@ const END: usize = 56;
 
 impl Registers {
     /// Reads from `offset` on; past the end there are zeros.
-    pub fn read_common(&self, offset: usize, data: &mut [u8]) {
+    pub(super) fn read_common(&self, offset: usize, data: &mut [u8]) {
         data.fill(0);
         let bytes = self.common();
         let found = bytes.get(offset..).unwrap_or_default();
@@ -36,7 +36,7 @@ impl Registers {
 
     /// Writes a field, whole, or half of an address. A driver that writes both halves at once
     /// is understood too.
-    pub fn write_common(&mut self, offset: usize, data: &[u8]) {
+    pub(super) fn write_common(&mut self, offset: usize, data: &[u8]) {
         match data {
             [low @ .., _, _, _, _] if low.len() == 4 => {
                 self.write_common(offset, low);

@@ -2,7 +2,7 @@
 //! messages that the driver fills, and which of them are pending.
 
 /// The message control: MSI-X is on; all messages are masked. The table's size stays.
-pub const WRITABLE_CONTROL: u16 = ENABLE | FUNCTION_MASK;
+pub(super) const WRITABLE_CONTROL: u16 = ENABLE | FUNCTION_MASK;
 const ENABLE: u16 = 1 << 15;
 const FUNCTION_MASK: u16 = 1 << 14;
 
@@ -15,9 +15,9 @@ const APICS: u64 = 0xfee0_0000;
 const APICS_END: u64 = 0xff00_0000;
 
 /// A message: to which guest-physical address, and what.
-pub type Sent = (u64, u32);
+pub(super) type Sent = (u64, u32);
 
-pub struct Table {
+pub(super) struct Table {
     control: u16,
     /// Words as the driver has written them.
     entries: Vec<[u32; ENTRY / 4]>,
@@ -26,7 +26,7 @@ pub struct Table {
 
 impl Table {
     /// Of so many messages, 64 at most. All are masked.
-    pub fn new(messages: usize) -> Table {
+    pub(super) fn new(messages: usize) -> Table {
         Table {
             control: 0,
             entries: vec![[0, 0, 0, MASKED]; messages],
@@ -34,22 +34,22 @@ impl Table {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.control & ENABLE != 0
     }
 
     /// The driver has written the message control; gives what is to be sent now.
-    pub fn set_control(&mut self, control: u16) -> Vec<Sent> {
+    pub(super) fn set_control(&mut self, control: u16) -> Vec<Sent> {
         self.control = control & WRITABLE_CONTROL;
         self.take_pending()
     }
 
     /// Gives message `index` to be sent, or keeps it until it is no longer masked.
-    pub fn send(&mut self, index: usize) -> Option<Sent> {
+    pub(super) fn send(&mut self, index: usize) -> Option<Sent> {
         let message = self.message(index)?;
         if self.is_masked(index) {
             self.pending |= 1 << index;
@@ -59,24 +59,24 @@ impl Table {
     }
 
     /// Nothing is pending any more.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.pending = 0;
     }
 
     /// Reads the table.
-    pub fn read(&self, at: usize, data: &mut [u8]) {
+    pub(super) fn read(&self, at: usize, data: &mut [u8]) {
         let bytes = self.entries.as_flattened().iter();
         let bytes = bytes.flat_map(|word| word.to_le_bytes());
         copy(bytes.skip(at), data);
     }
 
     /// Reads the bits of the pending ones.
-    pub fn read_pending(&self, at: usize, data: &mut [u8]) {
+    pub(super) fn read_pending(&self, at: usize, data: &mut [u8]) {
         copy(self.pending.to_le_bytes().into_iter().skip(at), data);
     }
 
     /// Writes the table, by whole words; gives what is to be sent now.
-    pub fn write(&mut self, at: usize, data: &[u8]) -> Vec<Sent> {
+    pub(super) fn write(&mut self, at: usize, data: &[u8]) -> Vec<Sent> {
         let (words, rest) = data.as_chunks();
         if rest.is_empty() && at.is_multiple_of(4) {
             let entries = self.entries.as_flattened_mut();

@@ -21,26 +21,26 @@ use crate::memory::{self, GuestMemory, MIN_MEMORY};
 use std::sync::Arc;
 
 /// Fields of the common configuration.
-pub const DEVICE_FEATURE_SELECT: u64 = 0;
-pub const DEVICE_FEATURE: u64 = 4;
-pub const DRIVER_FEATURE_SELECT: u64 = 8;
-pub const DRIVER_FEATURE: u64 = 12;
-pub const CONFIG_VECTOR: u64 = 16;
-pub const DEVICE_STATUS: u64 = 20;
-pub const QUEUE_SELECT: u64 = 22;
-pub const QUEUE_SIZE: u64 = 24;
-pub const QUEUE_VECTOR: u64 = 26;
-pub const QUEUE_ENABLE: u64 = 28;
-pub const QUEUE_ADDRESSES: [u64; 3] = [32, 40, 48];
+pub(super) const DEVICE_FEATURE_SELECT: u64 = 0;
+pub(super) const DEVICE_FEATURE: u64 = 4;
+pub(super) const DRIVER_FEATURE_SELECT: u64 = 8;
+pub(super) const DRIVER_FEATURE: u64 = 12;
+pub(super) const CONFIG_VECTOR: u64 = 16;
+pub(super) const DEVICE_STATUS: u64 = 20;
+pub(super) const QUEUE_SELECT: u64 = 22;
+pub(super) const QUEUE_SIZE: u64 = 24;
+pub(super) const QUEUE_VECTOR: u64 = 26;
+pub(super) const QUEUE_ENABLE: u64 = 28;
+pub(super) const QUEUE_ADDRESSES: [u64; 3] = [32, 40, 48];
 
 /// Structures in memory.
-pub const ISR: u64 = 0x1000;
-pub const NOTIFY: u64 = 0x3000;
-pub const TABLE: u64 = 0x4000;
-pub const PENDING: u64 = 0x5000;
+pub(super) const ISR: u64 = 0x1000;
+pub(super) const NOTIFY: u64 = 0x3000;
+pub(super) const TABLE: u64 = 0x4000;
+pub(super) const PENDING: u64 = 0x5000;
 
 /// The bus with one function, an entropy device, and its driver.
-pub struct Driver {
+pub(super) struct Driver {
     pub bus: PciBus,
     pub memory: GuestMemory,
     pub levels: Receiver<bool>,
@@ -52,16 +52,16 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new() -> Driver {
+    pub(super) fn new() -> Driver {
         Driver::with(Box::new(Rng))
     }
 
-    pub fn with(device: Box<dyn Device>) -> Driver {
+    pub(super) fn with(device: Box<dyn Device>) -> Driver {
         Self::of(Interface::Legacy, device)
     }
 
     /// The driver of a device that offers no older interface than `oldest`.
-    pub fn of(oldest: Interface, device: Box<dyn Device>) -> Driver {
+    pub(super) fn of(oldest: Interface, device: Box<dyn Device>) -> Driver {
         let memory = memory::allocate(MIN_MEMORY).unwrap();
         let (level, levels) = channel();
         let (message, messages) = channel();
@@ -85,48 +85,48 @@ impl Driver {
     }
 
     /// Reads four bytes of device 1's configuration space.
-    pub fn config(&self, at: u32) -> u32 {
+    pub(super) fn config(&self, at: u32) -> u32 {
         self.select(at);
         let mut data = [0; 4];
         self.bus.read(DATA, &mut data);
         u32::from_le_bytes(data)
     }
 
-    pub fn set_config(&self, at: u32, value: u32) {
+    pub(super) fn set_config(&self, at: u32, value: u32) {
         self.set_config_bytes(at, &value.to_le_bytes());
     }
 
     /// Writes within four bytes.
-    pub fn set_config_bytes(&self, at: u32, data: &[u8]) {
+    pub(super) fn set_config_bytes(&self, at: u32, data: &[u8]) {
         self.select(at);
         self.bus.write(DATA + (at & 3) as u16, data);
         self.work();
     }
 
-    pub fn select(&self, at: u32) {
+    pub(super) fn select(&self, at: u32) {
         let address = 0x8000_0800 | (at & 0xfc);
         self.bus.write(ADDRESS, &address.to_le_bytes());
     }
 
     /// Reads `len` bytes of memory.
-    pub fn read(&self, offset: u64, len: usize) -> u64 {
+    pub(super) fn read(&self, offset: u64, len: usize) -> u64 {
         self.read_at(Space::Memory, self.bar + offset, len)
     }
 
-    pub fn write(&self, offset: u64, value: u64, len: usize) {
+    pub(super) fn write(&self, offset: u64, value: u64, len: usize) {
         self.write_at(Space::Memory, self.bar + offset, value, len);
     }
 
     /// Reads `len` bytes of ports.
-    pub fn input(&self, offset: u64, len: usize) -> u64 {
+    pub(super) fn input(&self, offset: u64, len: usize) -> u64 {
         self.read_at(Space::Ports, self.ports + offset, len)
     }
 
-    pub fn output(&self, offset: u64, value: u64, len: usize) {
+    pub(super) fn output(&self, offset: u64, value: u64, len: usize) {
         self.write_at(Space::Ports, self.ports + offset, value, len);
     }
 
-    pub fn read_at(&self, space: Space, address: u64, len: usize) -> u64 {
+    pub(super) fn read_at(&self, space: Space, address: u64, len: usize) -> u64 {
         let mut data = [0xff; 8];
         let found = self.bus.read_at(space, address, &mut data[..len]);
         assert!(found || data == [0xff; 8]);
@@ -134,7 +134,7 @@ impl Driver {
         u64::from_le_bytes(data)
     }
 
-    pub fn write_at(&self, space: Space, address: u64, value: u64, len: usize) {
+    pub(super) fn write_at(&self, space: Space, address: u64, value: u64, len: usize) {
         self.bus
             .write_at(space, address, &value.to_le_bytes()[..len]);
         self.work();
@@ -145,13 +145,13 @@ impl Driver {
     }
 
     /// Comes up to DRIVER_OK by the modern interface, with these features of the first half.
-    pub fn come_up(&self, features: u32) {
+    pub(super) fn come_up(&self, features: u32) {
         self.agree(features);
         self.set_up([DESCRIPTORS, AVAILABLE, USED]);
         self.set_status(FOUND | FEATURES_OK | DRIVER_OK);
     }
 
-    pub fn agree(&self, features: u32) {
+    pub(super) fn agree(&self, features: u32) {
         self.set_status(0);
         self.set_status(FOUND);
         for (half, features) in [(0, features), (1, 1)] {
@@ -162,7 +162,7 @@ impl Driver {
         assert_eq!(self.status(), FOUND | FEATURES_OK);
     }
 
-    pub fn set_up(&self, addresses: [u64; 3]) {
+    pub(super) fn set_up(&self, addresses: [u64; 3]) {
         self.write(QUEUE_SELECT, 0, 2);
         self.write(QUEUE_SIZE, SIZE.into(), 2);
         for (field, address) in QUEUE_ADDRESSES.into_iter().zip(addresses) {
@@ -172,17 +172,17 @@ impl Driver {
         self.write(QUEUE_ENABLE, 1, 2);
     }
 
-    pub fn status(&self) -> u32 {
+    pub(super) fn status(&self) -> u32 {
         self.read(DEVICE_STATUS, 1) as u32
     }
 
-    pub fn set_status(&self, status: u32) {
+    pub(super) fn set_status(&self, status: u32) {
         self.write(DEVICE_STATUS, status.into(), 1);
     }
 
     /// Offers a buffer of 8 bytes in a queue of `size` entries at these places, and gives how
     /// many have been used when `notify` has been called.
-    pub fn offer(
+    pub(super) fn offer(
         &mut self,
         size: u16,
         [table, ring, used]: [u64; 3],
@@ -200,7 +200,7 @@ impl Driver {
     }
 
     /// As above, by the modern interface.
-    pub fn offer_modern(&mut self) -> u16 {
+    pub(super) fn offer_modern(&mut self) -> u16 {
         let places = [DESCRIPTORS, AVAILABLE, USED];
         self.offer(SIZE, places, |driver| driver.write(NOTIFY, 0, 2))
     }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use nix::libc::EFD_NONBLOCK;
 use vmm_sys_util::eventfd::EventFd;
 
-pub use transport::transport;
-pub use vsock::vsock;
+pub(crate) use transport::transport;
+pub(crate) use vsock::vsock;
 
 use super::Device;
 use super::block::Block;
@@ -132,7 +132,7 @@ fn drive<D: Device>(
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub fn net(input: &[u8]) {
+pub(crate) fn net(input: &[u8]) {
     let (one, other) = UnixDatagram::pair().expect("sockets");
     other.set_nonblocking(true).expect("a socket");
     let net = Net::new(NetDevice {
@@ -157,7 +157,7 @@ pub fn net(input: &[u8]) {
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub fn block(input: &[u8]) {
+pub(crate) fn block(input: &[u8]) {
     const SIZE: usize = 64 << 10;
     let (is_read_only, input) = match input.split_first() {
         Some((first, rest)) => (first & 1 == 1, rest),
@@ -188,7 +188,7 @@ pub fn block(input: &[u8]) {
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub fn console(input: &[u8]) {
+pub(crate) fn console(input: &[u8]) {
     let space = EventFd::new(EFD_NONBLOCK).expect("an event");
     let port = Port::new().expect("a port");
     let null = File::options().write(true).open("/dev/null");

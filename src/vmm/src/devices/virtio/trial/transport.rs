@@ -45,7 +45,7 @@ struct Trial {
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub fn transport(input: &[u8]) {
+pub(crate) fn transport(input: &[u8]) {
     let mut input = Bytes(input);
     let kind = input.byte();
     let (network, _other) = UnixDatagram::pair().expect("sockets");

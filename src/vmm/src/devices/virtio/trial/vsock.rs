@@ -30,7 +30,7 @@ struct Neighbours {
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub fn vsock(input: &[u8]) {
+pub(crate) fn vsock(input: &[u8]) {
     let dir = tempfile::tempdir().expect("a directory");
     let listen = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
     let listener = listen("vsock");

@@ -13,32 +13,32 @@ use std::time::Duration;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 // Requests (vhost-user.rst, "Front-end message types").
-pub const GET_FEATURES: u32 = 1;
-pub const SET_FEATURES: u32 = 2;
-pub const SET_OWNER: u32 = 3;
-pub const SET_MEM_TABLE: u32 = 5;
-pub const SET_VRING_NUM: u32 = 8;
-pub const SET_VRING_ADDR: u32 = 9;
-pub const SET_VRING_BASE: u32 = 10;
-pub const GET_VRING_BASE: u32 = 11;
-pub const SET_VRING_KICK: u32 = 12;
-pub const SET_VRING_CALL: u32 = 13;
-pub const GET_PROTOCOL_FEATURES: u32 = 15;
-pub const SET_PROTOCOL_FEATURES: u32 = 16;
-pub const GET_QUEUE_NUM: u32 = 17;
-pub const SET_VRING_ENABLE: u32 = 18;
+pub(super) const GET_FEATURES: u32 = 1;
+pub(super) const SET_FEATURES: u32 = 2;
+pub(super) const SET_OWNER: u32 = 3;
+pub(super) const SET_MEM_TABLE: u32 = 5;
+pub(super) const SET_VRING_NUM: u32 = 8;
+pub(super) const SET_VRING_ADDR: u32 = 9;
+pub(super) const SET_VRING_BASE: u32 = 10;
+pub(super) const GET_VRING_BASE: u32 = 11;
+pub(super) const SET_VRING_KICK: u32 = 12;
+pub(super) const SET_VRING_CALL: u32 = 13;
+pub(super) const GET_PROTOCOL_FEATURES: u32 = 15;
+pub(super) const SET_PROTOCOL_FEATURES: u32 = 16;
+pub(super) const GET_QUEUE_NUM: u32 = 17;
+pub(super) const SET_VRING_ENABLE: u32 = 18;
 
 const IS_REPLY: u32 = 1 | 4;
 const NEEDS_REPLY: u32 = 8;
 
 /// VERSION_1, EVENT_IDX, INDIRECT_DESC, and the protocol's.
-pub const FEATURES: u64 = 1 << 32 | 1 << 29 | 1 << 28 | 1 << 30;
+pub(super) const FEATURES: u64 = 1 << 32 | 1 << 29 | 1 << 28 | 1 << 30;
 /// MQ and REPLY_ACK.
 const PROTOCOL_FEATURES: u64 = 1 | 8;
 
 /// What it does when it is asked for something, in place of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Misdeed {
+pub(super) enum Misdeed {
     Wait(Duration),
     Nothing,
     /// An answer to another question.
@@ -50,7 +50,7 @@ pub enum Misdeed {
 }
 
 #[derive(Default)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Requests, in their order; with their rings where they have some.
     pub requests: Vec<(u32, u64)>,
     /// By ring.
@@ -58,7 +58,7 @@ pub struct Seen {
     pub calls: HashMap<u64, File>,
 }
 
-pub struct Fake {
+pub(super) struct Fake {
     pub seen: Arc<Mutex<Seen>>,
     /// To end it, or speak out of turn.
     pub socket: UnixStream,
@@ -67,7 +67,7 @@ pub struct Fake {
 
 impl Fake {
     /// One that offers `features`, and what talks with it.
-    pub fn start(features: u64, misdeed: Option<(u32, Misdeed)>) -> (Fake, UnixStream) {
+    pub(super) fn start(features: u64, misdeed: Option<(u32, Misdeed)>) -> (Fake, UnixStream) {
         let (theirs, ours) = UnixStream::pair().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (socket, shared) = (theirs.try_clone().unwrap(), seen.clone());
@@ -88,7 +88,7 @@ impl Fake {
         (fake, ours)
     }
 
-    pub fn requests(&self) -> Vec<(u32, u64)> {
+    pub(super) fn requests(&self) -> Vec<(u32, u64)> {
         std::mem::take(&mut self.seen.lock().unwrap().requests)
     }
 }

@@ -63,7 +63,7 @@ pub enum Fault {
 }
 
 /// A process that serves a device's queues.
-pub struct BackEnd {
+pub(crate) struct BackEnd {
     socket: UnixStream,
     frontend: Frontend,
     /// For each queue: the back end has used buffers of it.
@@ -91,7 +91,7 @@ impl BackEnd {
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn greet(socket: UnixStream, queues: usize) -> Result<BackEnd, Fault> {
+    pub(crate) fn greet(socket: UnixStream, queues: usize) -> Result<BackEnd, Fault> {
         BackEnd::greet_within(TIMEOUT, socket, queues)
     }
 
@@ -130,7 +130,7 @@ impl BackEnd {
     ///
     /// # Errors
     /// [`Broken`], also for a driver of the legacy interface, of which it knows nothing.
-    pub fn start(
+    pub(crate) fn start(
         &mut self,
         features: u64,
         queues: &[Queue],
@@ -172,7 +172,7 @@ impl BackEnd {
 
     /// Takes the queues back: it touches none of them any more when this returns. One that does
     /// not give them back within some seconds gets no others.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let running = std::mem::take(&mut self.running);
         if self.is_gone || running.is_empty() {
             return;
@@ -189,7 +189,7 @@ impl BackEnd {
     }
 
     /// Where it says that it has used buffers, or that it has ended.
-    pub fn source(&self) -> Source<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
         Source {
             fd: self.epoll.0.as_fd(),
             events: PollFlags::POLLIN,
@@ -200,7 +200,7 @@ impl BackEnd {
     ///
     /// # Errors
     /// [`Broken`]: it has ended, or speaks without being asked.
-    pub fn used(&mut self) -> Result<Used, Broken> {
+    pub(crate) fn used(&mut self) -> Result<Used, Broken> {
         let mut events = vec![EpollEvent::empty(); self.calls.len() + 1];
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
         // A signal came, at most: the next turn sees the same.
@@ -221,7 +221,7 @@ impl BackEnd {
     }
 
     /// All file descriptors that it needs.
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
         let mut descriptors = vec![
             self.socket.as_raw_fd(),
             self.frontend.as_raw_fd(),

@@ -15,7 +15,7 @@ use crate::memory::GuestMemory;
 
 /// How many bytes of the guest's may wait for a Unix socket that takes none: what the guest is
 /// told that there is room for.
-pub const ROOM: u32 = 32 << 10;
+pub(super) const ROOM: u32 = 32 << 10;
 
 /// There may be something to read, be it the end.
 const INPUT: EpollFlags = EpollFlags::EPOLLIN
@@ -25,7 +25,7 @@ const INPUT: EpollFlags = EpollFlags::EPOLLIN
 
 /// The guest has broken the rules of the connection, or it is at its end: it is reset.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reset;
+pub(super) struct Reset;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -35,7 +35,7 @@ enum State {
 }
 
 /// A stream, or what is about to become one.
-pub struct Connection {
+pub(super) struct Connection {
     ports: Ports,
     /// Non-blocking.
     socket: UnixStream,
@@ -68,12 +68,12 @@ pub struct Connection {
 
 impl Connection {
     /// One that was asked for by who is at the other end of `socket`.
-    pub fn asked(ports: Ports, socket: UnixStream) -> Connection {
+    pub(super) fn asked(ports: Ports, socket: UnixStream) -> Connection {
         Connection::new(ports, socket, State::Asked, op::REQUEST)
     }
 
     /// One that the guest has asked for by `request`.
-    pub fn accepted(request: &Header, socket: UnixStream) -> Connection {
+    pub(super) fn accepted(request: &Header, socket: UnixStream) -> Connection {
         let ports = request.ports();
         let mut connection = Connection::new(ports, socket, State::Open, op::RESPONSE);
         connection.credit.hear(request);
@@ -105,7 +105,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Reset`].
-    pub fn hear(&mut self, header: &Header, data: &[u8]) -> Result<(), Reset> {
+    pub(super) fn hear(&mut self, header: &Header, data: &[u8]) -> Result<(), Reset> {
         self.credit.hear(header);
         self.has_asked &= self.credit.left() == 0;
         match (self.state, header.op) {
@@ -160,7 +160,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Reset`].
-    pub fn ready(&mut self, events: EpollFlags) -> Result<(), Reset> {
+    pub(super) fn ready(&mut self, events: EpollFlags) -> Result<(), Reset> {
         if events.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
             if self.state == State::Asked {
                 return Err(Reset);
@@ -215,7 +215,7 @@ impl Connection {
     }
 
     /// Whether [`Connection::next`] has a packet, unless it finds nothing to read.
-    pub fn has_packet(&self) -> bool {
+    pub(super) fn has_packet(&self) -> bool {
         let is_open = self.state == State::Open;
         self.opening.is_some() || is_open && (self.may_read() || self.note().is_some())
     }
@@ -249,7 +249,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`Broken`] where no memory is.
-    pub fn next(&mut self, room: &[Piece], memory: &GuestMemory) -> Result<Option<Header>, Broken> {
+    pub(super) fn next(
+        &mut self,
+        room: &[Piece],
+        memory: &GuestMemory,
+    ) -> Result<Option<Header>, Broken> {
         if let Some(opening) = self.opening.take() {
             return Ok(Some(self.packet(opening)));
         }

@@ -1,36 +1,36 @@
 //! A packet's header (virtio 1.2, section 5.10.6), and how much may be sent (5.10.6.3).
 
 /// Bytes of a header.
-pub const SIZE: usize = 44;
+pub(crate) const SIZE: usize = 44;
 
 /// The context IDs of the two that speak (section 5.10.4).
-pub const HOST: u64 = 2;
-pub const GUEST: u64 = 3;
+pub(crate) const HOST: u64 = 2;
+pub(crate) const GUEST: u64 = 3;
 
 /// The type of a stream's packets.
-pub const STREAM: u16 = 1;
+pub(crate) const STREAM: u16 = 1;
 
 /// The port that is none: "any", for who binds (Linux's VMADDR_PORT_ANY).
-pub const NO_PORT: u32 = u32::MAX;
+pub(crate) const NO_PORT: u32 = u32::MAX;
 
 /// Flags of [`op::SHUTDOWN`]: whoever sends them will not receive, or not send, any more.
-pub const NO_RECEIVE: u32 = 1 << 0;
-pub const NO_SEND: u32 = 1 << 1;
+pub(crate) const NO_RECEIVE: u32 = 1 << 0;
+pub(crate) const NO_SEND: u32 = 1 << 1;
 
 /// What a packet is.
-pub mod op {
-    pub const REQUEST: u16 = 1;
-    pub const RESPONSE: u16 = 2;
-    pub const RST: u16 = 3;
-    pub const SHUTDOWN: u16 = 4;
-    pub const RW: u16 = 5;
-    pub const CREDIT_UPDATE: u16 = 6;
-    pub const CREDIT_REQUEST: u16 = 7;
+pub(crate) mod op {
+    pub(crate) const REQUEST: u16 = 1;
+    pub(crate) const RESPONSE: u16 = 2;
+    pub(crate) const RST: u16 = 3;
+    pub(crate) const SHUTDOWN: u16 = 4;
+    pub(crate) const RW: u16 = 5;
+    pub(crate) const CREDIT_UPDATE: u16 = 6;
+    pub(crate) const CREDIT_REQUEST: u16 = 7;
 }
 
 /// The fields of a header, by the specification's names; `kind` is its `type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     pub src_cid: u64,
     pub dst_cid: u64,
     pub src_port: u32,
@@ -48,7 +48,7 @@ pub struct Header {
 
 impl Header {
     /// A header for the guest, without data.
-    pub fn to_guest(ports: Ports, op: u16) -> Header {
+    pub(crate) fn to_guest(ports: Ports, op: u16) -> Header {
         Header {
             src_cid: HOST,
             dst_cid: GUEST,
@@ -60,7 +60,7 @@ impl Header {
         }
     }
 
-    pub fn read(bytes: &[u8; SIZE]) -> Header {
+    pub(crate) fn read(bytes: &[u8; SIZE]) -> Header {
         let mut rest = Fields(bytes);
         Header {
             src_cid: u64::from_le_bytes(rest.take()),
@@ -76,7 +76,7 @@ impl Header {
         }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         [
             &self.src_cid.to_le_bytes()[..],
             &self.dst_cid.to_le_bytes(),
@@ -94,7 +94,7 @@ impl Header {
 
     /// The answer to a packet of no connection: as it was addressed, so that its sender knows
     /// what is meant, but for the guest in any case.
-    pub fn reset(&self) -> Header {
+    pub(crate) fn reset(&self) -> Header {
         Header {
             src_cid: self.dst_cid,
             kind: self.kind,
@@ -103,7 +103,7 @@ impl Header {
     }
 
     /// The connection that a packet of the guest's is for.
-    pub fn ports(&self) -> Ports {
+    pub(crate) fn ports(&self) -> Ports {
         Ports {
             host: self.dst_port,
             guest: self.src_port,
@@ -126,18 +126,18 @@ impl Fields<'_> {
 
 /// A connection's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ports {
+pub(crate) struct Ports {
     pub host: u32,
     pub guest: u32,
 }
 
 impl Ports {
     /// As one number. None is `u64::MAX`, for that would have [`NO_PORT`]s.
-    pub fn token(self) -> u64 {
+    pub(crate) fn token(self) -> u64 {
         u64::from(self.host) << 32 | u64::from(self.guest)
     }
 
-    pub fn of_token(token: u64) -> Ports {
+    pub(crate) fn of_token(token: u64) -> Ports {
         Ports {
             host: (token >> 32) as u32,
             guest: token as u32,
@@ -147,7 +147,7 @@ impl Ports {
 
 /// How much may still be sent to the guest.
 #[derive(Debug, Default)]
-pub struct Credit {
+pub(crate) struct Credit {
     sent: u32,
     room: u32,
     taken: u32,
@@ -155,19 +155,19 @@ pub struct Credit {
 
 impl Credit {
     /// Takes in what the guest says of its room, as it does in each of its packets.
-    pub fn hear(&mut self, header: &Header) {
+    pub(crate) fn hear(&mut self, header: &Header) {
         self.room = header.buf_alloc;
         self.taken = header.fwd_cnt;
     }
 
     /// Bytes that it has room for. One that says that it has taken more than it was sent has
     /// none.
-    pub fn left(&self) -> u32 {
+    pub(crate) fn left(&self) -> u32 {
         let waiting = self.sent.wrapping_sub(self.taken);
         self.room.saturating_sub(waiting)
     }
 
-    pub fn spend(&mut self, bytes: u32) {
+    pub(crate) fn spend(&mut self, bytes: u32) {
         self.sent = self.sent.wrapping_add(bytes);
     }
 }

@@ -27,7 +27,7 @@ const LINE: usize = 32;
 const LISTENER: u64 = 0;
 
 /// Where the host's side comes in.
-pub struct Entrance {
+pub(super) struct Entrance {
     listener: UnixListener,
     /// By number: the oldest first.
     callers: BTreeMap<u64, Caller>,
@@ -53,7 +53,7 @@ enum Said {
 impl Entrance {
     /// # Errors
     /// Those of epoll_create(2), epoll_ctl(2) and fcntl(2).
-    pub fn new(listener: UnixListener) -> io::Result<Entrance> {
+    pub(super) fn new(listener: UnixListener) -> io::Result<Entrance> {
         listener.set_nonblocking(true)?;
         let epoll = epoll()?;
         epoll.add(&listener, next_caller())?;
@@ -67,7 +67,7 @@ impl Entrance {
 
     /// Lets in who waits and hears what they say. Gives those who have said which port of the
     /// guest's they want; their sockets do not block.
-    pub fn ready(&mut self) -> Vec<(UnixStream, u32)> {
+    pub(super) fn ready(&mut self) -> Vec<(UnixStream, u32)> {
         let mut events = [EpollEvent::empty(); MAX_CALLERS + 1];
         // It fails for a signal only, and is called again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
@@ -118,11 +118,11 @@ impl Entrance {
     }
 
     /// Sends away who has not been heard.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.callers.clear();
     }
 
-    pub fn descriptors(&self) -> [RawFd; 2] {
+    pub(super) fn descriptors(&self) -> [RawFd; 2] {
         [self.listener.as_raw_fd(), self.epoll.0.as_raw_fd()]
     }
 }
@@ -173,7 +173,7 @@ fn next_caller() -> EpollEvent {
 
 /// # Errors
 /// Those of epoll_create(2).
-pub fn epoll() -> io::Result<Epoll> {
+pub(super) fn epoll() -> io::Result<Epoll> {
     Ok(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)
 }
 
@@ -181,7 +181,7 @@ pub fn epoll() -> io::Result<Epoll> {
 ///
 /// # Errors
 /// Those of socket(2) and connect(2); EAGAIN where too many others wait there.
-pub fn call(path: &Path, port: u32) -> io::Result<UnixStream> {
+pub(super) fn call(path: &Path, port: u32) -> io::Result<UnixStream> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!("_{port}"));
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

@@ -45,7 +45,7 @@ const STREAMS: u64 = 1 << 0;
 const MAX: u32 = 1 << 20;
 
 /// The device: its queues.
-pub struct Vsock {
+pub(crate) struct Vsock {
     muxer: Muxer,
     /// A buffer that was taken for a packet, which then was none.
     room: Option<Buffer>,
@@ -56,7 +56,7 @@ pub struct Vsock {
 impl Vsock {
     /// # Errors
     /// [`Error::Vsock`].
-    pub fn new(vsock: config::Vsock) -> Result<Vsock, Error> {
+    pub(crate) fn new(vsock: config::Vsock) -> Result<Vsock, Error> {
         Ok(Vsock {
             muxer: Muxer::new(vsock).map_err(Error::Vsock)?,
             room: None,

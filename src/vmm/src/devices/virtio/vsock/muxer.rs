@@ -18,7 +18,7 @@ use crate::config::Vsock;
 use crate::memory::GuestMemory;
 
 /// The most connections at a time.
-pub const MAX: usize = 128;
+pub(super) const MAX: usize = 128;
 /// How many answers may wait for the guest to have room for them. Beyond that it is heard no
 /// more (virtio 1.2, section 5.10.6.1).
 const MAX_ANSWERS: usize = 128;
@@ -30,7 +30,7 @@ const TURN: usize = 64;
 const ENTRANCE: u64 = u64::MAX;
 
 /// The streams, and where new ones come from.
-pub struct Muxer {
+pub(super) struct Muxer {
     entrance: Entrance,
     path: PathBuf,
     connections: BTreeMap<Ports, Connection>,
@@ -46,7 +46,7 @@ pub struct Muxer {
 impl Muxer {
     /// # Errors
     /// Those of epoll_create(2) and epoll_ctl(2).
-    pub fn new(vsock: Vsock) -> io::Result<Muxer> {
+    pub(super) fn new(vsock: Vsock) -> io::Result<Muxer> {
         let entrance = Entrance::new(vsock.listener)?;
         let epoll = host::epoll()?;
         epoll.add(&entrance, EpollEvent::new(EpollFlags::EPOLLIN, ENTRANCE))?;
@@ -62,12 +62,12 @@ impl Muxer {
     }
 
     /// Whether the guest is to take answers before it is heard again.
-    pub fn is_congested(&self) -> bool {
+    pub(super) fn is_congested(&self) -> bool {
         self.answers.len() >= MAX_ANSWERS
     }
 
     /// Takes in a packet of the guest's, of which `data` is the rest.
-    pub fn hear(&mut self, header: &Header, data: &[u8]) {
+    pub(super) fn hear(&mut self, header: &Header, data: &[u8]) {
         let ports = header.ports();
         let is_known = (header.src_cid, header.dst_cid, header.kind) == (GUEST, HOST, STREAM);
         let heard = match (is_known, header.op, self.connections.get_mut(&ports)) {
@@ -140,7 +140,7 @@ impl Muxer {
     }
 
     /// Looks after the sockets that are ready.
-    pub fn ready(&mut self) {
+    pub(super) fn ready(&mut self) {
         let mut events = [EpollEvent::empty(); TURN];
         // It fails for a signal only, and is called again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
@@ -162,7 +162,7 @@ impl Muxer {
     }
 
     /// Whether [`Muxer::next`] may have a packet.
-    pub fn has_packet(&self) -> bool {
+    pub(super) fn has_packet(&self) -> bool {
         !self.answers.is_empty() || self.next_in_turn().is_some()
     }
 
@@ -171,7 +171,11 @@ impl Muxer {
     ///
     /// # Errors
     /// [`Broken`] where no memory is.
-    pub fn next(&mut self, room: &[Piece], memory: &GuestMemory) -> Result<Option<Header>, Broken> {
+    pub(super) fn next(
+        &mut self,
+        room: &[Piece],
+        memory: &GuestMemory,
+    ) -> Result<Option<Header>, Broken> {
         if let Some(answer) = self.answers.pop_front() {
             return Ok(Some(answer));
         }
@@ -193,14 +197,14 @@ impl Muxer {
     }
 
     /// Ends all connections, and those that were about to become some.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.connections.clear();
         self.answers.clear();
         self.entrance.clear();
     }
 
     /// Those that it begins with.
-    pub fn descriptors(&self) -> Vec<RawFd> {
+    pub(super) fn descriptors(&self) -> Vec<RawFd> {
         let [listener, epoll] = self.entrance.descriptors();
         vec![listener, epoll, self.epoll.0.as_raw_fd()]
     }
