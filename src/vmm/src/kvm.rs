@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::os::fd::{FromRawFd, IntoRawFd};
 
-use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_regs};
-use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd};
+use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_ioctls::{Cap, Kvm, VcpuExit};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::boot::tables::{self, segment};
+use super::arch::trial;
 use super::error::Error;
 use super::memory;
 
@@ -104,14 +104,6 @@ pub enum Execution {
     Emulated,
 }
 
-/// Where the trial's code lies, guest-physical.
-const TRIAL: u64 = 0x1000;
-/// `xorps xmm0, xmm0; hlt`. Linux's emulator of instructions does not know the first one
-/// (arch/x86/kvm/emulate.c).
-const TRIAL_CODE: [u8; 4] = [0x0f, 0x57, 0xc0, 0xf4];
-const CR0_PROTECTED: u64 = 1 << 0;
-const CR4_FXSR_AND_SSE_EXCEPTIONS: u64 = (1 << 9) | (1 << 10);
-
 /// Runs two instructions in a machine of their own.
 ///
 /// # Errors
@@ -122,15 +114,15 @@ pub fn try_out(kvm: File) -> Result<Execution, Error> {
     let memory = memory::allocate(memory::MIN_MEMORY)?;
     memory::register(&vm, &memory)?;
     memory
-        .write_slice(&TRIAL_CODE, GuestAddress(TRIAL))
-        .map_err(Error::guest_memory(TRIAL))?;
+        .write_slice(&trial::CODE, GuestAddress(trial::ADDRESS))
+        .map_err(Error::guest_memory(trial::ADDRESS))?;
     let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
     let cpuid = kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
         .map_err(Error::kvm("KVM_GET_SUPPORTED_CPUID"))?;
     vcpu.set_cpuid2(&cpuid)
         .map_err(Error::kvm("KVM_SET_CPUID2"))?;
-    enter_protected_mode(&vcpu)?;
+    trial::enter(&vcpu)?;
     match vcpu.run().map_err(Error::kvm("KVM_RUN"))? {
         VcpuExit::Hlt => Ok(Execution::Processor),
         VcpuExit::InternalError => Ok(Execution::Emulated),
@@ -139,25 +131,6 @@ pub fn try_out(kvm: File) -> Result<Execution, Error> {
             source: kvm_ioctls::Error::new(nix::libc::EIO),
         }),
     }
-}
-
-/// 32-bit code over flat segments, with SSE on.
-fn enter_protected_mode(vcpu: &VcpuFd) -> Result<(), Error> {
-    let mut sregs = vcpu.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
-    let data = segment(tables::FLAT_DATA, tables::DATA);
-    sregs.cs = segment(tables::FLAT_CODE, tables::CODE);
-    (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
-    sregs.tr = segment(tables::FLAT_TSS, tables::TSS);
-    sregs.cr0 = CR0_PROTECTED;
-    sregs.cr4 = CR4_FXSR_AND_SSE_EXCEPTIONS;
-    vcpu.set_sregs(&sregs)
-        .map_err(Error::kvm("KVM_SET_SREGS"))?;
-    let regs = kvm_regs {
-        rip: TRIAL,
-        rflags: 2,
-        ..Default::default()
-    };
-    vcpu.set_regs(&regs).map_err(Error::kvm("KVM_SET_REGS"))
 }
 
 fn handle(kvm: File) -> Kvm {

@@ -13,14 +13,12 @@
 //! | `machine` | the machine with its devices, to the guest's end |
 //! | `vm` | KVM's virtual machine, its memory, interrupt lines and vCPUs |
 //! | `memory` | guest memory and its map |
+//! | `arch` | x86-64: addresses, ports, registers, CPUID, interrupt controllers, ACPI's tables |
 //! | `boot` | kernel files, and how each boot ABI is entered |
-//! | `acpi` | the tables that tell a guest of processors, interrupts and devices |
 //! | `vcpu`, `vcpu_threads` | the virtual processors, their exits, their threads, and whether all of them `halt` |
-//! | `cpuid`, `topology` | what a processor claims to be, and which of several |
 //! | `event_loop` | the calling thread: input, `signals`, the `stopper`, the guest's end |
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
-//! | `timer` | the 8254, as KVM has it |
 //! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
 //! | `sealed` | files in memory that nobody can change |
 //! | `packets`, `disk` | what is at the other end of network and block devices |
@@ -43,11 +41,10 @@
     )
 )]
 
-mod acpi;
+mod arch;
 mod boot;
 mod config;
 mod console;
-mod cpuid;
 mod devices;
 mod disk;
 mod error;
@@ -65,8 +62,6 @@ mod signals;
 mod stdio;
 mod stopper;
 mod terminal;
-mod timer;
-mod topology;
 mod vcpu;
 mod vcpu_threads;
 mod vm;

@@ -12,7 +12,7 @@ use kvm_ioctls::VmFd;
 use rustix::fs::{SealFlags, fcntl_add_seals};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
-use super::boot::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
+use super::arch::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
 use super::error::Error;
 use super::sealed;
 

@@ -5,8 +5,10 @@ use std::os::fd::{FromRawFd, IntoRawFd};
 
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
+use super::arch::registers::EntryState;
+use super::arch::timer;
 use super::boot::image::{BootAbi, KernelImage};
-use super::boot::{self, EntryState, Loaded, Told};
+use super::boot::{self, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share, Vsock};
 use super::devices::virtio::attach::{self, Places};
 use super::devices::virtio::console::Port;
@@ -17,7 +19,6 @@ use super::hypercall::solo5::{Devices, Solo5};
 use super::machine::{Machine, Peripherals};
 use super::memory::{self, GuestMemory};
 use super::signals;
-use super::timer;
 use super::vm;
 
 /// A machine that waits to be told what its guest shall know.

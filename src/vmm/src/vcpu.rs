@@ -3,14 +3,12 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
-use kvm_bindings::{
-    CpuId, Msrs, kvm_fpu, kvm_lapic_state, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
-};
+use kvm_bindings::CpuId;
 use kvm_ioctls::{VcpuExit, VcpuFd};
 
-use super::boot::layout::{GDT, IDT, PML4};
-use super::boot::tables::{self, segment};
-use super::boot::{EntryState, Mode, hermit, solo5};
+use super::arch::interrupts::set_local_apic;
+use super::arch::registers::{self, EntryState, RESET_RIP, RFLAGS_INTERRUPTS};
+use super::arch::topology::Place;
 use super::console::Output;
 use super::devices::bus::PortBus;
 use super::devices::mmio_bus::MmioBus;
@@ -19,39 +17,6 @@ use super::exit::{Crash, GuestExit};
 use super::halt::Wait;
 use super::hypercall::{Called, Hypercalls};
 use super::memory::GuestMemory;
-use super::topology::Place;
-
-/// Control registers and EFER (Intel SDM volume 3, section 2.5 and 2.2.1).
-const CR0_PROTECTED: u64 = 1 << 0;
-const CR0_EXTENSION_TYPE: u64 = 1 << 4;
-const CR0_PAGING: u64 = 1 << 31;
-const CR4_PHYSICAL_ADDRESS_EXTENSION: u64 = 1 << 5;
-const EFER_LONG_MODE: u64 = (1 << 8) | (1 << 10);
-
-/// RFLAGS: a bit that is always set, and the interrupt flag.
-const RFLAGS_FIXED: u64 = 1 << 1;
-const RFLAGS_INTERRUPTS: u64 = 1 << 9;
-
-/// Where a processor starts after a reset, which KVM makes of a triple fault on AMD's.
-const RESET_RIP: u64 = 0xfff0;
-
-/// MSRs as firmware leaves them (Linux's arch/x86/include/asm/msr-index.h): fast string
-/// operations on, and write-back caching by default.
-const IA32_MISC_ENABLE: u32 = 0x1a0;
-const MISC_ENABLE_FAST_STRING: u64 = 1;
-const IA32_MTRR_DEF_TYPE: u32 = 0x2ff;
-const MTRR_ENABLE_WRITE_BACK: u64 = (1 << 11) | 6;
-
-/// FPU and SSE control words after FNINIT and at reset.
-const FPU_CONTROL: u16 = 0x37f;
-const MXCSR: u32 = 0x1f80;
-
-/// The local APIC's local interrupt pins (SDM volume 3, section 11.5.1): LINT0 takes the
-/// 8259's interrupts, LINT1 NMIs.
-const LVT_LINT0: usize = 0x350;
-const LVT_LINT1: usize = 0x360;
-const DELIVER_EXTINT: u32 = 0x700;
-const DELIVER_NMI: u32 = 0x400;
 
 /// What KVM_GET_MP_STATE says of a vCPU that waits in `hlt`, and of one that waits for another
 /// vCPU to start it, before and after that one's INIT.
@@ -113,12 +78,12 @@ impl Vcpu {
         place.describe(&mut cpuid)?;
         fd.set_cpuid2(&cpuid)
             .map_err(Error::kvm("KVM_SET_CPUID2"))?;
-        set_msrs(&fd)?;
-        if entry.mode != Mode::Solo5 {
+        registers::set_msrs(&fd)?;
+        if entry.has_local_apic {
             set_local_apic(&fd)?;
         }
         if place.id == 0 {
-            enter(&fd, entry)?;
+            registers::enter(&fd, entry)?;
         }
         Ok(Vcpu {
             fd,
@@ -225,103 +190,4 @@ impl Vcpu {
             other => format!("KVM internal error, suberror {other}"),
         }
     }
-}
-
-/// Puts the first vCPU at the kernel's entry.
-fn enter(fd: &VcpuFd, entry: &EntryState) -> Result<(), Error> {
-    let fpu = kvm_fpu {
-        fcw: FPU_CONTROL,
-        mxcsr: MXCSR,
-        ..Default::default()
-    };
-    fd.set_fpu(&fpu).map_err(Error::kvm("KVM_SET_FPU"))?;
-    let reset = fd.get_sregs().map_err(Error::kvm("KVM_GET_SREGS"))?;
-    fd.set_sregs(&special_registers(reset, entry.mode))
-        .map_err(Error::kvm("KVM_SET_SREGS"))?;
-    fd.set_regs(&registers(entry))
-        .map_err(Error::kvm("KVM_SET_REGS"))
-}
-
-fn registers(entry: &EntryState) -> kvm_regs {
-    kvm_regs {
-        rip: entry.rip,
-        rsp: entry.rsp,
-        rbp: entry.rsp,
-        rax: entry.rax,
-        rbx: entry.rbx,
-        rsi: entry.rsi,
-        rdi: entry.rdi,
-        rflags: RFLAGS_FIXED,
-        ..Default::default()
-    }
-}
-
-fn special_registers(reset: kvm_sregs, mode: Mode) -> kvm_sregs {
-    let (code, tss) = match mode {
-        Mode::Solo5 => return solo5::start::special_registers(reset),
-        Mode::Hermit { start } => return hermit::start::special_registers(reset, start),
-        Mode::Long64 => (tables::LONG_CODE, tables::LONG_TSS),
-        Mode::Protected32 => (tables::FLAT_CODE, tables::FLAT_TSS),
-    };
-    let data: kvm_segment = segment(tables::FLAT_DATA, tables::DATA);
-    let mut sregs = kvm_sregs {
-        cs: segment(code, tables::CODE),
-        ds: data,
-        es: data,
-        fs: data,
-        gs: data,
-        ss: data,
-        tr: segment(tss, tables::TSS),
-        cr0: CR0_PROTECTED | CR0_EXTENSION_TYPE,
-        cr3: 0,
-        cr4: 0,
-        efer: 0,
-        ..reset
-    };
-    sregs.gdt.base = GDT;
-    sregs.gdt.limit = tables::GDT_SIZE - 1;
-    sregs.idt.base = IDT;
-    sregs.idt.limit = 0;
-    if mode == Mode::Long64 {
-        sregs.cr0 |= CR0_PAGING;
-        sregs.cr3 = PML4;
-        sregs.cr4 = CR4_PHYSICAL_ADDRESS_EXTENSION;
-        sregs.efer = EFER_LONG_MODE;
-    }
-    sregs
-}
-
-fn set_msrs(fd: &VcpuFd) -> Result<(), Error> {
-    let entry = |index, data| kvm_msr_entry {
-        index,
-        data,
-        ..Default::default()
-    };
-    let entries = [
-        entry(IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRING),
-        entry(IA32_MTRR_DEF_TYPE, MTRR_ENABLE_WRITE_BACK),
-    ];
-    let refused = |source| Error::Kvm {
-        call: "KVM_SET_MSRS",
-        source,
-    };
-    let msrs = Msrs::from_entries(&entries)
-        .map_err(|_| refused(kvm_ioctls::Error::new(nix::libc::E2BIG)))?;
-    // KVM stops at the first that it does not take, and says how many it took.
-    match fd.set_msrs(&msrs).map_err(refused)? {
-        taken if taken == entries.len() => Ok(()),
-        _ => Err(refused(kvm_ioctls::Error::new(nix::libc::EINVAL))),
-    }
-}
-
-fn set_local_apic(fd: &VcpuFd) -> Result<(), Error> {
-    let mut apic = fd.get_lapic().map_err(Error::kvm("KVM_GET_LAPIC"))?;
-    write_apic(&mut apic, LVT_LINT0, DELIVER_EXTINT);
-    write_apic(&mut apic, LVT_LINT1, DELIVER_NMI);
-    fd.set_lapic(&apic).map_err(Error::kvm("KVM_SET_LAPIC"))
-}
-
-fn write_apic(apic: &mut kvm_lapic_state, register: usize, value: u32) {
-    let bytes = value.to_le_bytes().map(|byte| byte as _);
-    apic.regs[register..register + 4].copy_from_slice(&bytes);
 }

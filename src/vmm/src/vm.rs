@@ -2,21 +2,16 @@
 
 use std::sync::Arc;
 
-use kvm_bindings::{
-    KVM_CAP_PMU_CAPABILITY, KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_PMU_CAP_DISABLE,
-    kvm_enable_cap, kvm_irqchip, kvm_msi,
-};
+use kvm_bindings::{KVM_CAP_PMU_CAPABILITY, KVM_PMU_CAP_DISABLE, kvm_enable_cap, kvm_msi};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use nix::libc::{EFD_CLOEXEC, EFD_NONBLOCK, EINTR};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::boot::layout::KVM_TSS;
+use super::arch::layout::KVM_TSS;
+use super::arch::timer;
 use super::config::MAX_VCPUS;
-use super::devices::power::Line;
-use super::devices::virtio::pci::Message;
 use super::error::Error;
 use super::memory::{self, GuestMemory};
-use super::timer;
 
 /// The version of the KVM API since Linux 2.6.22 (Documentation/virt/kvm/api.rst).
 const KVM_API_VERSION: i32 = 12;
@@ -101,7 +96,7 @@ pub(crate) fn irq(vm: &VmFd, number: u32) -> Result<EventFd, Error> {
 
 /// An interrupt line that keeps its level. One that cannot be set is lost: KVM refuses it only
 /// where it has no such line.
-pub(crate) fn line(vm: &Arc<VmFd>, number: u32) -> Line {
+pub(crate) fn line(vm: &Arc<VmFd>, number: u32) -> Box<dyn Fn(bool) + Send + Sync> {
     let vm = vm.clone();
     Box::new(move |high| {
         let _ = vm.set_irq_line(number, high);
@@ -110,7 +105,7 @@ pub(crate) fn line(vm: &Arc<VmFd>, number: u32) -> Line {
 
 /// Sends message-signalled interrupts. One that KVM does not take is lost: it names no
 /// processor.
-pub(crate) fn messages(vm: &Arc<VmFd>) -> Message {
+pub(crate) fn messages(vm: &Arc<VmFd>) -> Box<dyn Fn(u64, u32) + Send + Sync> {
     let vm = vm.clone();
     Box::new(move |address, data| {
         let message = kvm_msi {
@@ -123,26 +118,10 @@ pub(crate) fn messages(vm: &Arc<VmFd>) -> Message {
     })
 }
 
-/// Has the 8259s take interrupts of these lines by their level, as PCI's are, like firmware
-/// does: not all kernels that know no I/O APIC do it themselves.
-pub(crate) fn trigger_by_level(vm: &VmFd, irqs: impl Iterator<Item = u8>) -> Result<(), Error> {
-    let lines = irqs.fold(0u16, |lines, irq| lines | 1 << irq);
-    let halves = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE].into_iter();
-    for (chip_id, lines) in halves.zip(lines.to_le_bytes()) {
-        let mut chip = kvm_irqchip {
-            chip_id,
-            ..Default::default()
-        };
-        vm.get_irqchip(&mut chip)
-            .map_err(Error::kvm("KVM_GET_IRQCHIP"))?;
-        // SAFETY: KVM has filled this member of the union, as the chip asked for is an 8259.
-        unsafe { chip.chip.pic.elcr |= lines };
-        vm.set_irqchip(&chip)
-            .map_err(Error::kvm("KVM_SET_IRQCHIP"))?;
-    }
-    Ok(())
-}
-
+/// An event that nobody has signalled yet, whose reads do not wait.
+///
+/// # Errors
+/// [`Error::EventFd`].
 pub(crate) fn event() -> Result<EventFd, Error> {
     EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::EventFd)
 }

@@ -7,8 +7,8 @@
 use std::fs::File;
 
 use super::image::{KernelImage, Limits, Segment, read_at};
-use super::layout::{CMDLINE_MAX, HOLE_START};
 use crate::BootAbi;
+use crate::arch::layout::{CMDLINE_MAX, HOLE_START};
 use crate::error::KernelError;
 
 /// Where the setup header begins, in the file and in the zero page.

@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::elf::{Class, Elf};
-use super::layout::{CMDLINE_MAX, HOLE_START};
 use super::notes::KernelNote;
 pub use super::segment::Segment;
 use super::solo5::manifest::Manifest;
 use super::solo5::pages::Protected;
 use super::{bzimage, hermit, linux, multiboot, solo5};
+use crate::arch::layout::{CMDLINE_MAX, HOLE_START};
 use crate::error::KernelError;
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the

@@ -4,10 +4,12 @@
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params};
 use vm_memory::{ByteValued, Bytes, GuestAddress};
 
+use super::BootData;
 use super::bzimage::SETUP_HEADER;
 use super::image::Limits;
-use super::layout::{ACPI_TABLES, BOOT_STACK, CMDLINE, ZERO_PAGE};
-use super::{BootData, EntryState, Mode, tables};
+use crate::arch::layout::{ACPI_TABLES, BOOT_STACK, CMDLINE, ZERO_PAGE};
+use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::tables;
 use crate::error::Error;
 use crate::memory::{GuestMemory, usable_ranges};
 
@@ -47,14 +49,8 @@ pub(super) fn prepare(
     tables::write_identity_map(memory)?;
     tables::write_long_gdt(memory)?;
     Ok(EntryState {
-        mode: Mode::Long64,
-        rip: entry,
-        rsp: BOOT_STACK,
-        rax: 0,
-        rbx: 0,
         rsi: ZERO_PAGE,
-        rdi: 0,
-        frequency: None,
+        ..EntryState::at(SystemRegisters::LONG, entry, BOOT_STACK)
     })
 }
 

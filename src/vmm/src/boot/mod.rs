@@ -8,15 +8,12 @@
 //! | [`bzimage`] | Linux's kernel as distributions ship it |
 //! | [`gzip`], [`tar`] | Hermit's kernels as they are shipped |
 //! | [`hermit`], [`solo5`] | likewise, each with its notes |
-//! | [`tables`] | descriptor and page tables |
-//! | [`layout`] | where things lie in guest memory |
 
 mod bzimage;
 mod elf;
 pub(crate) mod gzip;
 pub(crate) mod hermit;
 pub(crate) mod image;
-pub(crate) mod layout;
 mod linux;
 mod multiboot;
 mod notes;
@@ -26,7 +23,6 @@ mod segment;
 pub(crate) mod solo5;
 #[cfg(test)]
 mod spoilt;
-pub(crate) mod tables;
 mod tar;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -36,41 +32,16 @@ use std::io::{self, Seek, SeekFrom};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError};
 
-use super::acpi;
+use super::arch::acpi;
+use super::arch::layout::CMDLINE;
+use super::arch::registers::EntryState;
 use super::config::MachineConfig;
 use super::devices::virtio::attach::Places;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 use image::{BootAbi, KernelImage};
-use layout::CMDLINE;
 use place::place_initrd;
 pub(crate) use place::{allocate, memory_size};
-
-/// How the processor stands at the kernel's first instruction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EntryState {
-    pub mode: Mode,
-    pub rip: u64,
-    pub rsp: u64,
-    pub rax: u64,
-    pub rbx: u64,
-    pub rsi: u64,
-    pub rdi: u64,
-    /// Where the kernel reads the TSC's frequency, 8 bytes of Hz: a guest-physical address.
-    pub frequency: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// 64-bit, with paging over an identity map.
-    Long64,
-    /// 32-bit, flat segments, no paging.
-    Protected32,
-    /// 64-bit, over Solo5's tables.
-    Solo5,
-    /// 64-bit, over Hermit's tables, which lie at the machine's first address.
-    Hermit { start: u64 },
-}
 
 /// What every ABI tells the kernel, each in its own way.
 #[derive(Debug, Clone, Copy)]
@@ -264,9 +235,10 @@ fn read_into(
 
 #[cfg(test)]
 mod tests {
-    use super::layout::{CMDLINE_MAX, PAGE_SIZE};
     use super::testing::{CONTENT, ElfFile, file, load_guest, told};
     use super::*;
+    use crate::arch::layout::{CMDLINE_MAX, PAGE_SIZE};
+    use crate::arch::registers::SystemRegisters;
     use crate::memory;
 
     const MIB: u64 = 1 << 20;
@@ -282,7 +254,7 @@ mod tests {
         let image = KernelImage::probe(&kernel).unwrap();
         let files = (&kernel, Some(&initrd));
         let entry = load_guest(&memory, size, &image, files, &told("a  b -- ")).unwrap();
-        assert_eq!((entry.mode, entry.rip), (Mode::Long64, MIB));
+        assert_eq!((entry.system, entry.rip), (SystemRegisters::LONG, MIB));
         let bytes = |gpa, len| {
             let mut bytes = vec![0xaa; len];
             memory.read_slice(&mut bytes, GuestAddress(gpa)).unwrap();

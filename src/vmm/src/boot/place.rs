@@ -3,8 +3,8 @@
 use super::Placed;
 use super::image::BootAbi;
 use super::image::{KernelImage, Segment};
-use super::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, PAGE_SIZE};
 use super::{hermit, solo5};
+use crate::arch::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, PAGE_SIZE};
 use crate::error::{Error, KernelError};
 use crate::memory::{self, GuestMemory, MAX_MEMORY, checked_size, low_memory_end};
 

@@ -7,8 +7,10 @@ use linux_loader::loader::elf::start_info::{
 };
 use vm_memory::{ByteValued, Bytes, GuestAddress};
 
-use super::layout::{ACPI_TABLES, BOOT_INFO, BOOT_STACK, CMDLINE, MEMORY_MAP, MODULE_LIST};
-use super::{BootData, EntryState, Mode, tables};
+use super::BootData;
+use crate::arch::layout::{ACPI_TABLES, BOOT_INFO, BOOT_STACK, CMDLINE, MEMORY_MAP, MODULE_LIST};
+use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::tables;
 use crate::error::Error;
 use crate::memory::{GuestMemory, usable_ranges};
 
@@ -57,14 +59,8 @@ pub(super) fn prepare(
     write(memory, BOOT_INFO, info)?;
     tables::write_flat_gdt(memory)?;
     Ok(EntryState {
-        mode: Mode::Protected32,
-        rip: entry,
-        rsp: BOOT_STACK,
-        rax: 0,
         rbx: BOOT_INFO,
-        rsi: 0,
-        rdi: 0,
-        frequency: None,
+        ..EntryState::at(SystemRegisters::PROTECTED, entry, BOOT_STACK)
     })
 }
 
@@ -83,7 +79,8 @@ mod tests {
     fn the_start_information_names_the_map_the_module_and_the_command_line() {
         let (memory, boot) = small_machine();
         let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
-        assert_eq!((entry.mode, entry.rbx), (Mode::Protected32, BOOT_INFO));
+        let state = (entry.system, entry.rbx);
+        assert_eq!(state, (SystemRegisters::PROTECTED, BOOT_INFO));
         let info: hvm_start_info = memory.read_obj(GuestAddress(entry.rbx)).unwrap();
         assert_eq!((info.magic, info.version), (0x336e_c578, 1));
         assert_eq!(

@@ -1,6 +1,6 @@
 //! A segment: what of the kernel file goes where.
 
-use super::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END};
+use crate::arch::layout::{ACPI_TABLES, ACPI_TABLES_END, BOOT_AREA_END};
 use crate::error::KernelError;
 
 /// A part of the kernel file and its place in guest memory.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::allocate;
 use super::image::{BootAbi, KernelImage};
-use super::layout::BOOT_AREA_END;
 use super::place::check_fits;
 use super::testing::{ElfFile, Random, bzimage, file, load, load_guest, multiboot_header, told};
+use crate::arch::layout::BOOT_AREA_END;
 
 const ROUNDS: usize = 5000;
 const MIB: u64 = 1 << 20;

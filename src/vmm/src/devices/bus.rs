@@ -10,8 +10,7 @@ use crate::exit::GuestExit;
 
 /// The most bytes of one access; a string instruction's arrive together.
 const WIDEST: usize = 4;
-/// From here on ports are those of functions of the PCI bus, which a guest may move.
-const FIRST_FREE: u16 = 0x1000;
+use crate::arch::ports::PCI_FIRST_FREE as FIRST_FREE;
 
 /// The ports of the machine. Ports that are not listed read all ones and ignore writes.
 ///

@@ -2,8 +2,8 @@
 
 use time::OffsetDateTime;
 
-pub(super) const INDEX: u16 = 0x70;
-pub(super) const DATA: u16 = 0x71;
+pub(super) use crate::arch::ports::CMOS_DATA as DATA;
+pub(super) use crate::arch::ports::CMOS_INDEX as INDEX;
 
 /// The top bit of the index port masks NMIs; the rest chooses a register.
 const INDEX_MASK: u8 = 0x7f;

@@ -2,12 +2,7 @@
 
 use crate::exit::{Crash, GuestExit};
 
-/// QEMU's `isa-debug-exit` as Nanos (8 bits) and Unikraft (16 bits) expect it.
-pub(crate) const DEBUG_EXIT: u16 = 0x501;
-/// QEMU's `isa-debug-exit` at Hermit's choice of port.
-pub(crate) const HERMIT_EXIT: u16 = 0xf4;
-/// QEMU's `pvpanic` device.
-pub(crate) const PVPANIC: u16 = 0x505;
+pub(crate) use crate::arch::ports::{DEBUG_EXIT, HERMIT_EXIT, PVPANIC};
 /// What it says that it takes: that the guest panicked.
 pub(crate) const PVPANIC_EVENTS: u8 = PVPANIC_PANICKED;
 

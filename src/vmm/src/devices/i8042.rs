@@ -11,9 +11,8 @@ use vmm_sys_util::eventfd::EventFd;
 use super::keyboard::{self, Keyboard};
 use crate::exit::GuestExit;
 
-pub(crate) const DATA: u16 = 0x60;
-pub(crate) const COMMAND: u16 = 0x64;
-pub(crate) const KEYBOARD_IRQ: u32 = 1;
+pub(crate) use crate::arch::ports::I8042_COMMAND as COMMAND;
+pub(crate) use crate::arch::ports::I8042_DATA as DATA;
 
 /// Status: a byte waits in the data register; the self-test passed; the last write was a
 /// command; the keyboard is not locked. The bit for "busy with a command" is never set.

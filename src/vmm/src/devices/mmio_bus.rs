@@ -4,12 +4,10 @@ use super::pci::PciBus;
 use super::pci::config::Space;
 
 use super::virtio::mmio::{Mmio, WINDOW};
-use crate::boot::layout::VIRTIO;
+use crate::arch::layout::VIRTIO;
 use crate::error::Error;
 
-/// The ISA interrupts of virtio devices, in their order: those that a PC has free, none of them
-/// shared. Firecracker's guests look for the first at 5.
-const IRQS: [u32; 8] = [5, 6, 7, 10, 11, 12, 14, 15];
+use crate::arch::ports::MMIO_IRQS as IRQS;
 
 /// The virtio devices in the order of their windows, and the functions of the PCI bus. Each vCPU
 /// has a clone. What is not there reads all ones and ignores writes.

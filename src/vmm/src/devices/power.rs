@@ -4,14 +4,11 @@
 use crate::exit::GuestExit;
 
 /// PM1a_EVT: the status register, and two bytes on the enable register.
-pub(crate) const PM1_EVENT: u16 = 0x600;
+pub(crate) use crate::arch::ports::PM1_EVENT;
 pub(crate) const PM1_EVENT_LAST: u16 = PM1_EVENT + 3;
 /// PM1a_CNT, where QEMU has it as well: some guests know no other place.
-pub(crate) const PM1_CONTROL: u16 = 0x604;
+pub(crate) use crate::arch::ports::PM1_CONTROL;
 pub(crate) const PM1_CONTROL_LAST: u16 = PM1_CONTROL + 1;
-
-/// The interrupt of all this.
-pub(crate) const SCI: u32 = 9;
 
 /// What `\_S5` says of PM1_CNT's SLP_TYP. Unikernels write others, or none: whatever it is,
 /// SLP_EN switches off.

@@ -9,10 +9,8 @@ use vm_superio::serial::SerialEvents;
 use vm_superio::{Serial, Trigger};
 use vmm_sys_util::eventfd::EventFd;
 
-pub(crate) const COM1: u16 = 0x3f8;
+pub(crate) use crate::arch::ports::COM1;
 pub(crate) const COM1_LAST: u16 = COM1 + 7;
-/// The interrupt line of COM1.
-pub(crate) const COM1_IRQ: u32 = 4;
 
 /// How many bytes of input the port holds; more stay with whoever sends them.
 pub(crate) const INPUT_CAPACITY: usize = 64;

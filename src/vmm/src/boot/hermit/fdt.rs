@@ -3,8 +3,8 @@
 
 use vm_fdt::{Error, FdtReserveEntry, FdtWriter};
 
+use crate::arch::layout::PAGE_SIZE;
 use crate::boot::Placed;
-use crate::boot::layout::PAGE_SIZE;
 
 /// What the tree tells.
 #[derive(Debug)]

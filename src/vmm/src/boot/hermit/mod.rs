@@ -21,8 +21,8 @@ use std::fs::File;
 
 use super::elf::{Class, Elf, Part};
 use super::image::{KernelImage, Limits, Segment};
-use super::layout::{HOLE_START, PAGE_SIZE};
 use super::{Placed, image::BootAbi};
+use crate::arch::layout::{HOLE_START, PAGE_SIZE};
 use crate::error::{Error, KernelError};
 use crate::memory::checked_size;
 pub(crate) use notes::Interface;

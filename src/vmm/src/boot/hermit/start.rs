@@ -8,18 +8,18 @@
 //! | 0x10000 | PML4, PDPT, page directories |
 //! | 0x40000 | the kernel; a stack of 32 KiB below it |
 
-use kvm_bindings::{kvm_segment, kvm_sregs};
 use time::OffsetDateTime;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::fdt::Tree;
 use super::{CMDLINE_MAX, Interface, KERNEL_OFFSET, Kernel, STACK_SIZE};
+use crate::arch::layout::PAGE_SIZE;
+use crate::arch::ports::{hermit_v1, hermit_v2};
+use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::tables::{FLAT_DATA, LONG_CODE, write_table};
 use crate::boot::image::{KernelImage, Segment};
-use crate::boot::layout::PAGE_SIZE;
-use crate::boot::tables::{self, FLAT_DATA, LONG_CODE, segment, write_table};
-use crate::boot::{EntryState, Loaded, Mode, Placed, Told};
+use crate::boot::{Loaded, Placed, Told};
 use crate::error::Error;
-use crate::hypercall::hermit::CONSOLE_PORTS;
 use crate::memory::GuestMemory;
 
 /// Offsets from the machine's first address.
@@ -74,17 +74,13 @@ pub(crate) fn prepare(
     write(memory, start + FDT, &tree)?;
     let info = boot_info(image, kernel_start, loaded.memory, told);
     write_table(memory, start + BOOT_INFO, info)?;
+    // Its lower end: the kernel finds the upper one by itself.
+    let stack = kernel_start - STACK_SIZE;
     Ok(EntryState {
-        mode: Mode::Hermit { start },
-        rip: image.entry,
-        // Its lower end: the kernel finds the upper one by itself.
-        rsp: kernel_start - STACK_SIZE,
-        rax: 0,
-        rbx: 0,
         // The processor's number.
         rsi: 0,
         rdi: start + BOOT_INFO,
-        frequency: None,
+        ..EntryState::at(system_registers(start), image.entry, stack)
     })
 }
 
@@ -149,8 +145,8 @@ fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_
     let kernel = &image.hermit;
     let start = kernel.memory_start();
     let port = match kernel.interface {
-        Interface::V1 => CONSOLE_PORTS[0],
-        Interface::V2 => CONSOLE_PORTS[1],
+        Interface::V1 => hermit_v1::UART,
+        Interface::V2 => hermit_v2::SERIAL_BUFFER,
     };
     let tls = kernel.tls.map_or([0; 4], |tls| {
         let Segment {
@@ -186,25 +182,18 @@ fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_
 }
 
 /// The registers with the tables of a machine that begins at `start`.
-pub(crate) fn special_registers(reset: kvm_sregs, start: u64) -> kvm_sregs {
-    let data: kvm_segment = segment(FLAT_DATA, tables::DATA);
-    let mut sregs = kvm_sregs {
-        cs: segment(LONG_CODE, tables::CODE),
-        ds: data,
-        es: data,
-        fs: data,
-        gs: data,
-        ss: data,
+pub(super) fn system_registers(start: u64) -> SystemRegisters {
+    SystemRegisters {
+        code: LONG_CODE,
+        task: None,
+        has_ldt: true,
+        gdt: (start + GDT, 3 * 8),
+        idt: 0,
         cr0: CR0,
         cr3: start + PML4,
         cr4: CR4,
         efer: EFER,
-        ..reset
-    };
-    sregs.gdt.base = start + GDT;
-    sregs.gdt.limit = 3 * 8 - 1;
-    sregs.idt.limit = 0;
-    sregs
+    }
 }
 
 fn write(memory: &GuestMemory, gpa: u64, bytes: &[u8]) -> Result<(), Error> {

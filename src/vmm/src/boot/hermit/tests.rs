@@ -3,9 +3,9 @@
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
+use crate::boot::allocate;
 use crate::boot::place::check_fits;
 use crate::boot::testing::{CONTENT, ElfFile, ProgramHeader, file, load, load_guest, told};
-use crate::boot::{Mode, allocate};
 
 const MIB: u64 = 1 << 20;
 const TLS: u32 = 7;
@@ -206,7 +206,7 @@ fn low_memory_tells_what_the_kernel_wants_to_know() {
     };
     let files = (&kernel, Some(&initrd));
     let entry = load_guest(&memory, size, &image, files, &told).unwrap();
-    assert_eq!(entry.mode, Mode::Hermit { start });
+    assert_eq!(entry.system, start::system_registers(start));
     assert_eq!((entry.rsp, entry.rsi), (start + 0x3_8000, 0));
     let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
     let info = entry.rdi;

@@ -3,11 +3,13 @@
 
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::boot::layout::{
+use crate::arch::layout::{
     BOOT_INFO, BOOT_STACK, CMDLINE, HIGH_RAM_START, LOADER_NAME, LOW_RAM_END, MEMORY_MAP,
     MODULE_LIST, MODULE_NAME,
 };
-use crate::boot::{BootData, EntryState, Mode, tables};
+use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::tables;
+use crate::boot::BootData;
 use crate::error::Error;
 use crate::memory::{GuestMemory, low_memory_end, usable_ranges};
 
@@ -60,14 +62,9 @@ pub(crate) fn prepare(
     write(memory, BOOT_INFO, &bytes(&info))?;
     tables::write_flat_gdt(memory)?;
     Ok(EntryState {
-        mode: Mode::Protected32,
-        rip: entry,
-        rsp: BOOT_STACK,
         rax: BOOT_MAGIC,
         rbx: BOOT_INFO,
-        rsi: 0,
-        rdi: 0,
-        frequency: None,
+        ..EntryState::at(SystemRegisters::PROTECTED, entry, BOOT_STACK)
     })
 }
 

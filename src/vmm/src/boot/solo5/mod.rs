@@ -18,7 +18,7 @@ pub(crate) mod start;
 
 use super::elf::{Class, Elf};
 use super::image::{KernelImage, Segment};
-use super::layout::{HOLE_START, PAGE_SIZE};
+use crate::arch::layout::{HOLE_START, PAGE_SIZE};
 use crate::error::{Error, KernelError};
 use crate::memory::checked_size;
 use manifest::Manifest;

@@ -5,8 +5,8 @@
 //! The kernel cannot reach the tables by the addresses that they map.
 
 use super::{LARGE_PAGE_SIZE, MIN_BASE};
-use crate::boot::layout::PAGE_SIZE;
-use crate::boot::tables::write_table;
+use crate::arch::layout::PAGE_SIZE;
+use crate::arch::tables::write_table;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 

@@ -8,13 +8,12 @@
 //! | 0x100000 | the kernel |
 //! | the end | the stack, downwards |
 
-use kvm_bindings::{kvm_segment, kvm_sregs};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::{kernel_end, pages};
+use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::tables::{FLAT_DATA, write_table};
 use crate::boot::image::KernelImage;
-use crate::boot::tables::{FLAT_DATA, segment, write_table};
-use crate::boot::{EntryState, Mode};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -28,9 +27,7 @@ const FREQUENCY: u64 = 16;
 /// HVT_CMDLINE_SIZE, with the zero byte.
 const CMDLINE_MAX: usize = 8192;
 
-/// Selectors, and 64-bit code, execute-only, accessed.
-const CODE: u16 = 0x08;
-const DATA: u16 = 0x10;
+/// 64-bit code, execute-only, accessed.
 const LONG_CODE: u64 = 0x00af_9900_0000_ffff;
 /// A busy 64-bit task state segment of no size, by the null selector.
 const NO_TSS: u64 = 0x0000_8b00_0000_0000;
@@ -40,6 +37,18 @@ const NO_TSS: u64 = 0x0000_8b00_0000_0000;
 const CR0: u64 = 0x8001_0021;
 const CR4: u64 = 0x620;
 const EFER: u64 = 0x500 | 1 << 11;
+
+const SYSTEM: SystemRegisters = SystemRegisters {
+    code: LONG_CODE,
+    task: Some((NO_TSS, 0)),
+    has_ldt: false,
+    gdt: (GDT, 3 * 8),
+    idt: 0,
+    cr0: CR0,
+    cr3: pages::PML4,
+    cr4: CR4,
+    efer: EFER,
+};
 
 /// Writes low memory for a machine of `size` bytes, a multiple of 2 MiB, and says how to
 /// enter the kernel. The frequency is left for when there is a processor to ask.
@@ -65,45 +74,14 @@ pub(crate) fn prepare(
         .write_slice(&manifest, GuestAddress(manifest_at))
         .map_err(Error::guest_memory(manifest_at))?;
     crate::boot::write_cmdline(memory, cmdline, cmdline_at, CMDLINE_MAX)?;
+    // As after a call: the System V ABI wants rsp + 8 to be a multiple of 16.
+    let rsp = size - 8;
     Ok(EntryState {
-        mode: Mode::Solo5,
-        rip: image.entry,
-        // As after a call: the System V ABI wants rsp + 8 to be a multiple of 16.
-        rsp: size - 8,
-        rax: 0,
-        rbx: 0,
-        rsi: 0,
         rdi: BOOT_INFO,
         frequency: Some(BOOT_INFO + FREQUENCY),
+        has_local_apic: false,
+        ..EntryState::at(SYSTEM, image.entry, rsp)
     })
-}
-
-/// The special registers at the entry; `reset` is what they hold before.
-pub(crate) fn special_registers(reset: kvm_sregs) -> kvm_sregs {
-    let data: kvm_segment = segment(FLAT_DATA, DATA);
-    let mut sregs = kvm_sregs {
-        cs: segment(LONG_CODE, CODE),
-        ds: data,
-        es: data,
-        fs: data,
-        gs: data,
-        ss: data,
-        tr: segment(NO_TSS, 0),
-        ldt: kvm_segment {
-            unusable: 1,
-            ..Default::default()
-        },
-        cr0: CR0,
-        cr3: pages::PML4,
-        cr4: CR4,
-        efer: EFER,
-        ..reset
-    };
-    sregs.gdt.base = GDT;
-    sregs.gdt.limit = 3 * 8 - 1;
-    sregs.idt.base = 0;
-    sregs.idt.limit = 0;
-    sregs
 }
 
 #[cfg(test)]
@@ -131,7 +109,7 @@ mod tests {
         });
         let entry = prepare(&memory, 4 * MIB, &image, "a  b").unwrap();
         assert_eq!((entry.rdi, entry.rsp), (0x1_0000, 4 * MIB - 8));
-        assert_eq!((entry.mode, entry.rip), (Mode::Solo5, MIB));
+        assert_eq!((entry.system, entry.rip), (SYSTEM, MIB));
         let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
         assert_eq!((word(0x1_0000), word(0x1_0008)), (4 * MIB, MIB + 4096));
         assert_eq!((word(0x1_0028), word(0x1_0030)), (0, 0));

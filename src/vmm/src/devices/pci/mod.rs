@@ -8,19 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::virtio::pci::Function;
-use crate::boot::layout::{PCI_MEMORY, PCI_PORTS};
+use crate::arch::layout::{PCI_MEMORY, PCI_PORTS};
 use crate::error::Error;
 use crate::exit::GuestExit;
 use config::Space;
 
-pub(crate) const ADDRESS: u16 = 0xcf8;
+pub(crate) use crate::arch::ports::PCI_ADDRESS as ADDRESS;
+use crate::arch::ports::RESET_CONTROL;
 pub(crate) const ADDRESS_LAST: u16 = ADDRESS + 3;
-pub(crate) const DATA: u16 = 0xcfc;
+pub(crate) use crate::arch::ports::PCI_DATA as DATA;
 pub(crate) const DATA_LAST: u16 = DATA + 3;
 
-/// In the middle of the address register, and reached by single bytes only: the reset control
-/// register of Intel's chipsets, where bit 2 pulls the processor's reset line.
-const RESET_CONTROL: u16 = 0xcf9;
+/// In the reset control register: bit 2 pulls the processor's reset line.
 const RESET_PROCESSOR: u8 = 1 << 2;
 
 /// CONFIG_ADDRESS: bit 31 enables it, bits 16 to 23 name the bus, 11 to 15 the device, 8 to 10
@@ -41,9 +40,7 @@ const ABSENT: u8 = 0xff;
 pub(crate) const FUNCTION_PORTS: u32 = 0x100;
 pub(crate) const FUNCTION_MEMORY: u32 = 0x8000;
 
-/// The interrupts of devices, in their order; the ninth shares the first one's. All are a PC's
-/// own, for kernels that know the 8259s only, and first come those that PCs give to PCI.
-pub(crate) const IRQS: [u8; 8] = [10, 11, 5, 6, 7, 12, 14, 15];
+pub(crate) use crate::arch::ports::PCI_IRQS as IRQS;
 /// The bus has 32 devices, the first of which is the bridge.
 const MAX_DEVICES: usize = 31;
 

@@ -150,7 +150,7 @@ fn attach_pci(
     slots: &[pci::Slot],
     devices: Vec<Box<dyn Device>>,
 ) -> Result<Attached, Error> {
-    vm::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
+    crate::arch::interrupts::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
     let mut functions = Vec::new();
     let mut pins: HashMap<u8, Pin> = HashMap::new();
     for (slot, device) in slots.iter().zip(devices) {

@@ -30,9 +30,6 @@ use crate::memory::GuestMemory;
 pub(crate) use files::{Files, Root};
 use words::Told;
 
-/// The port of each interface that is the kernel's console.
-pub(crate) const CONSOLE_PORTS: [u16; 2] = [v1::UART, v2::SERIAL_BUFFER];
-
 /// The most bytes that one call moves whose answer says how many it moved.
 const MAX_MOVED: u64 = 1 << 20;
 

@@ -5,23 +5,11 @@ use super::words::Told;
 use super::{
     Arguments, Buffer, Called, Cpu, Fault, Hermit, crash, done, exit, print, returned_wide,
 };
+use crate::arch::layout::PAGE_SIZE;
+use crate::arch::ports::hermit_v1::{
+    CLOSE, CMDSIZE, CMDVAL, EXIT, LSEEK, NETWORK, OPEN, READ, SERIAL_BUFFER, UART, UNLINK, WRITE,
+};
 use crate::memory::GuestMemory;
-
-const WRITE: u16 = 0x400;
-const OPEN: u16 = 0x440;
-const CLOSE: u16 = 0x480;
-const READ: u16 = 0x500;
-const EXIT: u16 = 0x540;
-const LSEEK: u16 = 0x580;
-/// Three calls for a network that no monitor has offered for long.
-const NETWORK: [u16; 3] = [0x640, 0x680, 0x700];
-const CMDSIZE: u16 = 0x740;
-const CMDVAL: u16 = 0x780;
-pub(super) const UART: u16 = 0x800;
-const UNLINK: u16 = 0x840;
-const SERIAL_BUFFER: u16 = 0x880;
-
-const PAGE_SIZE: u64 = 4096;
 
 impl Hermit {
     pub(super) fn write_v1(

@@ -6,28 +6,11 @@ use super::{
     Answer, Arguments, Called, Cpu, Errno, Fault, Hermit, STDERR, STDIN, crash, done, exit, known,
     path, print, returned_wide,
 };
+use crate::arch::ports::hermit_v2::{
+    CLOSE, EXIT, FSTAT, GETDENTS, LSEEK, MKDIR, NOT_OFFERED, OPEN, READ, SERIAL_BUFFER,
+    SERIAL_BYTE, STAT, UNLINK, WRITE,
+};
 use crate::memory::GuestMemory;
-
-const EXIT: u16 = 0x1010;
-const SERIAL_BYTE: u16 = 0x1020;
-pub(super) const SERIAL_BUFFER: u16 = 0x1030;
-/// Calls that no kernel makes yet, with their names.
-const NOT_OFFERED: [(u16, &str); 4] = [
-    (0x1040, "serial_read_byte"),
-    (0x1050, "serial_read_buffer"),
-    (0x1200, "shared_mem_open"),
-    (0x1210, "shared_mem_close"),
-];
-const WRITE: u16 = 0x1100;
-const OPEN: u16 = 0x1110;
-const CLOSE: u16 = 0x1120;
-const READ: u16 = 0x1130;
-const LSEEK: u16 = 0x1140;
-const UNLINK: u16 = 0x1150;
-const GETDENTS: u16 = 0x1160;
-const STAT: u16 = 0x1170;
-const FSTAT: u16 = 0x1180;
-const MKDIR: u16 = 0x1190;
 
 /// `StatResult` and its like: nothing yet, success, an error with its number behind it.
 const SUCCESS: i32 = 1;

@@ -13,13 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::arguments::Arguments;
 use super::{Called, crash, print};
+use crate::arch::ports::SOLO5_HYPERCALLS;
 use crate::console::Output;
 use crate::exit::{Crash, GuestExit};
 use crate::memory::GuestMemory;
 pub(crate) use devices::Devices;
-
-/// HVT_HYPERCALL_PIO_BASE.
-const BASE: u16 = 0x500;
 
 /// `enum hvt_hypercall`.
 const CALLS: [&str; 9] = [
@@ -79,7 +77,7 @@ impl Solo5 {
 
     /// Carries out the call that a write of `data` to `port` is.
     pub(crate) fn write(&mut self, port: u16, data: &[u8], memory: &GuestMemory) -> Called {
-        let number = usize::from(port.wrapping_sub(BASE));
+        let number = usize::from(port.wrapping_sub(SOLO5_HYPERCALLS));
         let (Some(&call), &[a, b, c, d]) = (CALLS.get(number), data) else {
             return no_call(port);
         };

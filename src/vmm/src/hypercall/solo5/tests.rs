@@ -72,7 +72,7 @@ impl Guest {
                 .unwrap();
         }
         let gpa = (ARGS as u32).to_le_bytes();
-        self.solo5.write(BASE + n, &gpa, &self.memory)
+        self.solo5.write(SOLO5_HYPERCALLS + n, &gpa, &self.memory)
     }
 
     /// Makes a call that must be carried out; gives the i32 at `at`.
@@ -281,7 +281,7 @@ fn pointers_out_of_memory_end_the_guest_and_name_the_call() {
     for n in 1..=8 {
         // The structure itself.
         let gpa = (SIZE as u32 - 4).to_le_bytes();
-        let called = guest.solo5.write(BASE + n, &gpa, &guest.memory);
+        let called = guest.solo5.write(SOLO5_HYPERCALLS + n, &gpa, &guest.memory);
         assert!(matches!(called, Called::Ended(_)), "call {n}");
     }
 }

@@ -4,7 +4,7 @@
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Leaf 1 (Intel SDM volume 2, CPUID).
 const ECX_DEBUG_STORE_64: u32 = 1 << 2;

@@ -4,6 +4,7 @@
 //! Neither memory map names the place of these tables: it is no memory for anybody.
 
 mod dsdt;
+mod table;
 
 use acpi_tables::Aml;
 use acpi_tables::facs::FACS;
@@ -15,21 +16,17 @@ use acpi_tables::sdt::Sdt;
 use acpi_tables::xsdt::XSDT;
 use vm_memory::{Bytes, GuestAddress};
 
-use super::boot::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
-use super::devices::i8042;
-use super::devices::power::{PM1_CONTROL, PM1_EVENT, SCI};
-use super::devices::virtio::attach::Places;
-use super::error::Error;
-use super::memory::GuestMemory;
-
-const OEM_ID: [u8; 6] = *b"RUNU  ";
-const OEM_TABLE_ID: [u8; 8] = *b"RUNUMACH";
-const OEM_REVISION: u32 = 1;
+use super::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
+use super::ports::{I8042_COMMAND, PM1_CONTROL, PM1_EVENT, SCI};
+use crate::devices::i8042::PULSE_RESET;
+use crate::devices::virtio::attach::Places;
+use crate::error::Error;
+use crate::memory::GuestMemory;
+use table::{OEM_ID, OEM_REVISION, OEM_TABLE_ID, append, new_table};
 
 /// The FACS must lie at a multiple of 64 bytes; the others may as well.
 const ALIGNMENT: u64 = 64;
-/// The common header of most tables, and of the MADT in particular.
-const HEADER: u32 = 36;
+/// The header of the MADT.
 const MADT_HEADER: u32 = 44;
 
 /// FADT, "IA-PC Boot Architecture Flags": devices of a PC's ISA bus, a keyboard controller, no
@@ -109,16 +106,16 @@ fn fadt(facs: u64, dsdt: u64) -> impl Aml {
         8,
         0,
         AccessSize::ByteAccess,
-        i8042::COMMAND.into(),
+        I8042_COMMAND.into(),
     );
-    fadt.reset_value = i8042::PULSE_RESET;
+    fadt.reset_value = PULSE_RESET;
     fadt.finalize()
 }
 
 /// The processors, and how interrupts reach them. KVM joins ISA interrupt N and pin N of the
 /// I/O APIC, also the timer's.
 fn madt(vcpus: u8) -> Sdt {
-    let mut madt = table(*b"APIC", MADT_HEADER, 5);
+    let mut madt = new_table(*b"APIC", MADT_HEADER, 5);
     madt.write_u32(36, LOCAL_APIC);
     madt.write_u32(40, PCAT_COMPAT);
     for id in 0..vcpus {
@@ -131,25 +128,6 @@ fn madt(vcpus: u8) -> Sdt {
     let sci = [SOURCE_OVERRIDE, 10, ISA_BUS, SCI as u8];
     madt.append_slice(&[&sci[..], &SCI.to_le_bytes(), &HIGH_LEVEL.to_le_bytes()].concat());
     madt
-}
-
-/// Bytes that are AML already.
-struct Raw(Vec<u8>);
-
-impl Aml for Raw {
-    fn to_aml_bytes(&self, sink: &mut dyn acpi_tables::AmlSink) {
-        sink.vec(&self.0);
-    }
-}
-
-fn table(signature: [u8; 4], len: u32, revision: u8) -> Sdt {
-    Sdt::new(signature, len, revision, OEM_ID, OEM_TABLE_ID, OEM_REVISION)
-}
-
-fn append(table: &mut Sdt, item: &dyn Aml) {
-    let mut bytes = Vec::new();
-    item.to_aml_bytes(&mut bytes);
-    table.append_slice(&bytes);
 }
 
 #[cfg(test)]

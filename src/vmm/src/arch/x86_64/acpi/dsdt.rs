@@ -8,23 +8,25 @@ use acpi_tables::aml::{
 };
 use acpi_tables::sdt::Sdt;
 
-use super::{HEADER, Raw, append};
-use crate::boot::layout::{PCI_MEMORY, PCI_MEMORY_LAST, PCI_PORTS, PCI_PORTS_LAST};
-use crate::devices::debug_exit::PVPANIC;
-use crate::devices::i8042::{self, KEYBOARD_IRQ};
+use super::table::{Raw, append, new_table};
+use crate::arch::layout::{PCI_MEMORY, PCI_MEMORY_LAST, PCI_PORTS, PCI_PORTS_LAST};
+use crate::arch::ports::{I8042_COMMAND, I8042_DATA, KEYBOARD_IRQ, PCI_ADDRESS, PVPANIC};
 use crate::devices::mmio_bus::Slot;
 use crate::devices::pci;
 use crate::devices::power::SLEEP_TYPE_S5;
 use crate::devices::virtio::attach::Places;
 use crate::devices::virtio::mmio::WINDOW;
 
+/// The common header, bytes.
+const HEADER: u32 = 36;
+
 /// The table of a machine with virtio devices in these `places`.
 pub(super) fn table(places: &Places) -> Sdt {
-    let mut dsdt = super::table(*b"DSDT", HEADER, 2);
+    let mut dsdt = new_table(*b"DSDT", HEADER, 2);
     append(&mut dsdt, &s5());
     let keyboard = [
-        &IO::new(i8042::DATA, i8042::DATA, 1, 1) as &dyn Aml,
-        &IO::new(i8042::COMMAND, i8042::COMMAND, 1, 1),
+        &IO::new(I8042_DATA, I8042_DATA, 1, 1) as &dyn Aml,
+        &IO::new(I8042_COMMAND, I8042_COMMAND, 1, 1),
         &Interrupt::new(true, true, false, false, KEYBOARD_IRQ),
     ];
     let id = EISAName::new("PNP0303");
@@ -53,7 +55,7 @@ fn virtio(slot: &Slot) -> impl Aml {
 fn pci_bus(slots: &[pci::Slot]) -> impl Aml {
     let resources = [
         &AddressSpace::new_bus_number(0u16, 0) as &dyn Aml,
-        &IO::new(pci::ADDRESS, pci::ADDRESS, 1, 8),
+        &IO::new(PCI_ADDRESS, PCI_ADDRESS, 1, 8),
         &AddressSpace::new_io(PCI_PORTS, PCI_PORTS_LAST, None),
         &AddressSpace::new_memory(
             AddressSpaceCacheable::NotCacheable,

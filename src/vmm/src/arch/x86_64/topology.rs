@@ -5,7 +5,7 @@
 use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2};
 
 use super::cpuid::too_many_entries;
-use super::error::Error;
+use crate::error::Error;
 
 /// Leaf 0: the vendor's name. KVM knows both of those that follow AMD's manual.
 const VENDOR: u32 = 0;

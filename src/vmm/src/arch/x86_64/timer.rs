@@ -3,7 +3,7 @@
 use kvm_bindings::{KVM_PIT_SPEAKER_DUMMY, kvm_pit_config};
 use kvm_ioctls::VmFd;
 
-use super::error::Error;
+use crate::error::Error;
 
 /// Rate generator, each count's low byte before its high one (Intel 8254, "Control Word").
 const RATE_GENERATOR: u8 = 2;
