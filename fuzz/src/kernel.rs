@@ -49,8 +49,8 @@ fn try_out(kernel: &[u8], memory: u64, initrd_size: u64) {
         cmdline: "kernel a=b".to_owned(),
         transport: Transport::default(),
     };
-    let loaded = vmm::rehearse(&config, &file, initrd.as_ref());
-    match vmm::check_fits(&image, initrd_size, memory) {
+    let loaded = vmm::dry_run(&config, &file, initrd.as_ref());
+    match image.check_fits(initrd_size, memory) {
         // How long a line it takes a kernel says itself.
         Ok(()) if matches!(loaded, Err(vmm::Error::CmdlineTooLong { .. })) => {}
         Ok(()) => loaded.expect("what fits is loaded"),

@@ -20,7 +20,7 @@ use kernels::{ABIS, kernel};
 fn every_abi_is_recognised_and_gets_its_command_line_through() {
     for abi in ABIS {
         let kernel = kernel(abi, PRINT_CMDLINE);
-        assert_eq!(KernelImage::probe(&kernel).unwrap().abi, abi);
+        assert_eq!(KernelImage::probe(&kernel).unwrap().abi(), abi);
         let Some(guest) = Guest::start(kernel, "guest a=b -- c") else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::boot::image::BootAbi;
+use super::boot::BootAbi;
 use super::boot::solo5::manifest::Kind;
 
 /// A fault of a kernel file. The messages do not name the path: the caller, who
@@ -52,8 +52,11 @@ pub enum KernelError {
     #[error("the kernel has version {version} of uhyve's interface, this monitor has 1, 2 and 3")]
     HermitInterface { version: u32 },
 
-    #[error("the kernel's {part} cannot be read: {fault}")]
-    BadHeader { part: &'static str, fault: String },
+    #[error("the kernel's {part} cannot be read: {source}")]
+    BadHeader {
+        part: &'static str,
+        source: HeaderError,
+    },
 
     #[error("the kernel's segment at {gpa:#x} ({size} bytes) {fault}")]
     BadSegment {
@@ -71,6 +74,39 @@ pub enum KernelError {
 
     #[error("the kernel cannot be read: {0}")]
     Io(#[from] io::Error),
+}
+
+impl KernelError {
+    /// A part of the file that cannot be what it is to be.
+    pub(super) fn bad_header(part: &'static str, source: impl Into<HeaderError>) -> KernelError {
+        let source = source.into();
+        KernelError::BadHeader { part, source }
+    }
+}
+
+/// Why a part of a kernel file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum HeaderError {
+    /// It is none of its format's, by the ELF reader.
+    Elf(#[from] object::Error),
+    /// It breaks a rule of its format; the text says which.
+    #[error("{0}")]
+    Format(&'static str),
+    /// What it is packed in is damaged.
+    Damaged(#[from] io::Error),
+    /// The description of a Hermit image is no text.
+    #[error("hermit.toml: {0}")]
+    NotText(#[from] std::str::Utf8Error),
+    /// The description of a Hermit image is not one.
+    #[error("hermit.toml: {}", .0.message())]
+    NotToml(#[from] toml::de::Error),
+}
+
+impl From<&'static str> for HeaderError {
+    fn from(rule: &'static str) -> HeaderError {
+        HeaderError::Format(rule)
+    }
 }
 
 /// Why a machine could not be made.

@@ -42,6 +42,7 @@
 )]
 
 mod arch;
+mod bits;
 mod boot;
 mod config;
 mod console;
@@ -66,13 +67,10 @@ mod vcpu;
 mod vcpu_threads;
 mod vm;
 
-pub use boot::gzip::{Unpacked, unpack};
-pub use boot::image::{BootAbi, KernelImage, Limits, Segment};
-pub use boot::place::{check_fits, max_memory, memory_size};
-pub use boot::rehearse;
 pub use boot::solo5::manifest::{
     BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
 };
+pub use boot::{BootAbi, KernelImage, Unpacked, dry_run, unpack};
 pub use config::{
     BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };
@@ -82,7 +80,7 @@ pub use devices::virtio::attach::count as virtio_devices;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
 pub use devices::virtio::vhost_user::check as check_back_end;
-pub use error::{Error, KernelError};
+pub use error::{Error, HeaderError, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;
 pub use memory::{MAX_MEMORY, MIN_MEMORY};

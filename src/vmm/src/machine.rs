@@ -60,6 +60,17 @@ pub(crate) enum Peripherals {
     Calls(Hypercalls),
 }
 
+impl Peripherals {
+    /// Where virtio devices are.
+    pub(super) fn places(&self) -> &Places {
+        static NOWHERE: Places = Places::NONE;
+        match self {
+            Peripherals::Pc(places, ..) => places,
+            Peripherals::Calls(_) => &NOWHERE,
+        }
+    }
+}
+
 impl Machine {
     /// Makes the devices, and puts the first vCPU at the kernel's `entry`.
     ///

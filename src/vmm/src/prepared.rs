@@ -7,15 +7,13 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::arch::registers::EntryState;
 use super::arch::timer;
-use super::boot::image::{BootAbi, KernelImage};
-use super::boot::{self, Loaded, Told};
+use super::boot::{self, BootParams, KernelImage, Loaded};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share, Vsock};
 use super::devices::virtio::attach::{self, Places};
 use super::devices::virtio::console::Port;
 use super::error::Error;
 use super::hypercall::Hypercalls;
-use super::hypercall::hermit::{Hermit, Root};
-use super::hypercall::solo5::{Devices, Solo5};
+use super::hypercall::hermit::Root;
 use super::machine::{Machine, Peripherals};
 use super::memory::{self, GuestMemory};
 use super::signals;
@@ -49,16 +47,16 @@ impl Prepared {
     pub fn new(config: &MachineConfig, files: Files) -> Result<Prepared, Error> {
         signals::end_this_process().map_err(Error::Signals)?;
         let image = KernelImage::probe(&files.kernel)?;
-        let size = boot::memory_size(&image, config.memory)?;
+        let size = image.memory_size(config.memory)?;
         // SAFETY: the descriptor is taken out of the `File` that owned it, so that `kvm`
         // is its only owner.
         let kvm = unsafe { Kvm::from_raw_fd(files.kvm.into_raw_fd()) };
-        let memory = match files.served.is_empty() || !image.abi.has_virtio() {
-            true => boot::allocate(&image, size)?,
+        let memory = match files.served.is_empty() || !image.abi().has_virtio() {
+            true => image.allocate(size)?,
             false => memory::allocate_shared(size)?,
         };
-        let vm = vm::create(&kvm, &memory, image.abi != BootAbi::Solo5)?;
-        if image.abi == BootAbi::Multiboot1 {
+        let vm = vm::create(&kvm, &memory, image.has_interrupt_controllers())?;
+        if image.expects_running_timer() {
             timer::start_as_firmware_does(&vm)?;
         }
         let vcpus = vm::create_vcpus(&kvm, &vm, config.vcpus)?;
@@ -78,7 +76,8 @@ impl Prepared {
             vcpus,
         };
         // To know now whether it can be told.
-        prepared.tell(&config.cmdline, &Places::NONE)?;
+        let dirs = prepared.dirs();
+        prepared.write_boot_params(&config.cmdline, &Places::NONE, &dirs)?;
         Ok(prepared)
     }
 
@@ -89,44 +88,48 @@ impl Prepared {
     /// A command line that does not fit, a device that the kernel does not declare, or that it
     /// declares and does not get, a back end that does not answer, and what KVM refuses.
     pub fn finish(mut self, cmdline: &str, nets: Vec<NetDevice>) -> Result<Machine, Error> {
+        let dirs = self.dirs();
         let blocks = std::mem::take(&mut self.blocks);
-        let shares = std::mem::take(&mut self.shares);
-        let served = std::mem::take(&mut self.served);
-        let vsock = self.vsock.take();
-        let port = Port::new()?;
-        let (devices, declared) = match self.image.abi {
-            BootAbi::Solo5 | BootAbi::Hermit => {
-                let manifest = &mut self.image.manifest;
-                (Vec::new(), Devices::attach(manifest, blocks, nets)?)
+        let peripherals = match self.image.hypercalls() {
+            Some(abi) => {
+                let root = self.root.take();
+                let hypercalls = Hypercalls::new(abi, blocks, nets, root, cmdline)?;
+                Peripherals::Calls(hypercalls)
             }
-            _ => {
+            None => {
+                let shares = std::mem::take(&mut self.shares);
+                let served = std::mem::take(&mut self.served);
+                let port = Port::new()?;
+                let vsock = self.vsock.take();
                 let devices = attach::devices(nets, blocks, shares, served, vsock, port.clone())?;
-                (devices, Devices::default())
+                let places = Places::of(self.config.transport, devices.len())?;
+                Peripherals::Pc(places, devices, port)
             }
         };
-        let places = Places::of(self.config.transport, devices.len())?;
-        let entry = self.tell(cmdline, &places)?;
-        let peripherals = match self.image.abi {
-            BootAbi::Solo5 => Peripherals::Calls(Hypercalls::Solo5(Solo5::new(declared))),
-            BootAbi::Hermit => {
-                let interface = self.image.hermit.interface;
-                let hermit = Hermit::new(interface, self.root, cmdline);
-                Peripherals::Calls(Hypercalls::Hermit(hermit))
-            }
-            _ => Peripherals::Pc(places, devices, port),
-        };
+        let entry = self.write_boot_params(cmdline, peripherals.places(), &dirs)?;
         let (kvm, vm) = (self.kvm, self.vm);
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)
     }
 
-    fn tell(&self, cmdline: &str, places: &Places) -> Result<EntryState, Error> {
-        let told = Told {
+    /// The directories that a Hermit guest is told of.
+    fn dirs(&self) -> Vec<String> {
+        self.root.as_ref().map_or(Vec::new(), Root::dirs)
+    }
+
+    fn write_boot_params(
+        &self,
+        cmdline: &str,
+        places: &Places,
+        dirs: &[String],
+    ) -> Result<EntryState, Error> {
+        let params = BootParams {
             cmdline,
             vcpus: self.config.vcpus,
             tsc_khz: vm::tsc_khz(&self.vcpus),
-            dirs: &self.root.as_ref().map_or(Vec::new(), Root::dirs),
+            dirs,
             places,
         };
-        boot::tell(&self.memory, &self.image, &self.loaded, &told)
+        self.image
+            .write_boot_params(&self.memory, &self.loaded, &params)
     }
 }

@@ -106,7 +106,7 @@ pub(super) fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Ke
 /// A kernel that was not looked for, as if it were there.
 pub(super) fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
     let Said { value: path, by } = wish(wishes);
-    let image = KernelImage::of(abi, 0);
+    let image = KernelImage::synthetic(abi);
     let state = State::Bootable {
         abi,
         architecture: ARCHITECTURE,
@@ -146,12 +146,12 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
     };
     let image = KernelImage::probe(&kernel).map_err(bad_kernel)?;
     let state = State::Bootable {
-        abi: image.abi,
+        abi: image.abi(),
         architecture: ARCHITECTURE,
         compression,
         size,
         digest,
-        traits: traits(&kernel, image.abi),
+        traits: traits(&kernel, image.abi()),
         image,
     };
     let boots = Boots {

@@ -48,7 +48,7 @@ pub(super) fn blocks(
         facts.blocks.iter().try_for_each(check_is_elsewhere)?;
     }
     let blocks = root_disk.into_iter().chain(&facts.blocks);
-    match image.abi.has_virtio() {
+    match image.abi().has_virtio() {
         true => blocks.map(disk).collect(),
         false => declared(blocks, image),
     }
@@ -101,7 +101,7 @@ fn declared<'a>(
     blocks: impl Iterator<Item = &'a Block>,
     image: &KernelImage,
 ) -> Result<Vec<PlannedBlock>, Fault> {
-    let declared = |kind| image.manifest.of(kind).map(|device| device.name.as_str());
+    let declared = |kind| image.declared(kind).map(|device| device.name.as_str());
     let names: Vec<&str> = declared(DeviceKind::Block).collect();
     let planned: Vec<PlannedBlock> = blocks
         .map(|block| plan(block, &names, image))
@@ -131,7 +131,7 @@ fn plan(block: &Block, names: &[&str], image: &KernelImage) -> Result<PlannedBlo
         _ => {
             return Err(Fault::UnwantedBlock {
                 by: block.by.clone(),
-                abi: image.abi,
+                abi: image.abi(),
                 declared: match names {
                     [] => "no block device".to_owned(),
                     names => names.join(" and "),

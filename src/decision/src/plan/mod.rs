@@ -16,7 +16,7 @@ use crate::facts::{Facts, Fault, Said, State};
 pub use devices::PlannedBlock;
 use guest::{self, CmdlineTemplate, Family, Network, Root};
 pub use network::PlannedNet;
-use vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
+use vmm::{BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 
 /// What the monitor takes of the container's memory limit, in bytes: its own pages,
 /// and the page tables of a guest of about that size; and virtiofsd, where that serves the root.
@@ -95,8 +95,9 @@ impl Plan {
         }
         let root = root::root(facts, image)?;
         let (memory, from) = memory(facts, image, root)?;
-        let memory = vmm::check_fits(image, initrd.map_or(0, |i| i.size), memory)
-            .and_then(|()| vmm::memory_size(image, memory))
+        let memory = image
+            .check_fits(initrd.map_or(0, |i| i.size), memory)
+            .and_then(|()| image.memory_size(memory))
             .map_err(|why| Fault::DoesNotFit {
                 from,
                 memory,
@@ -217,7 +218,7 @@ fn memory(facts: &Facts, image: &KernelImage, root: Root) -> Result<(u64, String
         }
         (Some(Said { value, by }), _) => (value, by.to_string()),
         (None, Some((_, left))) => (
-            left.min(vmm::max_memory(image)),
+            left.min(image.max_memory()),
             "the container's memory limit, less the monitor's share,".to_owned(),
         ),
         (None, None) => (DEFAULT_MEMORY, "the default".to_owned()),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{Facts, Fault};
 use net::Ports;
-use vmm::{BootAbi, DeviceKind, KernelImage};
+use vmm::{DeviceKind, KernelImage};
 
 /// A guest's place in the pod's network. Whether there is one shows at `start`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +28,9 @@ const NAME: &str = "net0";
 /// For a kernel that needs one and shall have none, or several; for the host's own network;
 /// for ports of none.
 pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, Fault> {
-    let declared: Vec<_> = image.manifest.of(DeviceKind::Net).collect();
-    let device = match (image.abi, &declared[..]) {
-        (BootAbi::Hermit, _) | (BootAbi::Solo5, []) => return without(facts),
+    let declared: Vec<_> = image.declared(DeviceKind::Net).collect();
+    let device = match (image.abi().has_virtio(), &declared[..]) {
+        (false, []) => return without(facts),
         (_, []) => NAME.to_owned(),
         (_, [device]) => device.name.clone(),
         (_, several) => {

@@ -2,7 +2,7 @@
 
 use crate::facts::{Block, Facts, Fault, RootWish, Said};
 use guest::{Family, Root};
-use vmm::{BootAbi, DeviceKind, KernelImage, Transport};
+use vmm::{DeviceKind, KernelImage, Transport};
 
 /// Where it is wished to be, or else where this kernel of this family would look for it.
 ///
@@ -71,16 +71,16 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
         Root::Initrd if facts.initrd.is_some() => None,
         Root::Initrd => Some("there is none: name one by annotation runu.dev/initrd"),
         Root::Block
-            if image.abi == BootAbi::Solo5
+            if image.abi().declares_devices()
                 && facts.root_disk.is_some()
                 && family != Some(Family::Rumprun) =>
         {
-            match image.manifest.of(DeviceKind::Block).count() {
+            match image.declared(DeviceKind::Block).count() {
                 1 => None,
                 _ => Some("the kernel does not declare one block device: say none"),
             }
         }
-        Root::Share | Root::Virtiofs | Root::Block if !image.abi.has_virtio() => {
+        Root::Share | Root::Virtiofs | Root::Block if !image.abi().has_virtio() => {
             Some("kernels of its ABI know of no virtio device: say none")
         }
         Root::Share => match family {

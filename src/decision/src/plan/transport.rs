@@ -15,7 +15,7 @@ use vmm::{BootAbi, Transport};
 /// (drivers/virtio/9p/virtio_9p.c), and its other drivers take both.
 pub(super) fn choose(facts: &Facts, abi: BootAbi, root: Root) -> Result<Option<Transport>, Fault> {
     let wish = facts.wishes.virtio.clone();
-    if matches!(abi, BootAbi::Solo5 | BootAbi::Hermit) {
+    if !abi.has_virtio() {
         return match wish {
             Some(Said { by, .. }) => Err(Fault::NoVirtio { by, abi }),
             None => Ok(None),
@@ -24,11 +24,11 @@ pub(super) fn choose(facts: &Facts, abi: BootAbi, root: Root) -> Result<Option<T
     if let Some(Said { value, .. }) = wish {
         return Ok(Some(value));
     }
-    Ok(Some(match (abi, facts.family()) {
-        (_, Some(Family::Hermit)) => Transport::PciModern,
-        (BootAbi::Multiboot1 | BootAbi::BzImage, _) => Transport::Pci,
-        (_, Some(Family::Linux | Family::Nanos | Family::Osv)) => Transport::Pci,
-        (_, Some(Family::Unikraft)) if root == Root::Share => Transport::MmioLegacy,
+    Ok(Some(match facts.family() {
+        Some(Family::Hermit) => Transport::PciModern,
+        _ if abi.expects_pci() => Transport::Pci,
+        Some(Family::Linux | Family::Nanos | Family::Osv) => Transport::Pci,
+        Some(Family::Unikraft) if root == Root::Share => Transport::MmioLegacy,
         _ => Transport::Mmio,
     }))
 }

@@ -24,7 +24,6 @@ use bundle::{FileError, Rootfs};
 use decision::plan::PlannedNet;
 use guest::{self, Address};
 use net::{self, Attached, Interface, Namespace, Resolver, Wanted};
-use vmm::BootAbi;
 
 /// The most that is read of a resolv.conf, in bytes.
 const MAX: u64 = 64 << 10;
@@ -90,7 +89,7 @@ pub(super) fn connect(
     let wanted = Wanted {
         owner: &owner,
         ports: planned.ports.as_ref(),
-        vnet_header: plan.abi != BootAbi::Solo5,
+        vnet_header: plan.abi.has_virtio(),
     };
     let attached = match attach(process, wanted) {
         Err(net::Error::Enter(e)) if e.kind() == io::ErrorKind::PermissionDenied => None,

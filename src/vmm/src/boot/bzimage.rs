@@ -4,15 +4,15 @@
 //! unpacks itself. The real-mode part begins with a setup header: it says where the rest wants
 //! to lie, and goes into the zero page.
 
-use std::fs::File;
-
-use super::image::{KernelImage, Limits, Segment, read_at};
-use crate::BootAbi;
+use super::abi::BootAbi;
+use super::linux::{SETUP_HEADER, write_for_linux};
+use super::program::{Limits, Program, Segment};
+use super::protocol::{BootParams, BootProtocol, KernelFile, Loaded};
 use crate::arch::layout::{CMDLINE_MAX, HOLE_START};
-use crate::error::KernelError;
+use crate::arch::registers::EntryState;
+use crate::error::{Error, KernelError};
+use crate::memory::GuestMemory;
 
-/// Where the setup header begins, in the file and in the zero page.
-pub(super) const SETUP_HEADER: usize = 0x1f1;
 /// Where the zero page has room for it no longer: another table begins.
 const SETUP_HEADER_END: usize = 0x290;
 
@@ -39,21 +39,50 @@ const XLF_KERNEL_64: u16 = 1 << 0;
 /// Where the 64-bit entry lies in the loaded kernel.
 const ENTRY_64: u64 = 0x200;
 
-/// Whether a file that begins with `head` is one.
-pub(super) fn is_one(head: &[u8]) -> bool {
-    head.get(MAGIC..)
-        .is_some_and(|rest| rest.starts_with(b"HdrS"))
+/// A bzImage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BzImage {
+    /// As it goes into the zero page at [`SETUP_HEADER`].
+    setup_header: Vec<u8>,
 }
 
-/// What the setup header in `head` says of a file of `file_size` bytes.
-///
-/// A relocatable kernel that is loaded below the address it prefers moves itself up to it, so
-/// that loading it elsewhere saves no memory.
+impl BootProtocol for BzImage {
+    /// A relocatable kernel that is loaded below the address it prefers moves itself up to it, so
+    /// that loading it elsewhere saves no memory.
+    fn probe(kernel: &KernelFile<'_>) -> Result<Option<(Program, BzImage)>, KernelError> {
+        let magic = kernel.head.get(MAGIC..).unwrap_or_default();
+        if kernel.elf.is_some() || !magic.starts_with(b"HdrS") {
+            return Ok(None);
+        }
+        let header = setup_header_of(kernel.head, kernel.size)?;
+        let setup_header = header.for_zero_page().to_vec();
+        Ok(Some((program(&header)?, BzImage { setup_header })))
+    }
+
+    fn abi(&self) -> BootAbi {
+        BootAbi::BzImage
+    }
+
+    fn expects_pci(&self) -> bool {
+        true
+    }
+
+    fn write_boot_params(
+        &self,
+        memory: &GuestMemory,
+        program: &Program,
+        loaded: &Loaded,
+        params: &BootParams<'_>,
+    ) -> Result<EntryState, Error> {
+        write_for_linux(memory, program, loaded, params, Some(&self.setup_header))
+    }
+}
+
+/// What the setup header says.
 ///
 /// # Errors
-/// A kernel without a 64-bit entry, by its flags or its age; a truncated one.
-pub(super) fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
-    let header = setup_header_of(head, file_size)?;
+/// A kernel without a 64-bit entry, by its flags or its age.
+fn program(header: &Header<'_>) -> Result<Program, KernelError> {
     let version = header.u16(VERSION);
     if version < VERSION_2_12 {
         return Err(KernelError::OldLinux {
@@ -79,26 +108,12 @@ pub(super) fn recognise(head: &[u8], file_size: u64) -> Result<KernelImage, Kern
         cmdline: (header.u32(CMDLINE_SIZE) as usize).min(CMDLINE_MAX - 1),
         initrd_end: (u64::from(header.u32(INITRD_ADDR_MAX)) + 1).min(HOLE_START),
     };
-    Ok(KernelImage {
+    Ok(Program {
         // An address that wraps is in no segment, and refused for that.
         entry: load.wrapping_add(ENTRY_64),
         segments: vec![kernel],
         limits,
-        ..KernelImage::of(BootAbi::BzImage, file_size)
     })
-}
-
-/// The setup header of `file`, as it goes into the zero page at [`SETUP_HEADER`]: "64-bit Boot
-/// Protocol" says how long it is, the zero page how long it may be.
-///
-/// # Errors
-/// A file that became shorter, or cannot be read.
-pub(super) fn setup_header(file: &File) -> Result<Vec<u8>, KernelError> {
-    let file_size = file.metadata()?.len();
-    let len = SETUP_HEADER_END as u64;
-    let head = read_at(file, 0, len, "setup header", file_size)?;
-    let end = MAGIC + usize::from(head[JUMP_OFFSET]);
-    Ok(head[SETUP_HEADER..end.min(SETUP_HEADER_END)].to_vec())
 }
 
 /// The first bytes of the file, with all of the header: the kernel lies past them.
@@ -116,6 +131,13 @@ fn setup_header_of(head: &[u8], file_size: u64) -> Result<Header<'_>, KernelErro
 }
 
 impl Header<'_> {
+    /// What of it goes into the zero page: "64-bit Boot Protocol" says how long it is, the zero
+    /// page how long it may be.
+    fn for_zero_page(&self) -> &[u8] {
+        let end = MAGIC + usize::from(self.0[JUMP_OFFSET]);
+        &self.0[SETUP_HEADER..end.min(SETUP_HEADER_END)]
+    }
+
     fn bytes<const N: usize>(&self, at: usize) -> [u8; N] {
         std::array::from_fn(|i| self.0[at + i])
     }
@@ -136,6 +158,8 @@ impl Header<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::KernelImage;
+    use crate::boot::protocols::Protocol;
     use crate::boot::testing::{bzimage, file};
 
     fn probe(bytes: &[u8]) -> Result<KernelImage, KernelError> {
@@ -152,19 +176,20 @@ mod tests {
     #[test]
     fn a_bzimage_is_placed_where_it_prefers_and_entered_in_64_bit_mode() {
         let image = probe(&bzimage()).unwrap();
-        assert_eq!((image.abi, image.entry), (BootAbi::BzImage, 0x10_0200));
+        assert_eq!(image.abi(), BootAbi::BzImage);
+        assert_eq!(image.program.entry, 0x10_0200);
         let kernel = Segment {
             gpa: 0x10_0000,
             offset: 0x400,
             file_size: 0x400,
             memory_size: 0x4_0000,
         };
-        assert_eq!(image.segments, [kernel]);
+        assert_eq!(image.program.segments, [kernel]);
         let limits = Limits {
             cmdline: 2047,
             initrd_end: 0x8000_0000,
         };
-        assert_eq!(image.limits, limits);
+        assert_eq!(image.program.limits, limits);
     }
 
     #[test]
@@ -173,7 +198,7 @@ mod tests {
         for at in [CMDLINE_SIZE, INITRD_ADDR_MAX] {
             image[at..at + 4].fill(0xff);
         }
-        assert_eq!(probe(&image).unwrap().limits, Limits::default());
+        assert_eq!(probe(&image).unwrap().program.limits, Limits::default());
     }
 
     #[test]
@@ -204,10 +229,13 @@ mod tests {
     #[test]
     fn the_setup_header_ends_where_it_says_but_no_later_than_there_is_room() {
         let mut image = bzimage();
-        let header = setup_header(&file(&image)).unwrap();
-        assert_eq!(header, image[SETUP_HEADER..0x202 + 0x66]);
+        let setup_header = |image: &[u8]| match probe(image).unwrap().protocol {
+            Protocol::BzImage(bzimage) => bzimage.setup_header,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(setup_header(&image), image[SETUP_HEADER..0x202 + 0x66]);
         image[JUMP_OFFSET] = 0xff;
-        let header = setup_header(&file(&image)).unwrap();
-        assert_eq!(header, image[SETUP_HEADER..SETUP_HEADER_END]);
+        let whole = &image[SETUP_HEADER..SETUP_HEADER_END];
+        assert_eq!(setup_header(&image), whole);
     }
 }

@@ -9,10 +9,10 @@ use object::elf::{
 };
 use object::read::elf::{FileHeader, ProgramHeader};
 
-use super::image::{Segment, read_at};
-use super::notes::{KernelNote, Notes};
-use super::solo5::pages::{Protected, Rights};
-use crate::error::KernelError;
+use super::notes::Notes;
+use super::program::Segment;
+use super::read::read_at;
+use crate::error::{HeaderError, KernelError};
 
 /// More program headers than any kernel has; Linux has 5.
 const MAX_PROGRAM_HEADERS: usize = 128;
@@ -23,14 +23,29 @@ const E_IDENT_CLASS: usize = 4;
 const E_IDENT_DATA: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(super) enum Class {
     Elf32,
     Elf64,
 }
 
+/// A loadable segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub by_physical_address: Segment,
+    pub by_virtual_address: Segment,
+    pub rights: Rights,
+}
+
+/// What may be done with a part of memory, beside reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Rights {
+    pub write: bool,
+    pub execute: bool,
+}
+
 /// What a program header says that loads nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(super) struct Part {
     pub segment: Segment,
     pub align: u64,
 }
@@ -38,14 +53,11 @@ pub(crate) struct Part {
 /// What the headers say. Nothing of it is checked against the file's or a machine's
 /// size yet.
 #[derive(Debug)]
-pub(crate) struct Elf {
+pub(super) struct Elf {
     pub class: Class,
     pub entry: u64,
-    /// The loadable segments that occupy memory, by physical address; Solo5's and Hermit's by
-    /// virtual.
-    pub segments: Vec<Segment>,
-    /// What may be done with each of them.
-    pub protected: Vec<Protected>,
+    /// The loadable segments that occupy memory.
+    pub loads: Vec<Load>,
     pub notes: Notes,
     /// Whether it can lie anywhere (ET_DYN).
     pub is_relocatable: bool,
@@ -58,9 +70,19 @@ pub(crate) struct Elf {
 }
 
 impl Elf {
+    /// The loadable segments, each at its physical address.
+    pub(super) fn physical_segments(&self) -> Vec<Segment> {
+        self.loads.iter().map(|l| l.by_physical_address).collect()
+    }
+
+    /// The same, each at its virtual address.
+    pub(super) fn virtual_segments(&self) -> Vec<Segment> {
+        self.loads.iter().map(|l| l.by_virtual_address).collect()
+    }
+
     /// Reads the headers of `file`, whose first bytes are `head`. `None`: it is no ELF
     /// file.
-    pub(crate) fn read(
+    pub(super) fn read(
         file: &File,
         head: &[u8],
         file_size: u64,
@@ -100,7 +122,7 @@ impl Reader<'_> {
         if head.len() < size_of::<H>() {
             return Err(self.truncated_header(size_of::<H>()));
         }
-        let header = H::parse(head).map_err(|e| bad_header("ELF header", &e.to_string()))?;
+        let header = H::parse(head).map_err(|e| bad_header("ELF header", e))?;
         check_machine(header.e_machine(LittleEndian), class)?;
         let table = self.program_headers(header)?;
         let (headers, _) = object::pod::slice_from_bytes::<H::ProgramHeader>(
@@ -109,12 +131,10 @@ impl Reader<'_> {
         )
         .map_err(|()| bad_header("program headers", "misaligned"))?;
         let notes = self.notes::<H>(headers)?;
-        let (segments, protected) = segments(headers, notes.kernel).into_iter().unzip();
         Ok(Elf {
             class,
             entry: header.e_entry(LittleEndian).into(),
-            segments,
-            protected,
+            loads: loads(headers),
             notes,
             is_relocatable: header.e_type(LittleEndian) == ET_DYN,
             tls: part(headers, PT_TLS),
@@ -163,7 +183,7 @@ impl Reader<'_> {
                 .checked_sub(len)
                 .ok_or_else(|| bad_header("notes", "larger than 64 KiB"))?;
             let data = read_at(self.file, offset, len, "notes", self.file_size)?;
-            notes.read::<H>(&data, header.p_align(LittleEndian))?;
+            notes.read::<H>(data, header.p_align(LittleEndian))?;
         }
         Ok(notes)
     }
@@ -201,28 +221,25 @@ where
     })
 }
 
-/// The loadable segments with their rights.
-fn segments<P>(headers: &[P], note: Option<KernelNote>) -> Vec<(Segment, Protected)>
+/// The loadable segments that are not empty.
+fn loads<P>(headers: &[P]) -> Vec<Load>
 where
     P: ProgramHeader<Endian = LittleEndian>,
 {
-    let segment = |h: &P| match note {
-        Some(KernelNote::Solo5 | KernelNote::Hermit) => segment(h, h.p_vaddr(LittleEndian)),
-        _ => segment(h, h.p_paddr(LittleEndian)),
+    let load = |h: &P| Load {
+        by_physical_address: segment(h, h.p_paddr(LittleEndian)),
+        by_virtual_address: segment(h, h.p_vaddr(LittleEndian)),
+        rights: Rights {
+            write: h.p_flags(LittleEndian).0 & PF_W.0 != 0,
+            execute: h.p_flags(LittleEndian).0 & PF_X.0 != 0,
+        },
     };
-    let rights = |h: &P| Rights {
-        write: h.p_flags(LittleEndian).0 & PF_W.0 != 0,
-        execute: h.p_flags(LittleEndian).0 & PF_X.0 != 0,
-    };
+    let is_empty = |segment: &Segment| segment.file_size == 0 && segment.memory_size == 0;
     headers
         .iter()
         .filter(|h| h.p_type(LittleEndian) == PT_LOAD)
-        .map(|h| (segment(h), rights(h)))
-        .filter(|(segment, _)| segment.file_size > 0 || segment.memory_size > 0)
-        .map(|(segment, rights)| {
-            let end = segment.gpa.saturating_add(segment.memory_size);
-            (segment, Protected::pages(segment.gpa, end, rights))
-        })
+        .map(load)
+        .filter(|load| !is_empty(&load.by_physical_address))
         .collect()
 }
 
@@ -248,9 +265,6 @@ fn machine_name(machine: object::elf::Machine) -> String {
     }
 }
 
-fn bad_header(part: &'static str, fault: &str) -> KernelError {
-    KernelError::BadHeader {
-        part,
-        fault: fault.to_owned(),
-    }
+fn bad_header(part: &'static str, fault: impl Into<HeaderError>) -> KernelError {
+    KernelError::bad_header(part, fault)
 }

@@ -109,10 +109,7 @@ fn anonymous(mut contents: impl Read) -> Result<File, KernelError> {
 }
 
 fn damaged(e: io::Error) -> KernelError {
-    KernelError::BadHeader {
-        part: "gzip data",
-        fault: e.to_string(),
-    }
+    KernelError::bad_header("gzip data", e)
 }
 
 fn too_large() -> KernelError {
@@ -122,8 +119,8 @@ fn too_large() -> KernelError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::image::{BootAbi, KernelImage};
     use crate::boot::testing::{ElfFile, file, gzip, tar_of};
+    use crate::boot::{BootAbi, KernelImage};
 
     fn unpack_bytes(bytes: &[u8]) -> Result<Option<Unpacked>, KernelError> {
         unpack(&file(bytes))
@@ -146,7 +143,7 @@ mod tests {
         let elf = ElfFile::kernel().bytes();
         let unpacked = unpack_bytes(&gzip(&elf)).unwrap().unwrap();
         let image = KernelImage::probe(&unpacked.kernel).unwrap();
-        assert_eq!(image.abi, BootAbi::Linux64);
+        assert_eq!(image.abi(), BootAbi::Linux64);
         assert!((&unpacked.kernel).write_all(b"x").is_err(), "sealed");
         assert!(unpacked.image.is_none());
         assert_eq!(content(unpacked.kernel), elf);

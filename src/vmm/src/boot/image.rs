@@ -1,18 +1,18 @@
-//! What a kernel file is: its boot ABI, its entry point and its segments.
+//! What a kernel file is: how it boots, its entry point and its segments.
 
-use std::fmt;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
-use super::elf::{Class, Elf};
-use super::notes::KernelNote;
-pub use super::segment::Segment;
-use super::solo5::manifest::Manifest;
-use super::solo5::pages::Protected;
-use super::{bzimage, hermit, linux, multiboot, solo5};
-use crate::arch::layout::{CMDLINE_MAX, HOLE_START};
-use crate::error::KernelError;
+use super::abi::BootAbi;
+use super::elf::Elf;
+use super::place::Placed;
+use super::program::Program;
+use super::protocol::{BootParams, BootProtocol, HypercallAbi, KernelFile, Loaded};
+use super::protocols::Protocol;
+use super::read::read_at;
+use super::solo5::manifest::{Device, Kind};
+use crate::arch::registers::EntryState;
+use crate::error::{Error, KernelError};
+use crate::memory::{self, GuestMemory, checked_size};
 
 /// How much of the file's beginning is looked at: Multiboot's header lies in the
 /// first 8192 bytes (Multiboot specification 0.6.96, section 3.1), and the headers of
@@ -21,91 +21,11 @@ const HEAD_SIZE: u64 = 8192;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
-/// The way in which a kernel wants to be entered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BootAbi {
-    /// Linux's 64-bit entry, of an ELF vmlinux (Documentation/arch/x86/boot.rst).
-    Linux64,
-    /// The same entry of a compressed kernel, as distributions ship it (likewise).
-    BzImage,
-    /// Xen's PVH entry, by an ELF note (xen/include/public/arch-x86/hvm/start_info.h).
-    Pvh,
-    /// Multiboot 1 (Multiboot specification 0.6.96).
-    Multiboot1,
-    /// Hermit's entry for its own monitor (hermit-entry, uhyve).
-    Hermit,
-    /// Solo5's hvt, version 2 (Solo5, include/hvt_abi.h).
-    Solo5,
-}
-
-impl BootAbi {
-    /// Whether a kernel entered in this way finds virtio devices: those that call their monitor
-    /// know of none.
-    pub fn has_virtio(self) -> bool {
-        !matches!(self, BootAbi::Solo5 | BootAbi::Hermit)
-    }
-
-    /// Whether a kernel entered in this way can find the other processors: by ACPI's tables,
-    /// which Linux and PVH are told of, and Multiboot's kernels look for below 1 MiB.
-    pub fn uses_several_vcpus(self) -> bool {
-        match self {
-            BootAbi::Linux64 | BootAbi::BzImage | BootAbi::Pvh | BootAbi::Multiboot1 => true,
-            // Hermit's could, by a way of their own.
-            BootAbi::Solo5 | BootAbi::Hermit => false,
-        }
-    }
-}
-
-impl fmt::Display for BootAbi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BootAbi::Linux64 => "linux64",
-            BootAbi::BzImage => "bzimage",
-            BootAbi::Pvh => "pvh",
-            BootAbi::Multiboot1 => "multiboot1",
-            BootAbi::Hermit => "hermit",
-            BootAbi::Solo5 => "solo5",
-        })
-    }
-}
-
-/// What the kernel can take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of the command line, without its zero byte.
-    pub cmdline: usize,
-    /// The first guest-physical address that the initrd must leave alone.
-    pub initrd_end: u64,
-}
-
-impl Default for Limits {
-    /// What the monitor itself has room for.
-    fn default() -> Limits {
-        Limits {
-            cmdline: CMDLINE_MAX - 1,
-            initrd_end: HOLE_START,
-        }
-    }
-}
-
 /// What must be known of a kernel file to load and enter it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelImage {
-    pub abi: BootAbi,
-    /// Guest-physical address of the first instruction.
-    pub entry: u64,
-    /// In the file's order; none is empty, none overlaps another.
-    pub segments: Vec<Segment>,
-    /// The devices that it declares, if it is a Solo5 kernel.
-    pub manifest: Manifest,
-    /// What is special to Hermit's kernels, if it is one.
-    pub hermit: hermit::Kernel,
-    /// What a Solo5 kernel may do with its segments.
-    pub protected: Vec<Protected>,
-    /// The file's size in bytes.
-    pub file_size: u64,
-    pub limits: Limits,
+    pub(super) program: Program,
+    pub(super) protocol: Protocol,
 }
 
 impl KernelImage {
@@ -114,7 +34,7 @@ impl KernelImage {
     /// What the file says is not believed: whatever it holds, at most about 100 KiB of
     /// it are read, and the image returned lies clear of the boot structures, within
     /// the file, and nowhere over itself. Whether it fits into a machine's memory is
-    /// [`check_fits`](super::check_fits)'s question.
+    /// [`check_fits`](Self::check_fits)'s question.
     ///
     /// # Errors
     /// The first fault found, as a [`KernelError`].
@@ -123,154 +43,135 @@ impl KernelImage {
         if !metadata.is_file() {
             return Err(KernelError::NotAFile);
         }
-        let file_size = metadata.len();
-        if file_size == 0 {
+        let size = metadata.len();
+        if size == 0 {
             return Err(KernelError::Empty);
         }
-        let head = read_at(file, 0, HEAD_SIZE.min(file_size), "headers", file_size)?;
-        let image = recognise(file, &head, file_size)?;
-        image.check()?;
-        Ok(image)
-    }
-
-    /// An image of which no more is known.
-    pub fn of(abi: BootAbi, file_size: u64) -> KernelImage {
-        KernelImage {
-            abi,
-            entry: 0,
-            segments: Vec::new(),
-            manifest: Manifest::default(),
-            hermit: hermit::Kernel::default(),
-            protected: Vec::new(),
-            file_size,
-            limits: Limits::default(),
+        let head = read_at(file, 0, HEAD_SIZE.min(size), "headers", size)?;
+        if head.starts_with(GZIP_MAGIC) {
+            // Whoever wants what is inside unpacks it first.
+            return Err(KernelError::NotAKernel {
+                found: "it is gzip-compressed",
+            });
         }
-    }
-
-    /// The first guest-physical address past everything that the kernel occupies, its
-    /// zeroed memory included.
-    pub fn memory_end(&self) -> u64 {
-        self.segments
-            .iter()
-            .map(Segment::memory_end)
-            .max()
-            .unwrap_or(0)
-    }
-
-    fn check(&self) -> Result<(), KernelError> {
-        for (i, segment) in self.segments.iter().enumerate() {
-            segment.check(self.file_size)?;
-            // Hermit has a layout of its own, and no firmware.
-            if self.abi != BootAbi::Hermit {
-                segment.check_place()?;
-            }
-            for earlier in &self.segments[..i] {
-                if earlier.is_overwritten_by(segment) || segment.is_overwritten_by(earlier) {
-                    return Err(segment.fault("overlaps another segment"));
-                }
-            }
-        }
-        let bad_entry = |fault| KernelError::BadEntry {
-            entry: self.entry,
-            fault,
+        let kernel = KernelFile {
+            file,
+            head: &head,
+            size,
+            elf: Elf::read(file, &head, size)?,
         };
-        // Some ABIs enter in 32-bit mode, the others over page tables for 4 GiB at most, but
-        // for Hermit's.
-        if self.entry > u64::from(u32::MAX) && self.abi != BootAbi::Hermit {
-            return Err(bad_entry("past the first 4 GiB"));
-        }
-        let contains_entry = |s: &Segment| (s.gpa..s.memory_end()).contains(&self.entry);
-        if !self.segments.iter().any(contains_entry) {
-            return Err(bad_entry("in none of its segments"));
-        }
-        Ok(())
+        let found = match &kernel.elf {
+            Some(elf) if elf.interpreted => "it is a dynamically linked program",
+            Some(_) => "it is a 32-bit ELF file",
+            None => "it is no ELF file",
+        };
+        let (program, protocol) =
+            Protocol::probe(&kernel)?.ok_or(KernelError::NotAKernel { found })?;
+        program.check(size)?;
+        protocol.get().check_place(&program)?;
+        Ok(KernelImage { program, protocol })
     }
-}
 
-/// The first ABI that fits wins. The order matters: an image may carry the marks of
-/// several, and Solo5's and Hermit's must not be taken for something else.
-fn recognise(file: &File, head: &[u8], file_size: u64) -> Result<KernelImage, KernelError> {
-    let image = |abi, entry, segments| KernelImage {
-        entry,
-        segments,
-        ..KernelImage::of(abi, file_size)
-    };
-    if head.starts_with(GZIP_MAGIC) {
-        // Whoever wants what is inside unpacks it first.
-        return Err(KernelError::NotAKernel {
-            found: "it is gzip-compressed",
-        });
-    }
-    let limits = |elf: &Elf| match elf.notes.is_linux {
-        true => linux::limits(),
-        false => Limits::default(),
-    };
-    let elf = Elf::read(file, head, file_size)?;
-    let elf = match elf {
-        Some(elf) if elf.notes.kernel == Some(KernelNote::Hermit) => {
-            return hermit::image_of(file, elf, file_size);
+    /// A kernel of which no more is known than how it is entered: of no bytes, and without
+    /// devices that it declares.
+    pub fn synthetic(abi: BootAbi) -> KernelImage {
+        KernelImage {
+            program: Program::default(),
+            protocol: Protocol::synthetic(abi),
         }
-        other => other,
-    };
-    match (elf.as_ref().and_then(|elf| elf.notes.kernel), elf.as_ref()) {
-        // Those boot by Multiboot, and carry the note all the same.
-        (Some(KernelNote::Solo5), Some(elf)) if !elf.notes.solo5.is_for_virtio() => {
-            let manifest = solo5::manifest_of(elf)?;
-            return Ok(KernelImage {
-                manifest,
-                protected: elf.protected.clone(),
-                ..image(BootAbi::Solo5, elf.entry, elf.segments.clone())
-            });
-        }
-        (Some(KernelNote::Pvh(entry)), Some(elf)) => {
-            return Ok(KernelImage {
-                limits: limits(elf),
-                ..image(BootAbi::Pvh, entry, elf.segments.clone())
-            });
-        }
-        _ => {}
     }
-    if let Some(header) = multiboot::Header::find(head) {
-        let (entry, segments) = header.image(elf, file_size)?;
-        return Ok(image(BootAbi::Multiboot1, entry, segments));
-    }
-    let unknown = |found| Err(KernelError::NotAKernel { found });
-    match elf {
-        Some(elf) if elf.interpreted => unknown("it is a dynamically linked program"),
-        Some(elf) if elf.class == Class::Elf64 => Ok(KernelImage {
-            limits: limits(&elf),
-            ..image(BootAbi::Linux64, elf.entry, elf.segments)
-        }),
-        Some(_) => unknown("it is a 32-bit ELF file"),
-        None if bzimage::is_one(head) => bzimage::recognise(head, file_size),
-        None => unknown("it is no ELF file"),
-    }
-}
 
-/// Reads `len` bytes at `offset`. The caller bounds `len`; `part` names what is read.
-pub(super) fn read_at(
-    file: &File,
-    offset: u64,
-    len: u64,
-    part: &'static str,
-    file_size: u64,
-) -> Result<Vec<u8>, KernelError> {
-    let truncated = || KernelError::Truncated {
-        part,
-        needs: offset.saturating_add(len),
-        size: file_size,
-    };
-    if offset.checked_add(len).is_none_or(|end| end > file_size) {
-        return Err(truncated());
+    /// How the kernel is entered.
+    pub fn abi(&self) -> BootAbi {
+        self.protocol().abi()
     }
-    // A length that the caller bounded fits in memory, and so in a usize.
-    let mut bytes = vec![0; len as usize];
-    file.read_exact_at(&mut bytes, offset)
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => truncated(),
-            _ => KernelError::Io(e),
-        })?;
-    Ok(bytes)
+
+    /// The devices of one kind that the kernel declares; none where its ABI knows no such
+    /// declarations.
+    pub fn declared(&self, kind: Kind) -> impl Iterator<Item = &Device> {
+        let devices = self.protocol().declared().iter();
+        devices.filter(move |device| device.kind == kind)
+    }
+
+    /// Checks that the kernel and an initrd of `initrd_size` bytes (0: none) fit into a
+    /// machine with `memory` bytes.
+    ///
+    /// # Errors
+    /// [`Error::KernelTooLarge`], [`Error::InitrdTooLarge`], [`KernelError::BadSegment`] for a
+    /// kernel that lies in the hole below 4 GiB, [`Error::MemoryTooSmall`],
+    /// [`Error::MemoryTooLarge`], [`Error::InitrdUnwanted`].
+    pub fn check_fits(&self, initrd_size: u64, memory: u64) -> Result<(), Error> {
+        self.place_initrd(initrd_size, memory).map(|_| ())
+    }
+
+    /// As [`KernelImage::check_fits`], and says where the initrd goes.
+    pub(super) fn place_initrd(&self, size: u64, memory: u64) -> Result<Placed, Error> {
+        let memory = self.memory_size(memory)?;
+        self.protocol().place_initrd(&self.program, size, memory)
+    }
+
+    /// The bytes that a machine of `memory` bytes really has for this kernel.
+    ///
+    /// # Errors
+    /// [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
+    pub fn memory_size(&self, memory: u64) -> Result<u64, Error> {
+        let max = self.max_memory();
+        match checked_size(memory)? {
+            size if size > max => Err(Error::MemoryTooLarge { memory, max }),
+            size => Ok(size & !(self.protocol().memory_granularity() - 1)),
+        }
+    }
+
+    /// The most memory that this kernel can be given, in bytes.
+    pub fn max_memory(&self) -> u64 {
+        self.protocol().max_memory()
+    }
+
+    /// Whether the machine has interrupt controllers and a timer.
+    pub(crate) fn has_interrupt_controllers(&self) -> bool {
+        self.protocol().has_interrupt_controllers()
+    }
+
+    /// Whether the timer ticks at the entry, as a PC's firmware leaves it.
+    pub(crate) fn expects_running_timer(&self) -> bool {
+        self.protocol().expects_running_timer()
+    }
+
+    /// The calls that the kernel makes, if it has no devices but calls its monitor.
+    pub(crate) fn hypercalls(&mut self) -> Option<HypercallAbi<'_>> {
+        self.protocol.get_mut().hypercalls()
+    }
+
+    /// Maps `size` bytes of guest memory, which [`KernelImage::memory_size`] gave, where this
+    /// kernel has its memory.
+    ///
+    /// # Errors
+    /// [`Error::MemoryMap`] where the host has no room for the mapping.
+    pub(crate) fn allocate(&self, size: u64) -> Result<GuestMemory, Error> {
+        match self.protocol().memory_start() {
+            Some(start) => memory::allocate_from(start, size),
+            None => memory::allocate(size),
+        }
+    }
+
+    /// Tells the kernel, which is loaded, all else, and prepares the entry of the first vCPU. To
+    /// tell it again takes the place of what it was told before.
+    ///
+    /// # Errors
+    /// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`].
+    pub(crate) fn write_boot_params(
+        &self,
+        memory: &GuestMemory,
+        loaded: &Loaded,
+        params: &BootParams<'_>,
+    ) -> Result<EntryState, Error> {
+        self.protocol()
+            .write_boot_params(memory, &self.program, loaded, params)
+    }
+
+    fn protocol(&self) -> &dyn BootProtocol {
+        self.protocol.get()
+    }
 }
 
 #[cfg(test)]

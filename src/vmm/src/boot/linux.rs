@@ -4,13 +4,16 @@
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params};
 use vm_memory::{ByteValued, Bytes, GuestAddress};
 
-use super::BootData;
-use super::bzimage::SETUP_HEADER;
-use super::image::Limits;
+use super::abi::BootAbi;
+use super::cmdline::write_for_pc;
+use super::elf::{Class, Elf};
+use super::program::{Limits, Program};
+use super::protocol::{BootParams, BootProtocol, KernelFile, Loaded};
 use crate::arch::layout::{ACPI_TABLES, BOOT_STACK, CMDLINE, ZERO_PAGE};
 use crate::arch::registers::{EntryState, SystemRegisters};
 use crate::arch::tables;
-use crate::error::Error;
+use crate::bits::low_u32;
+use crate::error::{Error, KernelError};
 use crate::memory::{GuestMemory, usable_ranges};
 
 const BOOT_FLAG: u16 = 0xaa55;
@@ -24,11 +27,57 @@ const E820_RAM: u32 = 1;
 /// arch/x86/include/asm/setup.h. What is longer it cuts without a word.
 const COMMAND_LINE_SIZE: usize = 2048;
 
-/// What Linux can take where the file has no setup header to say so.
-pub(super) fn limits() -> Limits {
-    Limits {
-        cmdline: COMMAND_LINE_SIZE - 1,
-        ..Limits::default()
+/// Where a setup header begins, in a bzImage and in the zero page.
+pub(super) const SETUP_HEADER: usize = 0x1f1;
+
+/// An ELF note that tells Xen what system it is: XEN_ELFNOTE_GUEST_OS of
+/// xen/include/public/elfnote.h.
+const XEN_GUEST_OS: u32 = 6;
+
+/// The 64-bit entry of an ELF file: what is entered so that says nothing else of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Linux64;
+
+impl BootProtocol for Linux64 {
+    fn probe(kernel: &KernelFile<'_>) -> Result<Option<(Program, Linux64)>, KernelError> {
+        let is_kernel = |elf: &&Elf| !elf.interpreted && elf.class == Class::Elf64;
+        let Some(elf) = kernel.elf.as_ref().filter(is_kernel) else {
+            return Ok(None);
+        };
+        let program = Program {
+            entry: elf.entry,
+            segments: elf.physical_segments(),
+            limits: limits(elf),
+        };
+        Ok(Some((program, Linux64)))
+    }
+
+    fn abi(&self) -> BootAbi {
+        BootAbi::Linux64
+    }
+
+    fn write_boot_params(
+        &self,
+        memory: &GuestMemory,
+        program: &Program,
+        loaded: &Loaded,
+        params: &BootParams<'_>,
+    ) -> Result<EntryState, Error> {
+        write_for_linux(memory, program, loaded, params, None)
+    }
+}
+
+/// What an ELF file can take: one that by its notes is Linux has no setup header to say so.
+pub(super) fn limits(elf: &Elf) -> Limits {
+    let tells_xen = elf.notes.of(b"Xen").filter(|n| n.kind == XEN_GUEST_OS);
+    let is_linux = elf.notes.of(b"Linux").next().is_some() || { tells_xen }
+        .any(|n| n.desc.starts_with(b"linux"));
+    match is_linux {
+        true => Limits {
+            cmdline: COMMAND_LINE_SIZE - 1,
+            ..Limits::default()
+        },
+        false => Limits::default(),
     }
 }
 
@@ -36,25 +85,33 @@ pub(super) fn limits() -> Limits {
 /// `setup_header` is a bzImage's own one; for an ELF file one is made.
 ///
 /// # Errors
-/// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub(super) fn prepare(
+/// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine smaller
+/// than any that can be asked for.
+pub(super) fn write_for_linux(
     memory: &GuestMemory,
-    entry: u64,
-    boot: &BootData,
+    program: &Program,
+    loaded: &Loaded,
+    params: &BootParams<'_>,
     setup_header: Option<&[u8]>,
 ) -> Result<EntryState, Error> {
+    write_for_pc(memory, program, params)?;
+    let zero_page = zero_page(
+        loaded,
+        low_u32(params.cmdline.len() as u64 + 1),
+        setup_header,
+    );
     memory
-        .write_obj(zero_page(boot, setup_header), GuestAddress(ZERO_PAGE))
+        .write_obj(zero_page, GuestAddress(ZERO_PAGE))
         .map_err(Error::guest_memory(ZERO_PAGE))?;
     tables::write_identity_map(memory)?;
     tables::write_long_gdt(memory)?;
     Ok(EntryState {
         rsi: ZERO_PAGE,
-        ..EntryState::at(SystemRegisters::LONG, entry, BOOT_STACK)
+        ..EntryState::at(SystemRegisters::LONG, program.entry, BOOT_STACK)
     })
 }
 
-fn zero_page(boot: &BootData, setup_header: Option<&[u8]>) -> boot_params {
+fn zero_page(loaded: &Loaded, cmdline_size: u32, setup_header: Option<&[u8]>) -> boot_params {
     let mut params = boot_params {
         acpi_rsdp_addr: ACPI_TABLES,
         ..Default::default()
@@ -68,17 +125,21 @@ fn zero_page(boot: &BootData, setup_header: Option<&[u8]>) -> boot_params {
             params.hdr.header = HEADER_MAGIC;
             params.hdr.kernel_alignment = KERNEL_ALIGNMENT;
             // Unikraft takes this for the length of this very command line.
-            params.hdr.cmdline_size = boot.cmdline_size;
+            params.hdr.cmdline_size = cmdline_size;
         }
     }
     params.hdr.type_of_loader = LOADER_UNDEFINED;
-    params.hdr.cmd_line_ptr = CMDLINE as u32;
-    if let Some(initrd) = boot.initrd {
+    params.hdr.cmd_line_ptr = low_u32(CMDLINE);
+    if let Some(initrd) = loaded.initrd {
         // Below the hole, so both fit in 32 bits.
-        params.hdr.ramdisk_image = initrd.gpa as u32;
-        params.hdr.ramdisk_size = initrd.size as u32;
+        params.hdr.ramdisk_image = low_u32(initrd.gpa);
+        params.hdr.ramdisk_size = low_u32(initrd.size);
     }
-    for (entry, range) in params.e820_table.iter_mut().zip(usable_ranges(boot.memory)) {
+    for (entry, range) in params
+        .e820_table
+        .iter_mut()
+        .zip(usable_ranges(loaded.memory))
+    {
         *entry = boot_e820_entry {
             addr: range.start,
             size: range.size,
@@ -92,13 +153,12 @@ fn zero_page(boot: &BootData, setup_header: Option<&[u8]>) -> boot_params {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::Placed;
+    use crate::boot::place::Placed;
     use crate::boot::testing::bzimage;
 
-    fn boot() -> BootData {
-        BootData {
+    fn loaded() -> Loaded {
+        Loaded {
             memory: 5 << 30,
-            cmdline_size: 42,
             initrd: Some(Placed {
                 gpa: 0xbfff_f000,
                 size: 0x123,
@@ -109,7 +169,7 @@ mod tests {
     #[test]
     fn a_bzimages_own_header_stays_but_for_what_the_loader_says() {
         let image = bzimage();
-        let params = zero_page(&boot(), Some(&image[SETUP_HEADER..0x268]));
+        let params = zero_page(&loaded(), 42, Some(&image[SETUP_HEADER..0x268]));
         assert_eq!({ params.hdr.version }, 0x20f);
         assert_eq!({ params.hdr.cmdline_size }, 2047, "the kernel's own limit");
         assert_eq!({ params.hdr.pref_address }, 0x10_0000);
@@ -121,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_zero_page_tells_memory_initrd_and_command_line() {
-        let params = zero_page(&boot(), None);
+        let params = zero_page(&loaded(), 42, None);
         // The structure is packed: its fields are copied before they are compared.
         assert_eq!({ params.hdr.boot_flag }, 0xaa55);
         assert_eq!(&{ params.hdr.header }.to_le_bytes(), b"HdrS");

@@ -1,36 +1,29 @@
 //! Whether a kernel and its initrd fit into a machine, and where the initrd goes.
 
-use super::Placed;
-use super::image::BootAbi;
-use super::image::{KernelImage, Segment};
-use super::{hermit, solo5};
+use super::program::{Program, Segment};
 use crate::arch::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, PAGE_SIZE};
-use crate::error::{Error, KernelError};
-use crate::memory::{self, GuestMemory, MAX_MEMORY, checked_size, low_memory_end};
+use crate::error::Error;
+use crate::memory::low_memory_end;
 
-/// Checks that the kernel and an initrd of `initrd_size` bytes (0: none) fit into a
-/// machine with `memory` bytes.
-///
-/// # Errors
-/// [`Error::KernelTooLarge`], [`Error::InitrdTooLarge`], [`KernelError::BadSegment`] for a
-/// kernel that lies in the hole below 4 GiB, [`Error::MemoryTooSmall`],
-/// [`Error::MemoryTooLarge`], [`Error::InitrdUnwanted`].
-pub fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
-    place_initrd(image, initrd_size, memory).map(|_| ())
+/// A file in guest memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// Guest-physical address of the first byte.
+    pub gpa: u64,
+    /// Bytes.
+    pub size: u64,
 }
 
-/// As [`check_fits`], and says where the initrd goes: as high as possible below the hole, on
-/// pages of its own, past the kernel and past the first MiB, which is not all memory.
-pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Result<Placed, Error> {
-    let memory = memory_size(image, memory)?;
-    if image.abi == BootAbi::Hermit {
-        return hermit::place(image, size, memory);
-    }
-    if image.abi == BootAbi::Solo5 {
-        solo5::check_fits(image, size, memory)?;
-    }
-    check_kernel(image, memory)?;
-    let kernel_end = image
+/// Where an initrd of `size` bytes (0: there is none) goes in a machine with `memory` bytes: as
+/// high as possible below the hole, on pages of its own, past the kernel and past the first MiB,
+/// which is not all memory.
+///
+/// # Errors
+/// [`Error::KernelTooLarge`], [`Error::InitrdTooLarge`], [`KernelError::BadSegment`](crate::KernelError::BadSegment) for a kernel
+/// that lies in the hole below 4 GiB.
+pub(super) fn place_below_hole(program: &Program, size: u64, memory: u64) -> Result<Placed, Error> {
+    check_kernel(program, memory)?;
+    let kernel_end = program
         .segments
         .iter()
         .map(Segment::memory_end)
@@ -38,7 +31,7 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
         .fold(HIGH_RAM_START, u64::max)
         .next_multiple_of(PAGE_SIZE);
     let needs = kernel_end.saturating_add(size);
-    let end = image.limits.initrd_end;
+    let end = program.limits.initrd_end;
     if size > 0 && needs > end {
         let max = end.saturating_sub(kernel_end);
         return Err(Error::InitrdTooLarge { size, max, end });
@@ -59,51 +52,15 @@ pub(super) fn place_initrd(image: &KernelImage, size: u64, memory: u64) -> Resul
     })
 }
 
-/// The bytes that a machine of `memory` bytes really has for this kernel.
-///
-/// # Errors
-/// [`Error::MemoryTooSmall`], [`Error::MemoryTooLarge`].
-pub fn memory_size(image: &KernelImage, memory: u64) -> Result<u64, Error> {
-    match image.abi {
-        BootAbi::Hermit => hermit::memory_size(&image.hermit, memory),
-        BootAbi::Solo5 => solo5::memory_size(memory),
-        _ => checked_size(memory),
-    }
-}
-
-/// The most memory that this kernel can be given, in bytes.
-pub fn max_memory(image: &KernelImage) -> u64 {
-    match image.abi {
-        BootAbi::Hermit => image.hermit.max_memory(),
-        BootAbi::Solo5 => solo5::MAX_MEMORY,
-        _ => MAX_MEMORY,
-    }
-}
-
-/// Maps `size` bytes of guest memory, which [`memory_size`] gave, where this kernel has its
-/// memory.
-///
-/// # Errors
-/// [`Error::MemoryMap`] where the host has no room for the mapping.
-pub(crate) fn allocate(image: &KernelImage, size: u64) -> Result<GuestMemory, Error> {
-    match image.abi {
-        BootAbi::Hermit => memory::allocate_from(image.hermit.memory_start(), size),
-        _ => memory::allocate(size),
-    }
-}
-
-fn check_kernel(image: &KernelImage, memory: u64) -> Result<(), Error> {
-    for segment in &image.segments {
+fn check_kernel(program: &Program, memory: u64) -> Result<(), Error> {
+    for segment in &program.segments {
         if segment.memory_end() > HOLE_START && segment.gpa < HOLE_END {
-            return Err(Error::Kernel(KernelError::BadSegment {
-                gpa: segment.gpa,
-                size: segment.memory_size,
-                fault: "lies in the hole between 3 and 4 GiB",
-            }));
+            let fault = "lies in the hole between 3 and 4 GiB";
+            return Err(Error::Kernel(segment.fault(fault)));
         }
     }
     // A machine whose memory ends at an address past the hole has that much less of it.
-    let needs = match image.memory_end() {
+    let needs = match program.memory_end() {
         end @ ..=HOLE_START => end,
         end => end - (HOLE_END - HOLE_START),
     };
@@ -121,6 +78,7 @@ fn check_kernel(image: &KernelImage, memory: u64) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::KernelImage;
     use crate::boot::testing::{ElfFile, load};
 
     const MIB: u64 = 1 << 20;
@@ -131,14 +89,15 @@ mod tests {
     }
 
     fn placed(size: u64, memory: u64) -> u64 {
-        place_initrd(&image(&ElfFile::kernel()), size, memory)
+        image(&ElfFile::kernel())
+            .place_initrd(size, memory)
             .unwrap()
             .gpa
     }
 
     #[track_caller]
     fn fault(image: &KernelImage, initrd: u64, memory: u64) -> String {
-        check_fits(image, initrd, memory).unwrap_err().to_string()
+        image.check_fits(initrd, memory).unwrap_err().to_string()
     }
 
     #[test]
@@ -153,7 +112,7 @@ mod tests {
         let kernel = image(&ElfFile::kernel());
         // The kernel ends in the first page past 1 MiB.
         let room = MIB - PAGE_SIZE;
-        assert!(check_fits(&kernel, room, 2 * MIB).is_ok());
+        assert!(kernel.check_fits(room, 2 * MIB).is_ok());
         assert_eq!(
             fault(&kernel, room + 1, 2 * MIB),
             "the kernel and its initrd need 3 MiB of memory, the machine has 2 MiB: \
@@ -162,7 +121,7 @@ mod tests {
         let mut elf = ElfFile::kernel();
         elf.program_headers[0].memory_size = 2 * MIB;
         let large = image(&elf);
-        assert!(check_fits(&large, 0, 3 * MIB).is_ok());
+        assert!(large.check_fits(0, 3 * MIB).is_ok());
         assert_eq!(
             fault(&large, 0, 3 * MIB - 1),
             "the kernel needs 3 MiB of memory, the machine has 2 MiB: give it more memory"
@@ -173,7 +132,7 @@ mod tests {
     fn an_initrd_that_no_machine_has_room_for_says_so() {
         let kernel = image(&ElfFile::kernel());
         let room = 3 * GIB - MIB - PAGE_SIZE;
-        assert!(check_fits(&kernel, room, 8 * GIB).is_ok());
+        assert!(kernel.check_fits(room, 8 * GIB).is_ok());
         for size in [room + 1, u64::MAX] {
             let found = fault(&kernel, size, 8 * GIB);
             assert!(found.contains("below 3 GiB"), "{found}");
@@ -189,8 +148,8 @@ mod tests {
             ..ElfFile::kernel()
         };
         let low = image(&elf);
-        assert_eq!(place_initrd(&low, MIB, 2 * MIB).unwrap().gpa, MIB);
-        assert!(check_fits(&low, MIB + 1, 2 * MIB).is_err());
+        assert_eq!(low.place_initrd(MIB, 2 * MIB).unwrap().gpa, MIB);
+        assert!(low.check_fits(MIB + 1, 2 * MIB).is_err());
     }
 
     #[test]
@@ -200,13 +159,13 @@ mod tests {
         let found = fault(&image(&elf), 0, 8 * GIB);
         assert!(found.contains("hole"), "{found}");
         elf.program_headers[1].address = 4 * GIB;
-        assert!(check_fits(&image(&elf), 0, 3 * GIB + PAGE_SIZE).is_ok());
+        assert!(image(&elf).check_fits(0, 3 * GIB + PAGE_SIZE).is_ok());
         assert_eq!(
             fault(&image(&elf), 0, 2 * GIB),
             "the kernel needs 3073 MiB of memory, the machine has 2 GiB: give it more memory"
         );
         assert!(matches!(
-            check_fits(&image(&elf), 0, MIB),
+            image(&elf).check_fits(0, MIB),
             Err(Error::MemoryTooSmall { .. })
         ));
     }

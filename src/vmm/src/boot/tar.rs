@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use tar::{Archive, EntryType};
 
-use crate::error::KernelError;
+use crate::error::{HeaderError, KernelError};
 
 /// Bytes of a header, and where it has its magic number (POSIX.1, pax, "ustar Interchange
 /// Format").
@@ -34,22 +34,21 @@ pub(super) fn is_header(head: &[u8]) -> bool {
 /// # Errors
 /// An archive that is damaged, or has no description or no kernel; one of another version.
 pub(super) fn kernel(archive: &File) -> Result<Vec<u8>, KernelError> {
-    let text = find(archive, CONFIG, MAX_CONFIG)?
-        .ok_or_else(|| bad("it has no file hermit.toml".to_owned()))?;
-    let text = str::from_utf8(&text).map_err(|e| bad(format!("hermit.toml: {e}")))?;
-    let config: Config =
-        toml::from_str(text).map_err(|e| bad(format!("hermit.toml: {}", e.message())))?;
+    let text =
+        find(archive, CONFIG, MAX_CONFIG)?.ok_or_else(|| bad("it has no file hermit.toml"))?;
+    let text = str::from_utf8(&text).map_err(bad)?;
+    let config: Config = toml::from_str(text).map_err(bad)?;
     if config.version != "1" {
-        return Err(bad("hermit.toml is not of version \"1\"".to_owned()));
+        return Err(bad("hermit.toml is not of version \"1\""));
     }
     // No more than the archive has, which has been bounded.
     find(archive, &config.kernel, u64::MAX)?
-        .ok_or_else(|| bad("the kernel that hermit.toml names is not in it".to_owned()))
+        .ok_or_else(|| bad("the kernel that hermit.toml names is not in it"))
 }
 
 /// The first `max` bytes of the file `name`; of several the last one counts.
 fn find(mut archive: &File, name: &str, max: u64) -> Result<Option<Vec<u8>>, KernelError> {
-    let damaged = |e: io::Error| bad(e.to_string());
+    let damaged = |e: io::Error| bad(e);
     archive.seek(SeekFrom::Start(0))?;
     let mut found = None;
     for entry in Archive::new(archive).entries().map_err(damaged)? {
@@ -70,11 +69,8 @@ fn plain(path: &[u8]) -> &[u8] {
     path.strip_prefix(b"/").unwrap_or(path)
 }
 
-fn bad(fault: String) -> KernelError {
-    KernelError::BadHeader {
-        part: "Hermit image",
-        fault,
-    }
+fn bad(fault: impl Into<HeaderError>) -> KernelError {
+    KernelError::bad_header("Hermit image", fault)
 }
 
 #[cfg(test)]

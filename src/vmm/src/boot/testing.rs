@@ -1,16 +1,18 @@
-//! Kernel files made in memory for tests, and numbers to spoil them with.
+//! Kernel files made in memory for tests, and numbers to corrupt them with.
 
 use std::fs::File;
 use std::io::Write;
 
-use super::image::KernelImage;
+use super::KernelImage;
+use super::place::Placed;
+use super::protocol::{BootParams, Loaded};
 use super::solo5::manifest::{Device, Manifest};
-use super::{BootData, EntryState, Placed, Told};
+use crate::arch::registers::EntryState;
 use crate::devices::virtio::attach::Places;
 use crate::error::Error;
 use crate::memory::{self, GuestMemory};
 
-/// A small ELF file, whose every number a test can spoil.
+/// A small ELF file, whose every number a test can corrupt.
 #[derive(Debug, Clone)]
 pub(crate) struct ElfFile {
     pub class64: bool,
@@ -234,9 +236,9 @@ pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// What a kernel is told with this command line.
-pub(crate) fn told(cmdline: &str) -> Told<'_> {
+pub(crate) fn boot_params(cmdline: &str) -> BootParams<'_> {
     static NOWHERE: Places = Places::NONE;
-    Told {
+    BootParams {
         cmdline,
         vcpus: 1,
         tsc_khz: None,
@@ -251,11 +253,11 @@ pub(crate) fn load_guest(
     size: u64,
     image: &KernelImage,
     files: (&File, Option<&File>),
-    told: &Told<'_>,
+    params: &BootParams<'_>,
 ) -> Result<EntryState, Error> {
     let (kernel, initrd) = files;
     let loaded = super::load(memory, size, image, kernel, initrd)?;
-    super::tell(memory, image, &loaded, told)
+    image.write_boot_params(memory, &loaded, params)
 }
 
 /// A file with this content.
@@ -292,15 +294,14 @@ impl Random {
 
 /// 4 MiB of memory, and what a kernel is told of it: an empty command line, and an
 /// initrd of 0x123 bytes at 0x3f0000.
-pub(super) fn small_machine() -> (GuestMemory, BootData) {
+pub(super) fn small_machine() -> (GuestMemory, Loaded) {
     let size = 4 << 20;
-    let boot = BootData {
+    let loaded = Loaded {
         memory: size,
-        cmdline_size: 1,
         initrd: Some(Placed {
             gpa: 0x3f_0000,
             size: 0x123,
         }),
     };
-    (memory::allocate(size).unwrap(), boot)
+    (memory::allocate(size).unwrap(), loaded)
 }

@@ -9,12 +9,16 @@ use std::os::fd::RawFd;
 
 use kvm_ioctls::VcpuFd;
 
+use super::boot::HypercallAbi;
+use super::boot::solo5::manifest::Manifest;
+use super::config::{BlockDevice, NetDevice};
 use super::console::Output;
+use super::error::Error;
 use super::exit::{Crash, GuestExit};
 use super::memory::GuestMemory;
 use arguments::Buffer;
-use hermit::Hermit;
-use solo5::Solo5;
+use hermit::{Hermit, Root};
+use solo5::{Devices, Solo5};
 
 /// The calls of one kernel's ABI.
 pub(crate) enum Hypercalls {
@@ -57,6 +61,32 @@ pub(crate) enum Called {
 }
 
 impl Hypercalls {
+    /// The calls that a kernel makes by `abi`, on these devices, `root`'s files and this command
+    /// line. Its console is nowhere yet.
+    ///
+    /// # Errors
+    /// For a device that the kernel declares and does not get, or gets and does not declare; for
+    /// one that cannot be opened.
+    pub(crate) fn new(
+        abi: HypercallAbi<'_>,
+        blocks: Vec<BlockDevice>,
+        nets: Vec<NetDevice>,
+        root: Option<Root>,
+        cmdline: &str,
+    ) -> Result<Hypercalls, Error> {
+        Ok(match abi {
+            HypercallAbi::Solo5(manifest) => {
+                let devices = Devices::attach(manifest, blocks, nets)?;
+                Hypercalls::Solo5(Solo5::new(devices))
+            }
+            HypercallAbi::Hermit(interface) => {
+                // It declares none, so that it is given none.
+                Devices::attach(&mut Manifest::default(), blocks, nets)?;
+                Hypercalls::Hermit(Hermit::new(interface, root, cmdline))
+            }
+        })
+    }
+
     /// Sends what the guest writes to its console to `output`; what it reads comes from
     /// `input`.
     pub(crate) fn connect(&mut self, output: Output, input: Option<File>) {

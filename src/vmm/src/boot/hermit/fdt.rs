@@ -4,7 +4,7 @@
 use vm_fdt::{Error, FdtReserveEntry, FdtWriter};
 
 use crate::arch::layout::PAGE_SIZE;
-use crate::boot::Placed;
+use crate::boot::place::Placed;
 
 /// What the tree tells.
 #[derive(Debug)]

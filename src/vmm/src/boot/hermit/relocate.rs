@@ -12,7 +12,8 @@ use object::pod::{Pod, slice_from_all_bytes};
 use object::read::elf::{Dyn, Rela, Sym};
 
 use crate::boot::elf::Elf;
-use crate::boot::image::read_at;
+use crate::boot::program::Segment;
+use crate::boot::read::read_at;
 use crate::error::KernelError;
 
 /// More bytes of each table than any kernel has; 53 880 are a small one's relocations.
@@ -42,7 +43,7 @@ pub(super) fn read(
     };
     let reader = Reader {
         file,
-        elf,
+        segments: &elf.virtual_segments(),
         slide,
         file_size,
     };
@@ -71,7 +72,7 @@ pub(super) fn read(
 
 struct Reader<'a> {
     file: &'a File,
-    elf: &'a Elf,
+    segments: &'a [Segment],
     slide: u64,
     file_size: u64,
 }
@@ -95,7 +96,7 @@ impl Reader<'_> {
             _ => return Err(bad("a relocation of an unknown kind")),
         };
         let at = rela.r_offset(LittleEndian);
-        if !self.elf.segments.iter().any(|s| s.holds(at, 8)) {
+        if !self.segments.iter().any(|s| s.holds(at, 8)) {
             return Err(bad("a relocation out of the kernel"));
         }
         Ok(target.map(|target| Relocation {
@@ -119,7 +120,7 @@ impl Reader<'_> {
 
     /// Where the file has the `len` bytes that it wants at `address`.
     fn offset(&self, address: u64, len: u64) -> Result<u64, KernelError> {
-        let segments = self.elf.segments.iter();
+        let segments = self.segments.iter();
         segments
             .filter_map(|s| s.offset_of(address, len))
             .next()
@@ -139,9 +140,6 @@ fn table<T: Pod>(bytes: &[u8]) -> Result<&[T], KernelError> {
     slice_from_all_bytes(&bytes[..whole]).map_err(|()| bad("misaligned"))
 }
 
-fn bad(fault: &str) -> KernelError {
-    KernelError::BadHeader {
-        part: "dynamic section",
-        fault: fault.to_owned(),
-    }
+fn bad(fault: &'static str) -> KernelError {
+    KernelError::bad_header("dynamic section", fault)
 }

@@ -12,13 +12,14 @@ use time::OffsetDateTime;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::fdt::Tree;
-use super::{CMDLINE_MAX, Interface, KERNEL_OFFSET, Kernel, STACK_SIZE};
+use super::kernel::{CMDLINE_MAX, Hermit, KERNEL_OFFSET, STACK_SIZE};
 use crate::arch::layout::PAGE_SIZE;
-use crate::arch::ports::{hermit_v1, hermit_v2};
 use crate::arch::registers::{EntryState, SystemRegisters};
 use crate::arch::tables::{FLAT_DATA, LONG_CODE, write_table};
-use crate::boot::image::{KernelImage, Segment};
-use crate::boot::{Loaded, Placed, Told};
+use crate::bits::halves;
+use crate::boot::place::Placed;
+use crate::boot::program::{Program, Segment};
+use crate::boot::protocol::{BootParams, Loaded};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -51,16 +52,15 @@ const EFER: u64 = 0xd00;
 /// # Errors
 /// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine
 /// smaller than any that can be asked for.
-pub(crate) fn prepare(
+pub(super) fn prepare(
     memory: &GuestMemory,
-    image: &KernelImage,
+    kernel: &Hermit,
+    program: &Program,
     loaded: &Loaded,
-    told: &Told<'_>,
+    params: &BootParams<'_>,
 ) -> Result<EntryState, Error> {
-    let kernel = &image.hermit;
-    let start = kernel.memory_start();
-    let kernel_start = image.segments.iter().map(|s| s.gpa).min();
-    let kernel_start = kernel_start.unwrap_or(start + KERNEL_OFFSET);
+    let start = kernel.start();
+    let kernel_start = kernel_start(start, program);
     for relocation in &kernel.relocations {
         memory
             .write_obj(relocation.value, GuestAddress(relocation.gpa))
@@ -68,11 +68,11 @@ pub(crate) fn prepare(
     }
     write_table(memory, start + GDT, [0, LONG_CODE, FLAT_DATA])?;
     let mapped = loaded.initrd.map(|initrd| initrd.gpa + initrd.size);
-    let mapped = mapped.unwrap_or(image.memory_end());
+    let mapped = mapped.unwrap_or(program.memory_end());
     write_page_tables(memory, start, last_mapped(kernel, kernel_start, mapped))?;
-    let tree = device_tree(start, loaded, told)?;
+    let tree = device_tree(start, loaded, params)?;
     write(memory, start + FDT, &tree)?;
-    let info = boot_info(image, kernel_start, loaded.memory, told);
+    let info = boot_info(kernel, program, loaded.memory, params);
     write_table(memory, start + BOOT_INFO, info)?;
     // Its lower end: the kernel finds the upper one by itself.
     let stack = kernel_start - STACK_SIZE;
@@ -80,12 +80,18 @@ pub(crate) fn prepare(
         // The processor's number.
         rsi: 0,
         rdi: start + BOOT_INFO,
-        ..EntryState::at(system_registers(start), image.entry, stack)
+        ..EntryState::at(system_registers(start), program.entry, stack)
     })
 }
 
+/// Where the kernel begins in a machine that begins at `start`.
+fn kernel_start(start: u64, program: &Program) -> u64 {
+    let lowest = program.segments.iter().map(|s| s.gpa).min();
+    lowest.unwrap_or(start + KERNEL_OFFSET)
+}
+
 /// The last address that is mapped. Older kernels lean on the whole GiB in which they lie.
-fn last_mapped(kernel: &Kernel, kernel_start: u64, end: u64) -> u64 {
+fn last_mapped(kernel: &Hermit, kernel_start: u64, end: u64) -> u64 {
     match kernel.is_old {
         true => end.max(kernel_start / GIB * GIB + GIB - 1),
         false => end,
@@ -115,8 +121,8 @@ fn write_page_tables(memory: &GuestMemory, start: u64, last: u64) -> Result<(), 
     )
 }
 
-fn device_tree(start: u64, loaded: &Loaded, told: &Told<'_>) -> Result<Vec<u8>, Error> {
-    let len = told.cmdline.len();
+fn device_tree(start: u64, loaded: &Loaded, params: &BootParams<'_>) -> Result<Vec<u8>, Error> {
+    let len = params.cmdline.len();
     if len > CMDLINE_MAX {
         return Err(Error::CmdlineTooLong {
             len,
@@ -128,10 +134,10 @@ fn device_tree(start: u64, loaded: &Loaded, told: &Told<'_>) -> Result<Vec<u8>, 
             gpa: start,
             size: loaded.memory,
         },
-        cmdline: told.cmdline,
+        cmdline: params.cmdline,
         initrd: loaded.initrd,
-        tsc_khz: told.tsc_khz,
-        mounts: told.dirs,
+        tsc_khz: params.tsc_khz,
+        mounts: params.dirs,
     };
     // Of all that is in it only the command line can be wrong.
     let bytes = tree.bytes().map_err(|_| Error::CmdlineNul)?;
@@ -141,13 +147,14 @@ fn device_tree(start: u64, loaded: &Loaded, told: &Told<'_>) -> Result<Vec<u8>, 
 
 /// `RawBootInfo` (hermit-entry, boot_info/mod.rs), as 64-bit words: the hardware, the kernel,
 /// the platform.
-fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_>) -> [u64; 16] {
-    let kernel = &image.hermit;
-    let start = kernel.memory_start();
-    let port = match kernel.interface {
-        Interface::V1 => hermit_v1::UART,
-        Interface::V2 => hermit_v2::SERIAL_BUFFER,
-    };
+fn boot_info(
+    kernel: &Hermit,
+    program: &Program,
+    memory: u64,
+    params: &BootParams<'_>,
+) -> [u64; 16] {
+    let start = kernel.start();
+    let port = kernel.interface.console_port();
     let tls = kernel.tls.map_or([0; 4], |tls| {
         let Segment {
             gpa,
@@ -157,16 +164,16 @@ fn boot_info(image: &KernelImage, kernel_start: u64, memory: u64, told: &Told<'_
         } = tls.segment;
         [gpa, file_size, memory_size, tls.align]
     });
-    let khz = told.tsc_khz.unwrap_or(0);
+    let khz = params.tsc_khz.unwrap_or(0);
     let now = OffsetDateTime::now_utc().unix_timestamp_nanos();
-    let [now_low, now_high] = [now as u64, (now >> 64) as u64];
+    let [now_low, now_high] = halves(now.cast_unsigned());
     [
         start,
         start + memory,
         port.into(),
         start + FDT,
-        kernel_start,
-        image.memory_end(),
+        kernel_start(start, program),
+        program.memory_end(),
         tls[0],
         tls[1],
         tls[2],

@@ -3,9 +3,10 @@
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
-use crate::boot::allocate;
-use crate::boot::place::check_fits;
-use crate::boot::testing::{CONTENT, ElfFile, ProgramHeader, file, load, load_guest, told};
+use crate::boot::KernelImage;
+use crate::boot::protocols::Protocol;
+use crate::boot::testing::{CONTENT, ElfFile, ProgramHeader, boot_params, file, load, load_guest};
+use relocate::Relocation;
 
 const MIB: u64 = 1 << 20;
 const TLS: u32 = 7;
@@ -41,6 +42,13 @@ fn relocatable(elf: &ElfFile) -> Vec<u8> {
 
 fn probe(elf: &ElfFile) -> Result<KernelImage, KernelError> {
     KernelImage::probe(&file(&relocatable(elf)))
+}
+
+fn hermit(image: &KernelImage) -> &Hermit {
+    match &image.protocol {
+        Protocol::Hermit(hermit) => hermit,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[track_caller]
@@ -93,11 +101,11 @@ fn the_interface_decides_where_a_kernel_lies() {
         ),
     ] {
         let image = probe(&elf).unwrap();
-        assert_eq!(image.abi, BootAbi::Hermit);
-        assert_eq!(image.hermit.memory_start(), start);
-        assert_eq!(image.hermit.is_old, is_old);
-        assert_eq!(image.entry, start + 0x4_0010);
-        assert_eq!(image.segments[0].gpa, start + 0x4_0000);
+        assert_eq!(image.abi(), BootAbi::Hermit);
+        assert_eq!(hermit(&image).start(), start);
+        assert_eq!(hermit(&image).is_old, is_old);
+        assert_eq!(image.program.entry, start + 0x4_0010);
+        assert_eq!(image.program.segments[0].gpa, start + 0x4_0000);
     }
 }
 
@@ -125,13 +133,16 @@ fn a_kernel_of_one_address_lies_there_if_it_may() {
         program_headers: vec![load(address, 0x100, 0x100)],
         ..ElfFile::kernel()
     };
-    let hermit = |address| at(address).with_note(b"HERMIT", 0x5a00, &[4]).file();
-    let image = KernelImage::probe(&hermit(0x80_0000)).unwrap();
-    assert_eq!((image.entry, image.segments[0].gpa), (0x80_0000, 0x80_0000));
+    let built = |address| at(address).with_note(b"HERMIT", 0x5a00, &[4]).file();
+    let image = KernelImage::probe(&built(0x80_0000)).unwrap();
+    assert_eq!(
+        (image.program.entry, image.program.segments[0].gpa),
+        (0x80_0000, 0x80_0000)
+    );
     let mut large = interface(1);
     large.program_headers[0].memory_size = 2 * MIB;
     assert!(probe(&large).is_ok(), "there is no firmware in its way");
-    let low = KernelImage::probe(&hermit(0x3_0000)).unwrap_err();
+    let low = KernelImage::probe(&built(0x3_0000)).unwrap_err();
     assert!(low.to_string().contains("below 0x40000"), "{low}");
     let mut wraps = interface(3);
     wraps.program_headers[0].address = u64::MAX - 0x1000;
@@ -154,7 +165,7 @@ fn relocations_are_read_in_all_three_kinds() {
             value: slide + value,
         })
         .into();
-    assert_eq!(probe(&elf).unwrap().hermit.relocations, expected);
+    assert_eq!(hermit(&probe(&elf).unwrap()).relocations, expected);
 }
 
 #[test]
@@ -196,16 +207,16 @@ fn low_memory_tells_what_the_kernel_wants_to_know() {
     let kernel = file(&relocatable(&elf));
     let image = KernelImage::probe(&kernel).unwrap();
     let (start, size) = (4 << 30, 4 * MIB);
-    let memory = allocate(&image, size).unwrap();
+    let memory = image.allocate(size).unwrap();
     let initrd = file(b"initrd");
     let dirs = ["/app".to_owned()];
-    let told = crate::boot::Told {
+    let params = crate::boot::BootParams {
         tsc_khz: Some(2_500_000),
         dirs: &dirs,
-        ..told("app -- x")
+        ..boot_params("app -- x")
     };
     let files = (&kernel, Some(&initrd));
-    let entry = load_guest(&memory, size, &image, files, &told).unwrap();
+    let entry = load_guest(&memory, size, &image, files, &params).unwrap();
     assert_eq!(entry.system, start::system_registers(start));
     assert_eq!((entry.rsp, entry.rsi), (start + 0x3_8000, 0));
     let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
@@ -250,9 +261,9 @@ fn low_memory_tells_what_the_kernel_wants_to_know() {
 #[test]
 fn memory_is_mapped_as_far_as_the_kernel_reaches() {
     let image = probe(&interface(3)).unwrap();
-    let memory = allocate(&image, 4 * MIB).unwrap();
+    let memory = image.allocate(4 * MIB).unwrap();
     let kernel = file(&relocatable(&interface(3)));
-    load_guest(&memory, 4 * MIB, &image, (&kernel, None), &told("")).unwrap();
+    load_guest(&memory, 4 * MIB, &image, (&kernel, None), &boot_params("")).unwrap();
     let entry = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
     let (start, present_writable) = (4 << 30, 3);
     let pml4 = start + 0x1_0000;
@@ -273,8 +284,8 @@ fn memory_is_mapped_as_far_as_the_kernel_reaches() {
     );
     let kernel = file(&relocatable(&new));
     let image = KernelImage::probe(&kernel).unwrap();
-    let memory = allocate(&image, 4 * MIB).unwrap();
-    load_guest(&memory, 4 * MIB, &image, (&kernel, None), &told("")).unwrap();
+    let memory = image.allocate(4 * MIB).unwrap();
+    load_guest(&memory, 4 * MIB, &image, (&kernel, None), &boot_params("")).unwrap();
     let entry = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
     assert_eq!(
         [entry(start + 0x1_2000), entry(start + 0x1_2008)],
@@ -287,9 +298,9 @@ fn what_does_not_fit_says_so() {
     let mut large = interface(3);
     large.program_headers[0].memory_size = 3 * MIB;
     let image = probe(&large).unwrap();
-    assert!(check_fits(&image, 0, 4 * MIB).is_ok());
+    assert!(image.check_fits(0, 4 * MIB).is_ok());
     let fault = |image: &KernelImage, initrd, memory| {
-        check_fits(image, initrd, memory).unwrap_err().to_string()
+        image.check_fits(initrd, memory).unwrap_err().to_string()
     };
     assert!(fault(&image, 0, 3 * MIB).contains("the kernel needs 4 MiB"));
     assert!(fault(&image, MIB, 4 * MIB).contains("the kernel and its initrd need 5 MiB"));
@@ -305,9 +316,16 @@ fn what_does_not_fit_says_so() {
 fn a_command_line_is_held_to_the_trees_room() {
     let kernel = file(&relocatable(&interface(3)));
     let image = KernelImage::probe(&kernel).unwrap();
-    let memory = allocate(&image, 4 * MIB).unwrap();
-    let load =
-        |cmdline: &str| load_guest(&memory, 4 * MIB, &image, (&kernel, None), &told(cmdline));
+    let memory = image.allocate(4 * MIB).unwrap();
+    let load = |cmdline: &str| {
+        load_guest(
+            &memory,
+            4 * MIB,
+            &image,
+            (&kernel, None),
+            &boot_params(cmdline),
+        )
+    };
     assert!(load(&"x".repeat(CMDLINE_MAX)).is_ok());
     let long = load(&"x".repeat(CMDLINE_MAX + 1)).unwrap_err();
     assert!(matches!(long, Error::CmdlineTooLong { .. }), "{long}");

@@ -1,6 +1,7 @@
 //! Good and bad kernel files.
 
 use super::*;
+use crate::boot::program::{Limits, Segment};
 use crate::boot::testing::{ElfFile, INTERP, NOTE, file, load};
 
 fn probe(elf: &ElfFile) -> Result<KernelImage, KernelError> {
@@ -21,12 +22,11 @@ fn with_segment(segment: crate::boot::testing::ProgramHeader) -> ElfFile {
 #[test]
 fn a_plain_elf64_is_entered_as_linux() {
     let image = probe(&ElfFile::kernel()).unwrap();
-    assert_eq!(image.abi, BootAbi::Linux64);
-    assert_eq!(image.entry, 0x10_0000);
-    assert_eq!(image.memory_end(), 0x10_0200);
-    assert_eq!(image.file_size, 0x2000);
+    assert_eq!(image.abi(), BootAbi::Linux64);
+    assert_eq!(image.program.entry, 0x10_0000);
+    assert_eq!(image.program.memory_end(), 0x10_0200);
     assert_eq!(
-        image.segments,
+        image.program.segments,
         [Segment {
             gpa: 0x10_0000,
             offset: 0x1000,
@@ -41,7 +41,10 @@ fn a_pvh_note_of_4_or_8_bytes_gives_the_entry_in_both_classes() {
     for elf in [ElfFile::kernel(), ElfFile::kernel32()] {
         for desc in [&[0x10, 0, 0x10, 0][..], &[0x10, 0, 0x10, 0, 0, 0, 0, 0]] {
             let image = probe(&elf.clone().with_note(b"Xen", 18, desc)).unwrap();
-            assert_eq!((image.abi, image.entry), (BootAbi::Pvh, 0x10_0010));
+            assert_eq!(
+                (image.abi(), image.program.entry),
+                (BootAbi::Pvh, 0x10_0010)
+            );
         }
     }
 }
@@ -52,7 +55,7 @@ fn notes_of_other_kinds_are_passed_over() {
         .with_note(b"GNU", 3, &[1; 20])
         .with_note(b"Xen", 6, b"linux\0")
         .with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
-    assert_eq!(probe(&elf).unwrap().abi, BootAbi::Pvh);
+    assert_eq!(probe(&elf).unwrap().abi(), BootAbi::Pvh);
 }
 
 #[test]
@@ -68,10 +71,10 @@ fn linux_is_known_by_its_notes_and_takes_a_shorter_command_line() {
     let linux = ElfFile::kernel().with_note(b"Linux", 0x100, b"salt");
     let tells_xen = ElfFile::kernel().with_note(b"Xen", 6, b"linux\0");
     for elf in [linux.clone(), tells_xen.clone(), pvh(linux), pvh(tells_xen)] {
-        assert_eq!(probe(&elf).unwrap().limits.cmdline, 2047);
+        assert_eq!(probe(&elf).unwrap().program.limits.cmdline, 2047);
     }
     for elf in [ElfFile::kernel(), pvh(ElfFile::kernel())] {
-        assert_eq!(probe(&elf).unwrap().limits, Limits::default());
+        assert_eq!(probe(&elf).unwrap().program.limits, Limits::default());
     }
 }
 
@@ -161,7 +164,7 @@ fn a_segment_of_nothing_but_zeros_may_name_any_offset() {
     for offset in [0x7000, u64::MAX] {
         zeros.offset = offset;
         let elf = with_segment(zeros);
-        assert_eq!(probe(&elf).unwrap().memory_end(), 0x20_1000);
+        assert_eq!(probe(&elf).unwrap().program.memory_end(), 0x20_1000);
         let memory = crate::memory::allocate(4 << 20).unwrap();
         let file = elf.file();
         let image = KernelImage::probe(&file).unwrap();
@@ -216,7 +219,11 @@ fn notes_are_read_whatever_alignment_their_segment_claims() {
     for align in [0, 1, 4, 16, 0x1000, u64::MAX] {
         let mut elf = ElfFile::kernel().with_note(b"Xen", 18, &[0, 0, 0x10, 0]);
         elf.program_headers[1].align = align;
-        assert_eq!(probe(&elf).unwrap().abi, BootAbi::Pvh, "alignment {align}");
+        assert_eq!(
+            probe(&elf).unwrap().abi(),
+            BootAbi::Pvh,
+            "alignment {align}"
+        );
     }
 }
 

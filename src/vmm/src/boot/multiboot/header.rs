@@ -1,7 +1,7 @@
 //! The Multiboot header in the kernel file (section 3.1 of the specification).
 
 use crate::boot::elf::Elf;
-use crate::boot::image::Segment;
+use crate::boot::program::Segment;
 use crate::error::KernelError;
 
 const HEADER_MAGIC: u32 = 0x1bad_b002;
@@ -16,7 +16,7 @@ const ADDRESS_FIELDS: u32 = 1 << 16;
 
 /// The header found in the kernel's first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+pub(super) struct Header {
     flags: u32,
     /// Its own offset in the file.
     offset: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Header {
 
 impl Header {
     /// The first header in `head`, the kernel's first 8192 bytes or fewer.
-    pub(crate) fn find(head: &[u8]) -> Option<Header> {
+    pub(super) fn find(head: &[u8]) -> Option<Header> {
         (0..head.len()).step_by(4).find_map(|at| {
             let magic = word(head, at)?;
             let flags = word(head, at + 4)?;
@@ -52,9 +52,9 @@ impl Header {
 
     /// The entry point and segments: by the header's address fields where it has them,
     /// as section 3.1.3 demands, else by the ELF headers.
-    pub(crate) fn image(
+    pub(super) fn image(
         &self,
-        elf: Option<Elf>,
+        elf: Option<&Elf>,
         file_size: u64,
     ) -> Result<(u64, Vec<Segment>), KernelError> {
         if self.flags & DEMANDS & !KNOWN_DEMANDS != 0 {
@@ -64,7 +64,7 @@ impl Header {
             return self.flat_image(file_size);
         }
         let elf = elf.ok_or_else(|| bad_header("it has no address fields and is no ELF file"))?;
-        Ok((elf.entry, elf.segments))
+        Ok((elf.entry, elf.physical_segments()))
     }
 
     fn flat_image(&self, file_size: u64) -> Result<(u64, Vec<Segment>), KernelError> {
@@ -98,18 +98,15 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(word.try_into().ok()?))
 }
 
-fn bad_header(fault: &str) -> KernelError {
-    KernelError::BadHeader {
-        part: "Multiboot header",
-        fault: fault.to_owned(),
-    }
+fn bad_header(fault: &'static str) -> KernelError {
+    KernelError::bad_header("Multiboot header", fault)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::image::{BootAbi, KernelImage};
     use crate::boot::testing::{ElfFile, file, multiboot_header};
+    use crate::boot::{BootAbi, KernelImage};
 
     const ADDRESS_FLAG: u32 = 1 << 16;
 
@@ -129,21 +126,24 @@ mod tests {
     #[test]
     fn a_flat_file_is_placed_by_its_address_fields() {
         let image = probe(&flat(0x10_0000, 0, 0)).unwrap();
-        assert_eq!((image.abi, image.entry), (BootAbi::Multiboot1, 0x10_0004));
+        assert_eq!(
+            (image.abi(), image.program.entry),
+            (BootAbi::Multiboot1, 0x10_0004)
+        );
         let whole = Segment {
             gpa: 0x10_0000,
             offset: 0,
             file_size: 0xa0,
             memory_size: 0xa0,
         };
-        assert_eq!(image.segments, [whole]);
+        assert_eq!(image.program.segments, [whole]);
         let image = probe(&flat(0x10_0000, 0x10_0080, 0x10_1000)).unwrap();
         let part = Segment {
             file_size: 0x80,
             memory_size: 0x1000,
             ..whole
         };
-        assert_eq!(image.segments, [part]);
+        assert_eq!(image.program.segments, [part]);
         let image = probe(&flat(0x10_0010, 0, 0)).unwrap_err();
         assert!(matches!(image, KernelError::BadEntry { .. }), "{image}");
     }
@@ -167,8 +167,11 @@ mod tests {
             let header = multiboot_header(3, [0; 5]);
             elf.content[..header.len()].copy_from_slice(&header);
             let image = KernelImage::probe(&elf.file()).unwrap();
-            assert_eq!((image.abi, image.entry), (BootAbi::Multiboot1, 0x10_0000));
-            assert_eq!(image.memory_end(), 0x10_0200);
+            assert_eq!(
+                (image.abi(), image.program.entry),
+                (BootAbi::Multiboot1, 0x10_0000)
+            );
+            assert_eq!(image.program.memory_end(), 0x10_0200);
         }
     }
 

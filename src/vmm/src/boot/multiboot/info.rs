@@ -9,7 +9,8 @@ use crate::arch::layout::{
 };
 use crate::arch::registers::{EntryState, SystemRegisters};
 use crate::arch::tables;
-use crate::boot::BootData;
+use crate::bits::low_u32;
+use crate::boot::protocol::Loaded;
 use crate::error::Error;
 use crate::memory::{GuestMemory, low_memory_end, usable_ranges};
 
@@ -33,27 +34,27 @@ const MAP_TYPE_RAM: u32 = 1;
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub(crate) fn prepare(
+pub(super) fn write_information(
     memory: &GuestMemory,
     entry: u64,
-    boot: &BootData,
+    loaded: &Loaded,
 ) -> Result<EntryState, Error> {
-    let map = memory_map(boot.memory);
+    let map = memory_map(loaded.memory);
     // Addresses below 4 GiB, all of them.
     let mut info = [0u32; INFO_WORDS];
     info[0] = INFO_MEMORY | INFO_CMDLINE | INFO_MEMORY_MAP | INFO_LOADER_NAME;
-    info[1] = (LOW_RAM_END / 1024) as u32;
-    info[2] = ((low_memory_end(boot.memory) - HIGH_RAM_START) / 1024) as u32;
-    info[4] = CMDLINE as u32;
-    info[11] = map.len() as u32;
-    info[12] = MEMORY_MAP as u32;
-    info[16] = LOADER_NAME as u32;
-    if let Some(initrd) = boot.initrd {
+    info[1] = low_u32(LOW_RAM_END / 1024);
+    info[2] = low_u32((low_memory_end(loaded.memory) - HIGH_RAM_START) / 1024);
+    info[4] = low_u32(CMDLINE);
+    info[11] = low_u32(map.len() as u64);
+    info[12] = low_u32(MEMORY_MAP);
+    info[16] = low_u32(LOADER_NAME);
+    if let Some(initrd) = loaded.initrd {
         info[0] |= INFO_MODULES;
         info[5] = 1;
-        info[6] = MODULE_LIST as u32;
-        let end = (initrd.gpa + initrd.size) as u32;
-        let module = [initrd.gpa as u32, end, MODULE_NAME as u32, 0];
+        info[6] = low_u32(MODULE_LIST);
+        let end = low_u32(initrd.gpa + initrd.size);
+        let module = [low_u32(initrd.gpa), end, low_u32(MODULE_NAME), 0];
         write(memory, MODULE_LIST, &bytes(&module))?;
         write(memory, MODULE_NAME, b"initrd\0")?;
     }
@@ -96,8 +97,8 @@ mod tests {
 
     #[test]
     fn the_information_names_the_map_the_module_and_the_command_line() {
-        let (memory, boot) = small_machine();
-        let entry = prepare(&memory, 0x10_0000, &boot).unwrap();
+        let (memory, loaded) = small_machine();
+        let entry = write_information(&memory, 0x10_0000, &loaded).unwrap();
         assert_eq!((entry.rax, entry.rbx), (0x2bad_b002, BOOT_INFO));
         let word = |gpa: u64| memory.read_obj::<u32>(GuestAddress(gpa)).unwrap();
         assert_eq!(word(BOOT_INFO), 0b10_0100_1101);

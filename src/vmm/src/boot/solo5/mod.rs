@@ -12,23 +12,22 @@
 //! Source: Solo5, include/hvt_abi.h, mft_abi.h, elf_abi.h; tenders/hvt/hvt_cpu_x86_64.[ch].
 
 pub(crate) mod manifest;
-pub(crate) mod notes;
-pub(crate) mod pages;
-pub(crate) mod start;
+mod notes;
+mod pages;
+mod start;
 
-use super::elf::{Class, Elf};
-use super::image::{KernelImage, Segment};
+use super::abi::BootAbi;
+use super::elf::{Class, Elf, Load};
+use super::place::{Placed, place_below_hole};
+use super::program::{Limits, Program};
+use super::protocol::{BootParams, BootProtocol, HypercallAbi, KernelFile, Loaded};
 use crate::arch::layout::{HOLE_START, PAGE_SIZE};
+use crate::arch::registers::EntryState;
 use crate::error::{Error, KernelError};
-use crate::memory::checked_size;
-use manifest::Manifest;
-use pages::Protected;
-
-/// HVT_GUEST_MIN_BASE: below lies what the monitor tells the kernel.
-const MIN_BASE: u64 = 0x10_0000;
-
-/// X86_GUEST_PAGE_SIZE: memory comes in the pages that map it.
-const LARGE_PAGE_SIZE: u64 = 2 << 20;
+use crate::memory::GuestMemory;
+use manifest::{Device, Manifest};
+use notes::Notes;
+use pages::{LARGE_PAGE_SIZE, MIN_BASE, Protected};
 
 /// What the bindings ask for beyond the kernel, for stack and heap (mem_init in
 /// bindings/mem.c), in bytes.
@@ -36,77 +35,155 @@ const LEAST_HEAP: u64 = 512 << 10;
 
 /// The most memory that a Solo5 kernel can have here, in bytes. It has no hole; the ABI ends
 /// at 4 GiB, where KVM needs some pages of its own.
-pub(crate) const MAX_MEMORY: u64 = HOLE_START;
+const MAX_MEMORY: u64 = HOLE_START;
 
-/// The manifest of an ELF file that has a note of Solo5's.
-///
-/// # Errors
-/// For another target than hvt, and for a file that is not as the ABI wants it.
-pub(crate) fn manifest_of(elf: &Elf) -> Result<Manifest, KernelError> {
-    elf.notes.solo5.check_target()?;
-    let manifest = elf.notes.solo5.manifest()?;
-    let refused = |segment: &Segment, fault| KernelError::BadSegment {
-        gpa: segment.gpa,
-        size: segment.memory_size,
-        fault,
-    };
-    if let Some(segment) = elf.segments.iter().find(|s| s.gpa < MIN_BASE) {
-        return Err(refused(segment, "lies below 0x100000, where Solo5's begin"));
+/// A Solo5 kernel for hvt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Solo5 {
+    /// The devices that it declares.
+    manifest: Manifest,
+    /// What it may do with its segments.
+    protected: Vec<Protected>,
+}
+
+impl Solo5 {
+    /// Whether `kernel` is one of Solo5's for virtio, and so boots by Multiboot.
+    pub(super) fn is_for_virtio(kernel: &KernelFile<'_>) -> bool {
+        let notes = kernel.elf.as_ref().and_then(notes_of);
+        notes.is_some_and(|notes| notes.is_for_virtio())
     }
-    let is_both = |p: &Protected| p.rights.write && p.rights.execute;
-    let mut rights = elf.segments.iter().zip(&elf.protected);
-    if let Some((segment, _)) = rights.find(|(_, p)| is_both(p)) {
-        return Err(refused(
-            segment,
-            "is writable and executable, which Solo5 forbids",
-        ));
+}
+
+/// Solo5's notes, if there is one.
+fn notes_of(elf: &Elf) -> Option<Notes> {
+    elf.notes.of(notes::NAME).next()?;
+    Some(Notes::of(elf.notes.segments()))
+}
+
+impl BootProtocol for Solo5 {
+    /// Also refuses what is built for another target than hvt.
+    fn probe(kernel: &KernelFile<'_>) -> Result<Option<(Program, Solo5)>, KernelError> {
+        let Some(elf) = &kernel.elf else {
+            return Ok(None);
+        };
+        let Some(notes) = notes_of(elf).filter(|notes| !notes.is_for_virtio()) else {
+            return Ok(None);
+        };
+        notes.check_target()?;
+        let manifest = notes.manifest()?;
+        check(elf)?;
+        let protected = |load: &Load| {
+            let segment = load.by_virtual_address;
+            let end = segment.gpa.saturating_add(segment.memory_size);
+            Protected::pages(segment.gpa, end, load.rights)
+        };
+        let solo5 = Solo5 {
+            manifest,
+            protected: elf.loads.iter().map(protected).collect(),
+        };
+        let program = Program {
+            entry: elf.entry,
+            segments: elf.virtual_segments(),
+            limits: Limits::default(),
+        };
+        Ok(Some((program, solo5)))
+    }
+
+    fn abi(&self) -> BootAbi {
+        BootAbi::Solo5
+    }
+
+    fn has_virtio(&self) -> bool {
+        false
+    }
+
+    fn uses_several_vcpus(&self) -> bool {
+        false
+    }
+
+    fn has_interrupt_controllers(&self) -> bool {
+        false
+    }
+
+    fn max_memory(&self) -> u64 {
+        MAX_MEMORY
+    }
+
+    fn memory_granularity(&self) -> u64 {
+        LARGE_PAGE_SIZE
+    }
+
+    /// Checks that the kernel, its stack and its first heap fit; an initrd is refused.
+    fn place_initrd(&self, program: &Program, size: u64, memory: u64) -> Result<Placed, Error> {
+        if size > 0 {
+            return Err(Error::InitrdUnwanted { abi: self.abi() });
+        }
+        let needs = kernel_end(program)
+            .saturating_add(LEAST_HEAP)
+            .checked_next_multiple_of(LARGE_PAGE_SIZE)
+            .unwrap_or(u64::MAX);
+        if needs > memory {
+            let what = "the kernel and its stack need";
+            return Err(Error::KernelTooLarge {
+                what,
+                needs,
+                memory,
+            });
+        }
+        place_below_hole(program, 0, memory)
+    }
+
+    fn write_boot_params(
+        &self,
+        memory: &GuestMemory,
+        program: &Program,
+        loaded: &Loaded,
+        params: &BootParams<'_>,
+    ) -> Result<EntryState, Error> {
+        let kernel = start::Kernel {
+            entry: program.entry,
+            end: kernel_end(program),
+            manifest: &self.manifest,
+            protected: &self.protected,
+        };
+        start::prepare(memory, loaded.memory, &kernel, params.cmdline)
+    }
+
+    fn declares_devices(&self) -> bool {
+        true
+    }
+
+    fn declared(&self) -> &[Device] {
+        &self.manifest.devices
+    }
+
+    fn hypercalls(&mut self) -> Option<HypercallAbi<'_>> {
+        Some(HypercallAbi::Solo5(&mut self.manifest))
+    }
+}
+
+/// Holds the file's headers against what the ABI wants.
+fn check(elf: &Elf) -> Result<(), KernelError> {
+    let segments = elf.virtual_segments();
+    if let Some(segment) = segments.iter().find(|s| s.gpa < MIN_BASE) {
+        return Err(segment.fault("lies below 0x100000, where Solo5's begin"));
+    }
+    let is_both = |load: &&Load| load.rights.write && load.rights.execute;
+    if let Some(load) = elf.loads.iter().find(is_both) {
+        let fault = "is writable and executable, which Solo5 forbids";
+        return Err(load.by_virtual_address.fault(fault));
     }
     if elf.class != Class::Elf64 {
         return Err(KernelError::NotAKernel {
             found: "it is a 32-bit ELF file with a note of Solo5's",
         });
     }
-    Ok(manifest)
-}
-
-/// The bytes that a machine of `memory` bytes really has: whole large pages.
-///
-/// # Errors
-/// [`Error::MemoryTooSmall`]; [`Error::MemoryTooLarge`] above [`MAX_MEMORY`].
-pub(crate) fn memory_size(memory: u64) -> Result<u64, Error> {
-    let max = MAX_MEMORY;
-    match checked_size(memory)? {
-        size @ ..=MAX_MEMORY => Ok(size & !(LARGE_PAGE_SIZE - 1)),
-        _ => Err(Error::MemoryTooLarge { memory, max }),
-    }
-}
-
-/// Checks that the kernel, its stack and its first heap fit into `memory` bytes.
-///
-/// # Errors
-/// [`Error::InitrdUnwanted`] for an initrd, [`Error::KernelTooLarge`].
-pub(crate) fn check_fits(image: &KernelImage, initrd_size: u64, memory: u64) -> Result<(), Error> {
-    if initrd_size > 0 {
-        return Err(Error::InitrdUnwanted { abi: image.abi });
-    }
-    let needs = kernel_end(image)
-        .saturating_add(LEAST_HEAP)
-        .checked_next_multiple_of(LARGE_PAGE_SIZE)
-        .unwrap_or(u64::MAX);
-    if needs > memory {
-        let what = "the kernel and its stack need";
-        return Err(Error::KernelTooLarge {
-            what,
-            needs,
-            memory,
-        });
-    }
     Ok(())
 }
 
 /// The first page past the kernel.
-fn kernel_end(image: &KernelImage) -> u64 {
-    let end = image.memory_end();
+fn kernel_end(program: &Program) -> u64 {
+    let end = program.memory_end();
     end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(end)
 }
 

@@ -7,7 +7,7 @@ use object::read::elf::NoteIterator;
 use super::manifest::Manifest;
 use crate::error::KernelError;
 
-pub(crate) const NAME: &[u8] = b"Solo5";
+pub(super) const NAME: &[u8] = b"Solo5";
 
 const ABI1: u32 = u32::from_le_bytes(*b"ABI1");
 const MFT1: u32 = u32::from_le_bytes(*b"MFT1");
@@ -25,17 +25,23 @@ const MANIFEST_PADDING: usize = 4;
 
 /// What Solo5's notes say. A second note of a kind is not looked at, as Solo5 does not.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Notes {
+pub(super) struct Notes {
     abi: Option<Vec<u8>>,
     manifest: Option<Vec<u8>>,
 }
 
 impl Notes {
-    /// Takes in Solo5's notes among `data`, the content of one note segment.
+    /// Solo5's notes among those in the contents of all note segments.
     ///
     /// Solo5's are aligned to 4 bytes whatever the segment says (Solo5, tenders/common/elf.c).
-    /// Where no note can be read any more the reading ends.
-    pub(crate) fn read(&mut self, data: &[u8]) {
+    /// Where no note can be read any more the reading of a segment ends.
+    pub(super) fn of<'a>(segments: impl Iterator<Item = &'a [u8]>) -> Notes {
+        let mut notes = Notes::default();
+        segments.for_each(|data| notes.read(data));
+        notes
+    }
+
+    fn read(&mut self, data: &[u8]) {
         let alignment = Default::default();
         let notes = NoteIterator::<FileHeader64<LittleEndian>>::new(LittleEndian, alignment, data);
         let Ok(mut notes) = notes else { return };
@@ -50,7 +56,7 @@ impl Notes {
     }
 
     /// Whether the kernel is built for virtio, and so boots by Multiboot.
-    pub(crate) fn is_for_virtio(&self) -> bool {
+    pub(super) fn is_for_virtio(&self) -> bool {
         self.words().is_ok_and(|[target, _]| target == VIRTIO)
     }
 
@@ -58,7 +64,7 @@ impl Notes {
     ///
     /// # Errors
     /// One that says which it is, and [`KernelError::BadHeader`].
-    pub(crate) fn check_target(&self) -> Result<(), KernelError> {
+    pub(super) fn check_target(&self) -> Result<(), KernelError> {
         match self.words()? {
             [HVT, VERSION] => Ok(()),
             [HVT, version] => Err(KernelError::Solo5Version { version }),
@@ -74,7 +80,7 @@ impl Notes {
     ///
     /// # Errors
     /// [`KernelError::BadHeader`] where there is none or a bad one.
-    pub(crate) fn manifest(&self) -> Result<Manifest, KernelError> {
+    pub(super) fn manifest(&self) -> Result<Manifest, KernelError> {
         let descriptor = self.manifest.as_deref();
         descriptor
             .and_then(|bytes| bytes.get(MANIFEST_PADDING..))
@@ -95,9 +101,6 @@ impl Notes {
     }
 }
 
-fn bad(part: &'static str, fault: &str) -> KernelError {
-    KernelError::BadHeader {
-        part,
-        fault: fault.to_owned(),
-    }
+fn bad(part: &'static str, fault: &'static str) -> KernelError {
+    KernelError::bad_header(part, fault)
 }

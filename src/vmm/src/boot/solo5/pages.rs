@@ -4,13 +4,19 @@
 //!
 //! The kernel cannot reach the tables by the addresses that they map.
 
-use super::{LARGE_PAGE_SIZE, MIN_BASE};
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::tables::write_table;
+use crate::boot::elf::Rights;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
-pub(crate) const PML4: u64 = 0x2000;
+/// HVT_GUEST_MIN_BASE: below lies what the monitor tells the kernel.
+pub(super) const MIN_BASE: u64 = 0x10_0000;
+
+/// X86_GUEST_PAGE_SIZE: memory comes in the pages that map it.
+pub(super) const LARGE_PAGE_SIZE: u64 = 2 << 20;
+
+pub(super) const PML4: u64 = 0x2000;
 const PDPT: u64 = 0x3000;
 const PAGE_DIRECTORIES: u64 = 0x4000;
 /// For pages of 4 KiB: the first 2 MiB's, and where a segment begins or ends in a large page.
@@ -25,31 +31,23 @@ const WRITABLE: u64 = 1 << 1;
 const LARGE_PAGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 
-/// What may be done with a part of memory, beside reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rights {
-    pub write: bool,
-    pub execute: bool,
+fn either(a: Rights, b: Rights) -> Rights {
+    Rights {
+        write: a.write || b.write,
+        execute: a.execute || b.execute,
+    }
 }
 
-impl Rights {
-    fn or(self, other: Rights) -> Rights {
-        Rights {
-            write: self.write || other.write,
-            execute: self.execute || other.execute,
-        }
-    }
-
-    fn bits(self) -> u64 {
-        let write = if self.write { WRITABLE } else { 0 };
-        let execute = if self.execute { 0 } else { NO_EXECUTE };
-        PRESENT | write | execute
-    }
+/// The bits of an entry with these rights.
+fn bits(rights: Rights) -> u64 {
+    let write = if rights.write { WRITABLE } else { 0 };
+    let execute = if rights.execute { 0 } else { NO_EXECUTE };
+    PRESENT | write | execute
 }
 
 /// The rights of a loaded segment, over whole pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Protected {
+pub(super) struct Protected {
     pub start: u64,
     pub end: u64,
     pub rights: Rights,
@@ -57,7 +55,7 @@ pub struct Protected {
 
 impl Protected {
     /// Those of the pages that `start..end` touches.
-    pub fn pages(start: u64, end: u64, rights: Rights) -> Protected {
+    pub(super) fn pages(start: u64, end: u64, rights: Rights) -> Protected {
         Protected {
             start: start & !(PAGE_SIZE - 1),
             end: end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(end),
@@ -79,7 +77,7 @@ impl Protected {
 ///
 /// # Errors
 /// [`Error::GuestMemory`] in a machine smaller than any that can be asked for.
-pub(crate) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> Result<(), Error> {
+pub(super) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> Result<(), Error> {
     write_table(memory, PML4, [PDPT | PRESENT | WRITABLE])?;
     let directories = (0..4).map(|i| (PAGE_DIRECTORIES + i * PAGE_SIZE) | PRESENT | WRITABLE);
     write_table(memory, PDPT, directories)?;
@@ -97,7 +95,7 @@ pub(crate) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> 
             }
             // Where tables run out, which takes more than seven boundaries, all that any
             // segment may do there is allowed.
-            None => start | rights(start, end, segments).bits() | LARGE_PAGE,
+            None => start | bits(rights(start, end, segments)) | LARGE_PAGE,
         };
         entries.push(entry);
     }
@@ -107,8 +105,8 @@ pub(crate) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> 
 fn small_page(gpa: u64, segments: &[Protected]) -> u64 {
     match gpa {
         ..FIRST_MAPPED => 0,
-        FIRST_MAPPED..MIN_BASE => gpa | Rights::default().bits(),
-        _ => gpa | rights(gpa, gpa + PAGE_SIZE, segments).bits(),
+        FIRST_MAPPED..MIN_BASE => gpa | bits(Rights::default()),
+        _ => gpa | bits(rights(gpa, gpa + PAGE_SIZE, segments)),
     }
 }
 
@@ -120,7 +118,7 @@ fn rights(start: u64, end: u64, segments: &[Protected]) -> Rights {
         write: !is_covered,
         execute: false,
     };
-    touching.fold(heap, |rights, s| rights.or(s.rights))
+    touching.fold(heap, |rights, s| either(rights, s.rights))
 }
 
 #[cfg(test)]

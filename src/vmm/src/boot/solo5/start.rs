@@ -10,10 +10,11 @@
 
 use vm_memory::{Bytes, GuestAddress};
 
-use super::{kernel_end, pages};
+use super::manifest::Manifest;
+use super::pages::{self, Protected};
 use crate::arch::registers::{EntryState, SystemRegisters};
 use crate::arch::tables::{FLAT_DATA, write_table};
-use crate::boot::image::KernelImage;
+use crate::boot::cmdline::write_cmdline;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -50,37 +51,47 @@ const SYSTEM: SystemRegisters = SystemRegisters {
     efer: EFER,
 };
 
+/// What is known of the kernel.
+pub(super) struct Kernel<'a> {
+    /// Guest-physical address of the first instruction.
+    pub entry: u64,
+    /// The first page past the kernel.
+    pub end: u64,
+    pub manifest: &'a Manifest,
+    pub protected: &'a [Protected],
+}
+
 /// Writes low memory for a machine of `size` bytes, a multiple of 2 MiB, and says how to
 /// enter the kernel. The frequency is left for when there is a processor to ask.
 ///
 /// # Errors
 /// [`Error::CmdlineTooLong`], [`Error::CmdlineNul`]; [`Error::GuestMemory`] in a machine
 /// smaller than any that can be asked for.
-pub(crate) fn prepare(
+pub(super) fn prepare(
     memory: &GuestMemory,
     size: u64,
-    image: &KernelImage,
+    kernel: &Kernel<'_>,
     cmdline: &str,
 ) -> Result<EntryState, Error> {
     write_table(memory, GDT, [0, LONG_CODE, FLAT_DATA])?;
-    pages::write(memory, size, &image.protected)?;
-    let manifest = image.manifest.bytes();
+    pages::write(memory, size, kernel.protected)?;
+    let manifest = kernel.manifest.bytes();
     let manifest_at = BOOT_INFO + BOOT_INFO_SIZE;
     let cmdline_at = manifest_at + manifest.len() as u64;
     // No features are offered, and so no ring.
-    let info = [size, kernel_end(image), 0, cmdline_at, manifest_at, 0, 0];
+    let info = [size, kernel.end, 0, cmdline_at, manifest_at, 0, 0];
     write_table(memory, BOOT_INFO, info)?;
     memory
         .write_slice(&manifest, GuestAddress(manifest_at))
         .map_err(Error::guest_memory(manifest_at))?;
-    crate::boot::write_cmdline(memory, cmdline, cmdline_at, CMDLINE_MAX)?;
+    write_cmdline(memory, cmdline, cmdline_at, CMDLINE_MAX)?;
     // As after a call: the System V ABI wants rsp + 8 to be a multiple of 16.
     let rsp = size - 8;
     Ok(EntryState {
         rdi: BOOT_INFO,
         frequency: Some(BOOT_INFO + FREQUENCY),
         has_local_apic: false,
-        ..EntryState::at(SYSTEM, image.entry, rsp)
+        ..EntryState::at(SYSTEM, kernel.entry, rsp)
     })
 }
 
@@ -88,26 +99,30 @@ pub(crate) fn prepare(
 mod tests {
     use super::*;
     use crate::boot::solo5::manifest::{Device, Kind};
-    use crate::boot::testing::ElfFile;
     use crate::memory;
 
     const MIB: u64 = 1 << 20;
 
-    fn image() -> KernelImage {
-        let file = ElfFile::solo5(&[]).file();
-        KernelImage::probe(&file).unwrap()
+    fn kernel(manifest: &Manifest) -> Kernel<'_> {
+        Kernel {
+            entry: MIB,
+            end: MIB + 4096,
+            manifest,
+            protected: &[],
+        }
     }
 
     #[test]
     fn the_boot_information_leads_to_manifest_and_command_line() {
         let memory = memory::allocate(4 * MIB).unwrap();
-        let mut image = image();
-        image.manifest.devices.push(Device {
-            kind: Kind::Block,
-            name: "disk".to_owned(),
-            given: None,
-        });
-        let entry = prepare(&memory, 4 * MIB, &image, "a  b").unwrap();
+        let manifest = Manifest {
+            devices: vec![Device {
+                kind: Kind::Block,
+                name: "disk".to_owned(),
+                given: None,
+            }],
+        };
+        let entry = prepare(&memory, 4 * MIB, &kernel(&manifest), "a  b").unwrap();
         assert_eq!((entry.rdi, entry.rsp), (0x1_0000, 4 * MIB - 8));
         assert_eq!((entry.system, entry.rip), (SYSTEM, MIB));
         let word = |gpa| memory.read_obj::<u64>(GuestAddress(gpa)).unwrap();
@@ -125,7 +140,8 @@ mod tests {
     #[test]
     fn a_command_line_of_8191_bytes_fits() {
         let memory = memory::allocate(4 * MIB).unwrap();
-        let prepare = |cmdline: &str| prepare(&memory, 4 * MIB, &image(), cmdline);
+        let manifest = Manifest::default();
+        let prepare = |cmdline: &str| prepare(&memory, 4 * MIB, &kernel(&manifest), cmdline);
         assert!(prepare(&"x".repeat(8191)).is_ok());
         let fault = prepare(&"x".repeat(8192)).unwrap_err();
         assert!(matches!(fault, Error::CmdlineTooLong { max: 8191, .. }));

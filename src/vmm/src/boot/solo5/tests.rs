@@ -1,8 +1,8 @@
 //! Solo5 kernels, good and bad, as files.
 
-use super::manifest::{Device, Kind};
+use super::manifest::Kind;
 use super::*;
-use crate::boot::image::BootAbi;
+use crate::boot::KernelImage;
 use crate::boot::testing::{ElfFile, load, multiboot_header, solo5_abi};
 
 const MIB: u64 = 1 << 20;
@@ -35,8 +35,8 @@ fn a_kernel_is_recognised_with_its_devices_in_segments_of_either_alignment() {
             header.align = align;
         }
         let image = KernelImage::probe(&elf.file()).unwrap();
-        assert_eq!(image.abi, BootAbi::Solo5);
-        assert_eq!(image.manifest.devices, devices);
+        assert_eq!(image.abi(), BootAbi::Solo5);
+        assert_eq!(image.protocol.get().declared(), devices);
     }
 }
 
@@ -62,7 +62,7 @@ fn a_kernel_for_virtio_boots_by_multiboot() {
     let header = multiboot_header(3, [0; 5]);
     elf.content[..header.len()].copy_from_slice(&header);
     let image = KernelImage::probe(&elf.file()).unwrap();
-    assert_eq!(image.abi, BootAbi::Multiboot1);
+    assert_eq!(image.abi(), BootAbi::Multiboot1);
 }
 
 #[test]
@@ -78,18 +78,20 @@ fn what_the_abi_forbids_is_refused() {
 
 #[test]
 fn memory_comes_in_pages_of_2_mib_and_holds_a_stack() {
-    assert_eq!(memory_size(5 * MIB + 1).unwrap(), 4 * MIB);
-    assert_eq!(memory_size(MAX_MEMORY).unwrap(), MAX_MEMORY);
-    let fault = memory_size(MAX_MEMORY + 4096).unwrap_err().to_string();
+    let solo5 = KernelImage::synthetic(BootAbi::Solo5);
+    assert_eq!(solo5.memory_size(5 * MIB + 1).unwrap(), 4 * MIB);
+    assert_eq!(solo5.memory_size(MAX_MEMORY).unwrap(), MAX_MEMORY);
+    let fault = solo5.memory_size(MAX_MEMORY + 4096).unwrap_err();
+    let fault = fault.to_string();
     assert!(fault.contains("give it 3 GiB or less"), "{fault}");
     let mut elf = ElfFile::solo5(&[]);
     elf.program_headers[0].memory_size = MIB / 2;
     let image = |elf: &ElfFile| KernelImage::probe(&elf.file()).unwrap();
-    assert!(crate::check_fits(&image(&elf), 0, 2 * MIB).is_ok());
-    let fault = crate::check_fits(&image(&elf), 1, 2 * MIB).unwrap_err();
+    assert!(image(&elf).check_fits(0, 2 * MIB).is_ok());
+    let fault = image(&elf).check_fits(1, 2 * MIB).unwrap_err();
     assert!(fault.to_string().contains("takes no initrd"), "{fault}");
     elf.program_headers[0].memory_size = MIB / 2 + 1;
-    let fault = crate::check_fits(&image(&elf), 0, 4 * MIB - 1).unwrap_err();
+    let fault = image(&elf).check_fits(0, 4 * MIB - 1).unwrap_err();
     assert_eq!(
         fault.to_string(),
         "the kernel and its stack need 4 MiB of memory, the machine has 2 MiB: \

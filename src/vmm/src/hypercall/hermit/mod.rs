@@ -23,7 +23,7 @@ use vm_memory::VolatileSlice;
 
 use super::arguments::{Arguments, Buffer};
 use super::{Called, Cpu, crash, print};
-use crate::boot::hermit::Interface;
+use crate::boot::hermit::interface::Interface;
 use crate::console::Output;
 use crate::exit::GuestExit;
 use crate::memory::GuestMemory;

@@ -1,12 +1,12 @@
-//! Thousands of spoilt kernels: whatever a file says, it is loaded within its bounds or
+//! Thousands of corrupt kernels: whatever a file says, it is loaded within its bounds or
 //! refused, and nothing panics.
 
 use std::time::{Duration, Instant};
 
-use super::allocate;
-use super::image::{BootAbi, KernelImage};
-use super::place::check_fits;
-use super::testing::{ElfFile, Random, bzimage, file, load, load_guest, multiboot_header, told};
+use super::testing::{
+    ElfFile, Random, boot_params, bzimage, file, load, load_guest, multiboot_header,
+};
+use super::{BootAbi, KernelImage};
 use crate::arch::layout::BOOT_AREA_END;
 
 const ROUNDS: usize = 5000;
@@ -55,7 +55,7 @@ fn kernels() -> [(BootAbi, Vec<u8>); 7] {
 }
 
 /// Writes over one to four numbers, most of them in the headers, and cuts one file in eight.
-fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
+fn corrupt(bytes: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..1 + random.below(4) {
         let value = match random.below(3) {
             0 => random.number(),
@@ -78,19 +78,22 @@ fn spoil(bytes: &mut Vec<u8>, random: &mut Random) {
 
 /// What [`KernelImage::probe`] promises of every image.
 fn assert_within_bounds(image: &KernelImage, file_size: u64) {
-    for segment in &image.segments {
+    for segment in &image.program.segments {
         assert!(segment.gpa >= BOOT_AREA_END, "{segment:?}");
         if segment.file_size > 0 {
             let end = segment.offset + segment.file_size;
             assert!(end <= file_size, "{segment:?}");
         }
         assert!(segment.file_size <= segment.memory_size, "{segment:?}");
-        assert!(segment.memory_end() <= image.memory_end(), "{segment:?}");
+        assert!(
+            segment.memory_end() <= image.program.memory_end(),
+            "{segment:?}"
+        );
     }
 }
 
 #[test]
-fn spoilt_kernels_never_panic_and_never_escape() {
+fn corrupt_kernels_never_panic_and_never_escape() {
     let kernels = kernels();
     let initrd = file(b"initrd");
     let mut random = Random::new();
@@ -99,7 +102,7 @@ fn spoilt_kernels_never_panic_and_never_escape() {
     for round in 0..ROUNDS {
         let kind = round % kernels.len();
         let mut bytes = kernels[kind].1.clone();
-        spoil(&mut bytes, &mut random);
+        corrupt(&mut bytes, &mut random);
         let kernel = file(&bytes);
         let size = random.pick(&[2 * MIB, 3 * MIB - 4096, 16 * MIB]);
         let takes_initrd = kernels[kind].0 != BootAbi::Solo5;
@@ -108,8 +111,8 @@ fn spoilt_kernels_never_panic_and_never_escape() {
         let probed = KernelImage::probe(&kernel);
         let entry = match &probed {
             Ok(image) => {
-                let guest = allocate(image, size).unwrap();
-                load_guest(&guest, size, image, (&kernel, initrd), &told("a b"))
+                let guest = image.allocate(size).unwrap();
+                load_guest(&guest, size, image, (&kernel, initrd), &boot_params("a b"))
                     .map_err(|fault| fault.to_string())
             }
             Err(fault) => Err(fault.to_string()),
@@ -118,12 +121,12 @@ fn spoilt_kernels_never_panic_and_never_escape() {
         if let Ok(image) = &probed {
             assert_within_bounds(image, bytes.len() as u64);
             for memory in EDGES {
-                let _ = check_fits(image, random.pick(&EDGES), memory);
+                let _ = image.check_fits(random.pick(&EDGES), memory);
             }
         }
         match entry {
             Ok(entry) => {
-                assert_eq!(entry.rip, probed.unwrap().entry);
+                assert_eq!(entry.rip, probed.unwrap().program.entry);
                 loaded[kind] += 1;
             }
             Err(fault) => {
@@ -132,15 +135,15 @@ fn spoilt_kernels_never_panic_and_never_escape() {
             }
         }
     }
-    // Else the spoiling is too weak, or so strong that only the first check is tested.
+    // Else the corruption is too weak, or so strong that only the first check is tested.
     assert!(loaded.iter().all(|&n| n > 50), "loaded {loaded:?}");
     assert!(refused.iter().all(|&n| n > 50), "refused {refused:?}");
     assert!(slowest < Duration::from_secs(2), "{slowest:?} for one file");
 }
 
 #[test]
-fn the_kernels_are_good_before_they_are_spoilt() {
+fn the_kernels_are_good_before_they_are_corrupted() {
     for (abi, bytes) in kernels() {
-        assert_eq!(KernelImage::probe(&file(&bytes)).unwrap().abi, abi);
+        assert_eq!(KernelImage::probe(&file(&bytes)).unwrap().abi(), abi);
     }
 }
