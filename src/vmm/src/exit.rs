@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::hypercall::fault::HypercallFault;
+
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuestExit {
@@ -32,8 +34,13 @@ pub enum Crash {
     GuestReported { by: &'static str },
     /// The guest asked its monitor for something in a way that has no answer, with a pointer
     /// out of its memory for one.
-    #[error("the guest crashed: hypercall {call}: {fault}")]
-    Hypercall { call: &'static str, fault: String },
+    #[error("the guest crashed: hypercall {call}: {source}")]
+    Hypercall {
+        /// The call's name in its ABI.
+        call: &'static str,
+        /// What is wrong with it.
+        source: HypercallFault,
+    },
     /// The guest looked for a device where its ABI has none.
     #[error("the guest crashed: access to port {port:#x}, which is none of its hypercalls'")]
     NoSuchPort { port: u16 },
@@ -104,7 +111,7 @@ mod tests {
         };
         let hypercall = Crash::Hypercall {
             call: "puts",
-            fault: String::new(),
+            source: HypercallFault::NotOffered,
         };
         let table = [
             (GuestExit::Code(7), 7),

@@ -82,6 +82,7 @@ pub use devices::virtio::trial;
 pub use devices::virtio::vhost_user::check as check_back_end;
 pub use error::{Error, HeaderError, KernelError};
 pub use exit::{Crash, GuestExit};
+pub use hypercall::fault::HypercallFault;
 pub use machine::Machine;
 pub use memory::{MAX_MEMORY, MIN_MEMORY};
 pub use prepared::Prepared;

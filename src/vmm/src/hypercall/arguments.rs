@@ -2,6 +2,7 @@
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, VolatileSlice};
 
+use super::fault::HypercallFault;
 use crate::memory::GuestMemory;
 
 /// How much is copied at a time, in bytes: a guest names the length, not the monitor's memory.
@@ -31,51 +32,54 @@ impl<'a> Arguments<'a> {
         memory: &'a GuestMemory,
         gpa: u64,
         size: u64,
-    ) -> Result<Arguments<'a>, String> {
+    ) -> Result<Arguments<'a>, HypercallFault> {
         Buffer::at(memory, gpa, size).map(|_| Arguments { memory, gpa })
     }
 
     /// The 8 bytes at `offset` of the structure.
-    pub(super) fn word(&self, offset: u64) -> Result<u64, String> {
+    pub(super) fn word(&self, offset: u64) -> Result<u64, HypercallFault> {
         let word = self.memory.read_obj(self.field(offset));
-        word.map_err(|e| e.to_string())
+        word.map_err(|_| self.out_of_memory(offset, 8))
     }
 
     /// The 4 bytes at `offset`.
-    pub(super) fn int(&self, offset: u64) -> Result<i32, String> {
+    pub(super) fn int(&self, offset: u64) -> Result<i32, HypercallFault> {
         let int = self.memory.read_obj(self.field(offset));
-        int.map_err(|e| e.to_string())
+        int.map_err(|_| self.out_of_memory(offset, 4))
     }
 
-    pub(super) fn put_word(&self, offset: u64, value: u64) -> Result<(), String> {
+    pub(super) fn put_word(&self, offset: u64, value: u64) -> Result<(), HypercallFault> {
         let put = self.memory.write_obj(value, self.field(offset));
-        put.map_err(|e| e.to_string())
+        put.map_err(|_| self.out_of_memory(offset, 8))
     }
 
-    pub(super) fn put_int(&self, offset: u64, value: i32) -> Result<(), String> {
+    pub(super) fn put_int(&self, offset: u64, value: i32) -> Result<(), HypercallFault> {
         let put = self.memory.write_obj(value, self.field(offset));
-        put.map_err(|e| e.to_string())
+        put.map_err(|_| self.out_of_memory(offset, 4))
     }
 
     /// The buffer of `len` bytes at `gpa`.
-    pub(super) fn buffer(&self, gpa: u64, len: u64) -> Result<Buffer<'a>, String> {
+    pub(super) fn buffer(&self, gpa: u64, len: u64) -> Result<Buffer<'a>, HypercallFault> {
         Buffer::at(self.memory, gpa, len)
     }
 
     fn field(&self, offset: u64) -> GuestAddress {
         GuestAddress(self.gpa + offset)
     }
+
+    fn out_of_memory(&self, offset: u64, len: u64) -> HypercallFault {
+        let gpa = self.gpa + offset;
+        HypercallFault::OutOfMemory { gpa, len }
+    }
 }
 
 impl<'a> Buffer<'a> {
-    fn at(memory: &'a GuestMemory, gpa: u64, len: u64) -> Result<Buffer<'a>, String> {
+    fn at(memory: &'a GuestMemory, gpa: u64, len: u64) -> Result<Buffer<'a>, HypercallFault> {
         let is_inside = gpa.checked_add(len).is_some()
             && usize::try_from(len).is_ok_and(|len| memory.check_range(GuestAddress(gpa), len));
         match is_inside || len == 0 {
             true => Ok(Buffer { memory, gpa, len }),
-            false => Err(format!(
-                "{len} bytes at {gpa:#x} are not in the guest's memory"
-            )),
+            false => Err(HypercallFault::OutOfMemory { gpa, len }),
         }
     }
 
@@ -84,14 +88,14 @@ impl<'a> Buffer<'a> {
     pub(super) fn for_each<E>(
         &self,
         mut take: impl FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Result<Result<(), E>, String> {
+    ) -> Result<Result<(), E>, HypercallFault> {
         let mut part = vec![0; self.part_size()];
         for (offset, size) in self.parts() {
             let part = &mut part[..size];
             let read = self
                 .memory
                 .read_slice(part, GuestAddress(self.gpa + offset));
-            read.map_err(|e| e.to_string())?;
+            read.map_err(|_| self.out_of_memory())?;
             if let Err(refused) = take(offset, part) {
                 return Ok(Err(refused));
             }
@@ -103,7 +107,7 @@ impl<'a> Buffer<'a> {
     pub(super) fn fill<E>(
         &self,
         mut give: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
-    ) -> Result<Result<(), E>, String> {
+    ) -> Result<Result<(), E>, HypercallFault> {
         let mut part = vec![0; self.part_size()];
         for (offset, size) in self.parts() {
             let part = &mut part[..size];
@@ -113,7 +117,7 @@ impl<'a> Buffer<'a> {
             let written = self
                 .memory
                 .write_slice(part, GuestAddress(self.gpa + offset));
-            written.map_err(|e| e.to_string())?;
+            written.map_err(|_| self.out_of_memory())?;
         }
         Ok(Ok(()))
     }
@@ -129,36 +133,46 @@ impl<'a> Buffer<'a> {
     }
 
     /// At most the first `max` bytes, to be read and written by system calls.
-    pub(super) fn beginning(&self, max: u64) -> Result<VolatileSlice<'a>, String> {
-        let len = self.len.min(max) as usize;
+    pub(super) fn beginning(&self, max: usize) -> Result<VolatileSlice<'a>, HypercallFault> {
+        let len = at_most(self.len, max);
         let slice = self.memory.get_slice(GuestAddress(self.gpa), len);
         match len {
             // An empty buffer may lie anywhere.
             0 => Ok(VolatileSlice::from(&mut [][..])),
-            _ => slice.map_err(|e| e.to_string()),
+            _ => slice.map_err(|_| self.out_of_memory()),
         }
     }
 
     /// All of it; the caller has bounded its length.
-    pub(super) fn to_vec(self) -> Result<Vec<u8>, String> {
-        let mut bytes = vec![0; self.len as usize];
+    pub(super) fn to_vec(self) -> Result<Vec<u8>, HypercallFault> {
+        let mut bytes = vec![0; at_most(self.len, usize::MAX)];
         let read = self.memory.read_slice(&mut bytes, GuestAddress(self.gpa));
-        read.map_err(|e| e.to_string()).map(|()| bytes)
+        read.map_err(|_| self.out_of_memory()).map(|()| bytes)
     }
 
     /// Writes `bytes`, no more than the buffer has, at its beginning.
-    pub(super) fn put(&self, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn put(&self, bytes: &[u8]) -> Result<(), HypercallFault> {
         let written = self.memory.write_slice(bytes, GuestAddress(self.gpa));
-        written.map_err(|e| e.to_string())
+        written.map_err(|_| self.out_of_memory())
+    }
+
+    fn out_of_memory(&self) -> HypercallFault {
+        let Buffer { gpa, len, .. } = *self;
+        HypercallFault::OutOfMemory { gpa, len }
     }
 
     fn part_size(&self) -> usize {
-        self.len.min(PART as u64) as usize
+        at_most(self.len, PART)
     }
 
     fn parts(&self) -> impl Iterator<Item = (u64, usize)> + use<> {
         let len = self.len;
         let offsets = (0..len).step_by(PART);
-        offsets.map(move |offset| (offset, (len - offset).min(PART as u64) as usize))
+        offsets.map(move |offset| (offset, at_most(len - offset, PART)))
     }
+}
+
+/// `len`, or `max` where that is less.
+pub(super) fn at_most(len: u64, max: usize) -> usize {
+    usize::try_from(len).map_or(max, |len| len.min(max))
 }

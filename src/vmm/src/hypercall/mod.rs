@@ -1,22 +1,21 @@
 //! Calls that a kernel makes to its monitor, by writing to a port.
 
 mod arguments;
+mod call;
+pub(crate) mod fault;
 pub(crate) mod hermit;
 pub(crate) mod solo5;
 
 use std::fs::File;
 use std::os::fd::RawFd;
 
-use kvm_ioctls::VcpuFd;
-
 use super::boot::HypercallAbi;
 use super::boot::solo5::manifest::Manifest;
 use super::config::{BlockDevice, NetDevice};
 use super::console::Output;
 use super::error::Error;
-use super::exit::{Crash, GuestExit};
 use super::memory::GuestMemory;
-use arguments::Buffer;
+pub(crate) use call::{Called, Cpu};
 use hermit::{Hermit, Root};
 use solo5::{Devices, Solo5};
 
@@ -24,40 +23,6 @@ use solo5::{Devices, Solo5};
 pub(crate) enum Hypercalls {
     Solo5(Solo5),
     Hermit(Hermit),
-}
-
-/// What calls need of the vCPU that makes them.
-pub(crate) trait Cpu {
-    /// The register RDI.
-    ///
-    /// # Errors
-    /// KVM's own, as a text.
-    fn rdi(&self) -> Result<u64, String>;
-
-    /// The guest-physical address of the virtual one, if it is mapped.
-    fn translate(&self, gva: u64) -> Option<u64>;
-}
-
-impl Cpu for VcpuFd {
-    fn rdi(&self) -> Result<u64, String> {
-        self.get_regs()
-            .map(|regs| regs.rdi)
-            .map_err(|e| e.to_string())
-    }
-
-    fn translate(&self, gva: u64) -> Option<u64> {
-        let translation = self.translate_gva(gva).ok()?;
-        (translation.valid != 0).then_some(translation.physical_address)
-    }
-}
-
-/// What came of an access to a port.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Called {
-    /// It was a call, which has been carried out.
-    Done,
-    /// It was the guest's last.
-    Ended(GuestExit),
 }
 
 impl Hypercalls {
@@ -126,22 +91,4 @@ impl Hypercalls {
             Hypercalls::Hermit(hermit) => hermit.descriptors(),
         }
     }
-}
-
-/// How a guest ends that made a call wrong.
-fn crash(call: &'static str, fault: String) -> Called {
-    Called::Ended(GuestExit::Crashed(Crash::Hypercall { call, fault }))
-}
-
-/// Sends a text to the guest's console. Whoever stops the guest does not wait for what it still
-/// has to say, which may be all of its memory, and nobody there to read it.
-fn print(output: &mut Output, text: &Buffer<'_>) -> Result<(), String> {
-    let _: Result<(), ()> = text.for_each(|_, part| {
-        output.write(part);
-        match output.is_stopped() {
-            true => Err(()),
-            false => Ok(()),
-        }
-    })?;
-    Ok(())
 }

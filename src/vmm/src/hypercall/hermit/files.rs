@@ -12,7 +12,8 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, Whence, lseek64, unlinkat};
 use vm_memory::{ReadVolatile, VolatileMemoryError, VolatileSlice, WriteVolatile};
 
-use super::Answer;
+/// What came of a call, where the guest has asked for something that can be answered.
+pub(super) type Answer<T> = Result<T, Errno>;
 
 /// How many files a guest may have open.
 const MAX_OPEN: usize = 64;
@@ -38,7 +39,7 @@ const MODES: u32 = 0o777;
 pub(crate) struct Root(pub OwnedFd);
 
 impl Root {
-    /// The directories in it, as a guest is told of them: at most [`MAX_FOLDERS`], without those
+    /// The directories in it, as a guest is told of them: at most [`MAX_DIRS`], without those
     /// that every guest has for its own and those with names that no device tree takes.
     pub(crate) fn dirs(&self) -> Vec<String> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;

@@ -1,13 +1,19 @@
 //! Calls that a guest makes wrong, and others that no guest makes by accident.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use vm_memory::{Bytes, GuestAddress};
 
+use super::args::ProgramArgs;
+use super::files::Files;
 use super::*;
+use crate::console::Output;
 use crate::exit::Crash;
+use crate::exit::GuestExit;
+use crate::hypercall::fault::HypercallFault;
 use crate::memory;
 
 /// Guest memory of 2 MiB, calls of either interface, and a root with a file `file`.
@@ -25,7 +31,7 @@ struct Shifted {
 const SHIFT: u64 = 1 << 20;
 
 impl Cpu for Shifted {
-    fn rdi(&self) -> Result<u64, String> {
+    fn rdi(&self) -> Result<u64, HypercallFault> {
         Ok(self.rdi)
     }
 
@@ -92,7 +98,7 @@ impl Guest {
 struct Endless;
 
 impl Cpu for Endless {
-    fn rdi(&self) -> Result<u64, String> {
+    fn rdi(&self) -> Result<u64, HypercallFault> {
         Ok(0)
     }
 
@@ -116,7 +122,7 @@ fn a_guest_that_is_to_stop_moves_no_more() {
     let stop = Arc::new(AtomicBool::new(true));
     let output = Output::new(Some(said.try_clone().unwrap()), stop);
     guest.calls.connect(output, None);
-    for (port, fd) in [(0x400, STDOUT), (0x400, fd), (0x500, fd)] {
+    for (port, fd) in [(0x400, 1), (0x400, fd), (0x500, fd)] {
         // Packed: fd, address, length.
         guest.put(0x200, &fd.to_le_bytes());
         guest.put(0x204, &0_u64.to_le_bytes());
@@ -235,9 +241,9 @@ fn the_exit_code_is_a_programs() {
 fn words_without_room_end_the_guest() {
     let mut guest = guest(Interface::V1);
     let many = vec!["x"; 129].join(" ");
-    guest.calls.told = Told::of(&many);
+    guest.calls.program_args = ProgramArgs::of(&many);
     assert!(guest.fault(0x740, 0x200).contains("129 words"));
-    guest.calls.told = Told::of("app -- x");
+    guest.calls.program_args = ProgramArgs::of("app -- x");
     guest.put_words(0x200, &[0x400, 0]);
     guest.put_words(0x400, &[0x500, END]);
     assert!(guest.fault(0x780, 0x200).contains("hypercall cmdval"));

@@ -1,14 +1,15 @@
 //! Interface 1: a 32-bit write of a structure's address, which is packed (uhyve-interface,
 //! v1). Buffers are given by virtual addresses.
 
-use super::words::Told;
-use super::{
-    Arguments, Buffer, Called, Cpu, Fault, Hermit, crash, done, exit, print, returned_wide,
-};
+use super::args::ProgramArgs;
+use super::calls::{Hermit, done, returned_wide};
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::ports::hermit_v1::{
     CLOSE, CMDSIZE, CMDVAL, EXIT, LSEEK, NETWORK, OPEN, READ, SERIAL_BUFFER, UART, UNLINK, WRITE,
 };
+use crate::hypercall::arguments::{Arguments, Buffer};
+use crate::hypercall::call::{Called, Cpu, crash, exit, print};
+use crate::hypercall::fault::HypercallFault;
 use crate::memory::GuestMemory;
 
 impl Hermit {
@@ -40,11 +41,11 @@ impl Hermit {
             LSEEK => done("lseek", at(16).and_then(|args| self.lseek_v1(&args))),
             CMDSIZE => done(
                 "cmdsize",
-                at(Told::SIZES).and_then(|args| self.told.put_sizes(&args)),
+                at(ProgramArgs::SIZES).and_then(|args| self.program_args.put_sizes(&args)),
             ),
             CMDVAL => done(
                 "cmdval",
-                at(16).and_then(|args| self.told.put_values(&args)),
+                at(16).and_then(|args| self.program_args.put_values(&args)),
             ),
             UNLINK => done("unlink", at(12).and_then(|args| self.unlink(&args))),
             SERIAL_BUFFER => done(
@@ -54,13 +55,13 @@ impl Hermit {
                     print(&mut self.output, &text)
                 }),
             ),
-            port if NETWORK.contains(&port) => crash("net", "is not offered".to_owned()),
+            port if NETWORK.contains(&port) => crash("net", HypercallFault::NotOffered),
             _ => return None,
         })
     }
 
     /// fd, buffer, length. There is no answer: all of it is written, or the guest ends.
-    fn write_file_v1(&mut self, args: &Arguments<'_>, cpu: &dyn Cpu) -> Result<(), Fault> {
+    fn write_file_v1(&mut self, args: &Arguments<'_>, cpu: &dyn Cpu) -> Result<(), HypercallFault> {
         let fd = args.int(0)?;
         for page in pages(args, args.word(4)?, args.word(12)?, cpu) {
             // The length is the guest's, and may be of more pages than there are: one can be
@@ -72,9 +73,9 @@ impl Hermit {
             let mut written = 0;
             while written < page.len {
                 match self.write_some(fd, &page.part(written, page.len))? {
-                    Ok(0) => return Err("the file takes no more".to_owned()),
+                    Ok(0) => return Err(HypercallFault::ShortWrite),
                     Ok(some) => written += some,
-                    Err(errno) => return Err(errno.desc().to_owned()),
+                    Err(errno) => return Err(HypercallFault::Write(errno)),
                 }
             }
         }
@@ -82,7 +83,7 @@ impl Hermit {
     }
 
     /// fd, buffer, length, what it returns.
-    fn read_v1(&mut self, args: &Arguments<'_>, cpu: &dyn Cpu) -> Result<(), Fault> {
+    fn read_v1(&mut self, args: &Arguments<'_>, cpu: &dyn Cpu) -> Result<(), HypercallFault> {
         let fd = args.int(0)?;
         let mut total = 0;
         let mut answer = Ok(0);
@@ -111,7 +112,7 @@ impl Hermit {
     }
 
     /// fd, offset, whence; the offset is what it returns.
-    fn lseek_v1(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn lseek_v1(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let (fd, offset, whence) = (args.int(0)?, args.word(4)?.cast_signed(), args.int(12)?);
         let offset = self.files.seek(fd, offset, whence);
         // -1, whatever the error.
@@ -126,7 +127,7 @@ fn pages<'a>(
     gva: u64,
     len: u64,
     cpu: &'a dyn Cpu,
-) -> impl Iterator<Item = Result<Buffer<'a>, Fault>> {
+) -> impl Iterator<Item = Result<Buffer<'a>, HypercallFault>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= len {
@@ -137,7 +138,7 @@ fn pages<'a>(
         at += size;
         let gpa = cpu
             .translate(address)
-            .ok_or_else(|| format!("the virtual address {address:#x} is not mapped"));
+            .ok_or(HypercallFault::NotMapped { gva: address });
         Some(gpa.and_then(|gpa| args.buffer(gpa, size)))
     })
 }

@@ -1,15 +1,18 @@
 //! Interfaces 2 and 3: a write of anything, with a structure's address in RDI (uhyve-interface,
 //! v2). Buffers are given by guest-physical addresses.
 
-use super::files::Attributes;
-use super::{
-    Answer, Arguments, Called, Cpu, Errno, Fault, Hermit, STDERR, STDIN, crash, done, exit, known,
-    path, print, returned_wide,
-};
+use nix::errno::Errno;
+
+use super::calls::{Hermit, STDERR, STDIN, done, known, path, returned_wide};
+use super::files::{Answer, Attributes};
 use crate::arch::ports::hermit_v2::{
     CLOSE, EXIT, FSTAT, GETDENTS, LSEEK, MKDIR, NOT_OFFERED, OPEN, READ, SERIAL_BUFFER,
     SERIAL_BYTE, STAT, UNLINK, WRITE,
 };
+use crate::bits::low_u32;
+use crate::hypercall::arguments::Arguments;
+use crate::hypercall::call::{Called, Cpu, crash, exit, print};
+use crate::hypercall::fault::HypercallFault;
 use crate::memory::GuestMemory;
 
 /// `StatResult` and its like: nothing yet, success, an error with its number behind it.
@@ -37,9 +40,10 @@ impl Hermit {
         };
         let at = |size| Arguments::at(memory, gpa, size);
         Some(match port {
-            EXIT => exit(gpa as i32),
+            EXIT => exit(low_u32(gpa).cast_signed()),
             SERIAL_BYTE => {
-                self.output.write(&[gpa as u8]);
+                let [byte, ..] = gpa.to_le_bytes();
+                self.output.write(&[byte]);
                 Called::Done
             }
             SERIAL_BUFFER => done(
@@ -61,34 +65,34 @@ impl Hermit {
             MKDIR => done("mkdir", at(24).and_then(|args| self.mkdir(&args))),
             port => {
                 let (_, call) = NOT_OFFERED.iter().find(|(known, _)| *known == port)?;
-                crash(call, "is not offered".to_owned())
+                crash(call, HypercallFault::NotOffered)
             }
         })
     }
 
     /// Length, what it returns, buffer, fd.
-    fn write_file_v2(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn write_file_v2(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let buffer = args.buffer(args.word(16)?, args.word(0)?)?;
         let written = self.write_some(args.int(24)?, &buffer)?;
         args.put_word(8, returned_wide(written).cast_unsigned())
     }
 
     /// Likewise.
-    fn read_v2(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn read_v2(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let buffer = args.buffer(args.word(16)?, args.word(0)?)?;
         let read = self.read(args.int(24)?, &buffer)?;
         args.put_word(8, returned_wide(read).cast_unsigned())
     }
 
     /// Offset, whence, fd; the offset is what it returns.
-    fn lseek_v2(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn lseek_v2(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let (offset, whence, fd) = (args.word(0)?.cast_signed(), args.int(8)?, args.int(12)?);
         let offset = self.files.seek(fd, offset, whence);
         args.put_word(0, returned_wide(offset).cast_unsigned())
     }
 
     /// Path, kind, where the attributes go, what it returns.
-    fn stat(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn stat(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let path = path(args, args.word(0)?)?;
         let follow = args.int(8)? == FOLLOW;
         let found = path.and_then(|path| self.files.stat(&path, follow));
@@ -96,7 +100,7 @@ impl Hermit {
     }
 
     /// fd, where the attributes go, what it returns.
-    fn fstat(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn fstat(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let found = match args.int(0)? {
             // The host's own say nothing that is the guest's business.
             STDIN..=STDERR => Err(Errno::EBADF),
@@ -106,7 +110,7 @@ impl Hermit {
     }
 
     /// Path, its length, what it returns.
-    fn mkdir(&mut self, args: &Arguments<'_>) -> Result<(), Fault> {
+    fn mkdir(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let path = path(args, args.word(0)?)?;
         let made = path.and_then(|path| self.files.mkdir(&path));
         put_result(args, 16, made)
@@ -114,7 +118,7 @@ impl Hermit {
 }
 
 /// fd, buffer, length, what it returns: there are no open directories.
-fn getdents(args: &Arguments<'_>) -> Result<(), Fault> {
+fn getdents(args: &Arguments<'_>) -> Result<(), HypercallFault> {
     args.put_int(24, GETDENTS_ERROR)?;
     args.put_int(32, known(Errno::EBADF))
 }
@@ -124,7 +128,7 @@ fn put_attributes(
     gpa: u64,
     result_at: u64,
     found: Answer<Attributes>,
-) -> Result<(), Fault> {
+) -> Result<(), HypercallFault> {
     if let Ok(attributes) = &found {
         let bytes = attributes.bytes();
         args.buffer(gpa, bytes.len() as u64)?.put(&bytes)?;
@@ -132,7 +136,7 @@ fn put_attributes(
     put_result(args, result_at, found.map(|_| ()))
 }
 
-fn put_result(args: &Arguments<'_>, at: u64, result: Answer<()>) -> Result<(), Fault> {
+fn put_result(args: &Arguments<'_>, at: u64, result: Answer<()>) -> Result<(), HypercallFault> {
     match result {
         Ok(()) => args.put_int(at, SUCCESS),
         Err(errno) => {

@@ -3,16 +3,22 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
-use super::{Returned, Solo5};
+use super::returned::Returned;
 use crate::console::Output;
 use crate::disk::Disk;
 use crate::hypercall::arguments::{Arguments, Buffer};
+use crate::hypercall::fault::HypercallFault;
 
 /// Reads and writes by the kernel's hypercalls.
 pub(crate) struct Block(pub Disk);
 
 impl Block {
-    fn write(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {
+    fn write(
+        &self,
+        offset: u64,
+        data: &Buffer<'_>,
+        output: &Output,
+    ) -> Result<Returned, HypercallFault> {
         if self.0.read_only || !self.0.has(offset, data.len) {
             return Ok(Returned::InvalidArgument);
         }
@@ -23,7 +29,12 @@ impl Block {
         Ok(written.map_or(Returned::Unspecified, |()| Returned::Ok))
     }
 
-    fn read(&self, offset: u64, data: &Buffer<'_>, output: &Output) -> Result<Returned, String> {
+    fn read(
+        &self,
+        offset: u64,
+        data: &Buffer<'_>,
+        output: &Output,
+    ) -> Result<Returned, HypercallFault> {
         if !self.0.has(offset, data.len) {
             return Ok(Returned::InvalidArgument);
         }
@@ -43,29 +54,37 @@ fn check_stop(output: &Output) -> io::Result<()> {
     }
 }
 
-impl Solo5 {
-    /// `hvt_hc_block_write`: handle, offset, data, len; what it returns.
-    pub(super) fn block_write(&mut self, args: &Arguments<'_>) -> Result<(), String> {
-        self.block(args, Block::write)
-    }
+/// `hvt_hc_block_write`: handle, offset, data, len; what it returns. `block` is the device of that
+/// handle, if there is one.
+pub(super) fn write(
+    args: &Arguments<'_>,
+    block: Option<&Block>,
+    output: &Output,
+) -> Result<(), HypercallFault> {
+    transfer(args, block, output, Block::write)
+}
 
-    /// `hvt_hc_block_read`: likewise.
-    pub(super) fn block_read(&mut self, args: &Arguments<'_>) -> Result<(), String> {
-        self.block(args, Block::read)
-    }
+/// `hvt_hc_block_read`: likewise.
+pub(super) fn read(
+    args: &Arguments<'_>,
+    block: Option<&Block>,
+    output: &Output,
+) -> Result<(), HypercallFault> {
+    transfer(args, block, output, Block::read)
+}
 
-    fn block(
-        &mut self,
-        args: &Arguments<'_>,
-        act: impl Fn(&Block, u64, &Buffer<'_>, &Output) -> Result<Returned, String>,
-    ) -> Result<(), String> {
-        let returned = match self.devices.block(args.word(0)?) {
-            None => Returned::InvalidArgument,
-            Some(block) => {
-                let data = args.buffer(args.word(16)?, args.word(24)?)?;
-                act(block, args.word(8)?, &data, &self.output)?
-            }
-        };
-        args.put_int(32, returned as i32)
-    }
+fn transfer(
+    args: &Arguments<'_>,
+    block: Option<&Block>,
+    output: &Output,
+    act: impl Fn(&Block, u64, &Buffer<'_>, &Output) -> Result<Returned, HypercallFault>,
+) -> Result<(), HypercallFault> {
+    let returned = match block {
+        None => Returned::InvalidArgument,
+        Some(block) => {
+            let data = args.buffer(args.word(16)?, args.word(24)?)?;
+            act(block, args.word(8)?, &data, output)?
+        }
+    };
+    args.put_int(32, returned as i32)
 }

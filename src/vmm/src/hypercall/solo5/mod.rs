@@ -7,12 +7,14 @@ mod block;
 mod devices;
 mod net;
 mod poll;
+mod returned;
 
 use std::os::fd::RawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::arguments::Arguments;
-use super::{Called, crash, print};
+use super::call::{Called, crash, exit, print};
+use super::fault::HypercallFault;
 use crate::arch::ports::SOLO5_HYPERCALLS;
 use crate::console::Output;
 use crate::exit::{Crash, GuestExit};
@@ -42,15 +44,6 @@ const HALT: usize = 8;
 
 /// SOLO5_EXIT_ABORT: the status of a kernel that panicked.
 const ABORT: i32 = 255;
-
-/// What a call returns to the kernel: `solo5_result_t`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Returned {
-    Ok = 0,
-    Again = 1,
-    InvalidArgument = 2,
-    Unspecified = 3,
-}
 
 /// The calls, with what they work on.
 pub(crate) struct Solo5 {
@@ -86,11 +79,17 @@ impl Solo5 {
         let done = match number {
             WALLTIME => at(8).and_then(|args| walltime(&args)),
             PUTS => at(16).and_then(|args| self.puts(&args)),
-            POLL => at(24).and_then(|args| self.poll(&args)),
-            BLOCK_WRITE => at(40).and_then(|args| self.block_write(&args)),
-            BLOCK_READ => at(40).and_then(|args| self.block_read(&args)),
-            NET_WRITE => at(32).and_then(|args| self.net_write(&args)),
-            NET_READ => at(32).and_then(|args| self.net_read(&args)),
+            POLL => at(24).and_then(|args| poll::poll(&args, &self.devices, &self.output)),
+            BLOCK_WRITE => at(40).and_then(|args| {
+                let block = self.devices.block(args.word(0)?);
+                block::write(&args, block, &self.output)
+            }),
+            BLOCK_READ => at(40).and_then(|args| {
+                let block = self.devices.block(args.word(0)?);
+                block::read(&args, block, &self.output)
+            }),
+            NET_WRITE => at(32).and_then(|args| net::write(&args, self.devices.net(args.word(0)?))),
+            NET_READ => at(32).and_then(|args| net::read(&args, self.devices.net(args.word(0)?))),
             HALT => return halt(at(16)),
             _ => return no_call(port),
         };
@@ -101,30 +100,31 @@ impl Solo5 {
     }
 
     /// `hvt_hc_puts`: data, len.
-    fn puts(&mut self, args: &Arguments<'_>) -> Result<(), String> {
+    fn puts(&mut self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let text = args.buffer(args.word(0)?, args.word(8)?)?;
         print(&mut self.output, &text)
     }
 }
 
 /// `hvt_hc_walltime`: nanoseconds since 1970, of UTC.
-fn walltime(args: &Arguments<'_>) -> Result<(), String> {
+fn walltime(args: &Arguments<'_>) -> Result<(), HypercallFault> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     // Before 1970 it is 1970; 64 bits last until 2554.
-    let nanoseconds = since.map_or(0, |since| since.as_nanos() as u64);
+    let nanoseconds = since.map_or(0, |since| {
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    });
     args.put_word(0, nanoseconds)
 }
 
 /// `hvt_hc_halt`: cookie, exit status. The cookie says where a core dump would find the
 /// registers; none is made here.
-fn halt(args: Result<Arguments<'_>, String>) -> Called {
+fn halt(args: Result<Arguments<'_>, HypercallFault>) -> Called {
     match args.and_then(|args| args.int(8)) {
         Ok(ABORT) => {
             let by = "solo5_abort";
             Called::Ended(GuestExit::Crashed(Crash::GuestReported { by }))
         }
-        // As a program's status, of which exit(3) keeps the lowest byte.
-        Ok(status) => Called::Ended(GuestExit::Code(status as u8)),
+        Ok(status) => exit(status),
         Err(fault) => crash(CALLS[HALT], fault),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 
-use super::{Returned, Solo5};
+use super::returned::Returned;
 use crate::config::NetDevice;
 use crate::error::Error;
-use crate::hypercall::arguments::Arguments;
+use crate::hypercall::arguments::{Arguments, at_most};
+use crate::hypercall::fault::HypercallFault;
 use crate::packets::{MAX_PACKET, Packets};
 
 /// No packet has more bytes.
@@ -77,37 +78,36 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-impl Solo5 {
-    /// `hvt_hc_net_write`: handle, data, len; what it returns.
-    pub(super) fn net_write(&mut self, args: &Arguments<'_>) -> Result<(), String> {
-        let returned = match self.devices.net(args.word(0)?) {
-            None => Returned::InvalidArgument,
-            Some(net) => {
-                let data = args.buffer(args.word(8)?, args.word(16)?)?;
-                match data.len {
-                    ..=MAX => net.send(&data.to_vec()?),
-                    _ => Returned::InvalidArgument,
-                }
+/// `hvt_hc_net_write`: handle, data, len; what it returns. `net` is the device of that handle, if
+/// there is one.
+pub(super) fn write(args: &Arguments<'_>, net: Option<&mut Net>) -> Result<(), HypercallFault> {
+    let returned = match net {
+        None => Returned::InvalidArgument,
+        Some(net) => {
+            let data = args.buffer(args.word(8)?, args.word(16)?)?;
+            match data.len {
+                ..=MAX => net.send(&data.to_vec()?),
+                _ => Returned::InvalidArgument,
             }
-        };
-        args.put_int(24, returned as i32)
-    }
+        }
+    };
+    args.put_int(24, returned as i32)
+}
 
-    /// `hvt_hc_net_read`: handle, data, len, which becomes the packet's; what it returns.
-    pub(super) fn net_read(&mut self, args: &Arguments<'_>) -> Result<(), String> {
-        let Some(net) = self.devices.net(args.word(0)?) else {
-            return args.put_int(24, Returned::InvalidArgument as i32);
-        };
-        let data = args.buffer(args.word(8)?, args.word(16)?)?;
-        let mut packet = vec![0; data.len.min(MAX) as usize];
-        let returned = match net.receive(&mut packet) {
-            Err(returned) => returned,
-            Ok(len) => {
-                data.put(&packet[..len])?;
-                args.put_word(16, len as u64)?;
-                Returned::Ok
-            }
-        };
-        args.put_int(24, returned as i32)
-    }
+/// `hvt_hc_net_read`: handle, data, len, which becomes the packet's; what it returns.
+pub(super) fn read(args: &Arguments<'_>, net: Option<&mut Net>) -> Result<(), HypercallFault> {
+    let Some(net) = net else {
+        return args.put_int(24, Returned::InvalidArgument as i32);
+    };
+    let data = args.buffer(args.word(8)?, args.word(16)?)?;
+    let mut packet = vec![0; at_most(data.len, MAX_PACKET as usize)];
+    let returned = match net.receive(&mut packet) {
+        Err(returned) => returned,
+        Ok(len) => {
+            data.put(&packet[..len])?;
+            args.put_word(16, len as u64)?;
+            Returned::Ok
+        }
+    };
+    args.put_int(24, returned as i32)
 }

@@ -1,6 +1,7 @@
 //! Arguments and environment, which kernels of interface 1 ask for by themselves.
 
-use super::{Arguments, Fault};
+use crate::hypercall::arguments::Arguments;
+use crate::hypercall::fault::HypercallFault;
 
 /// MAX_ARGC_ENVC: so many of each have room.
 const MAX_WORDS: usize = 128;
@@ -10,20 +11,20 @@ const OPTIONS: [&str; 5] = ["-freq", "-ip", "-mask", "-gateway", "-mount"];
 
 /// What the command line tells an application.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ProgramArgs {
     args: Vec<String>,
     /// Each `NAME=VALUE`.
     env: Vec<String>,
 }
 
-impl Told {
+impl ProgramArgs {
     /// Bytes of `CmdsizeParams`: two counts, each with so many lengths.
     pub(super) const SIZES: u64 = 2 * (4 + 4 * MAX_WORDS as u64);
 
     /// Splits `NAME env=NAME=VALUE… -- ARGS`, as newer kernels do by themselves: the first
     /// word is the program's name, and what else stands before `--` is for the kernel. Without
     /// `--` it is the application's.
-    pub(super) fn of(cmdline: &str) -> Told {
+    pub(super) fn of(cmdline: &str) -> ProgramArgs {
         let words = split(cmdline);
         let separator = words.iter().position(|word| word == "--");
         let (kernel, application) = match separator {
@@ -45,33 +46,31 @@ impl Told {
         }
         args.insert(0, name.unwrap_or_else(|| "kernel".to_owned()));
         args.extend_from_slice(application);
-        Told { args, env }
+        ProgramArgs { args, env }
     }
 
     /// Writes `CmdsizeParams`: how many there are of each, and their lengths with the zero
     /// byte.
-    pub(super) fn put_sizes(&self, args: &Arguments<'_>) -> Result<(), Fault> {
+    pub(super) fn put_sizes(&self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         let mut at = 0;
         for words in [&self.args, &self.env] {
-            if words.len() > MAX_WORDS {
-                return Err(format!(
-                    "{} words, at most {MAX_WORDS} have room",
-                    words.len()
-                ));
+            let (count, max) = (words.len(), MAX_WORDS);
+            if count > max {
+                return Err(HypercallFault::TooManyArgs { count, max });
             }
-            args.put_int(at, words.len() as i32)?;
+            args.put_int(at, int(count))?;
             for (i, word) in (1..).zip(words) {
                 // A command line is of some KiB.
-                args.put_int(at + 4 * i, word.len() as i32 + 1)?;
+                args.put_int(at + 4 * i, int(word.len() + 1))?;
             }
-            at += Told::SIZES / 2;
+            at += ProgramArgs::SIZES / 2;
         }
         Ok(())
     }
 
     /// Writes each word to where `CmdvalParams` says: it has the addresses of two lists of
     /// addresses.
-    pub(super) fn put_values(&self, args: &Arguments<'_>) -> Result<(), Fault> {
+    pub(super) fn put_values(&self, args: &Arguments<'_>) -> Result<(), HypercallFault> {
         for (words, list) in [(&self.args, args.word(0)?), (&self.env, args.word(8)?)] {
             let size = 8 * words.len() as u64;
             if size == 0 {
@@ -87,6 +86,11 @@ impl Told {
         }
         Ok(())
     }
+}
+
+/// A count that a command line of some KiB can have.
+fn int(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// The words of a line, by the rules of POSIX's shell for quotes and backslashes; newer
@@ -137,10 +141,13 @@ mod tests {
 
     #[test]
     fn variables_and_arguments_are_told_apart() {
-        let told = Told::of("-freq 100 app env=A=1 'env=B=x y' more -- -v env=C=2");
-        assert_eq!(told.args, strings(["app", "-v", "env=C=2"]));
-        assert_eq!(told.env, strings(["A=1", "B=x y"]));
-        assert_eq!(Told::of("a env=A=1 -b c").args, strings(["a", "-b", "c"]));
-        assert_eq!(Told::of("").args, strings(["kernel"]));
+        let program = ProgramArgs::of("-freq 100 app env=A=1 'env=B=x y' more -- -v env=C=2");
+        assert_eq!(program.args, strings(["app", "-v", "env=C=2"]));
+        assert_eq!(program.env, strings(["A=1", "B=x y"]));
+        assert_eq!(
+            ProgramArgs::of("a env=A=1 -b c").args,
+            strings(["a", "-b", "c"])
+        );
+        assert_eq!(ProgramArgs::of("").args, strings(["kernel"]));
     }
 }
