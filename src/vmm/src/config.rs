@@ -20,7 +20,7 @@ pub struct MachineConfig {
     pub memory: u64,
     /// Virtual processors, 1 to [`MAX_VCPUS`].
     pub vcpus: u8,
-    /// The kernel's command line as far as it is known, to see whether it can be told.
+    /// The kernel's command line as far as it is known, to see whether it fits.
     pub cmdline: String,
     /// Where the guest finds its devices.
     pub transport: Transport,
@@ -43,6 +43,7 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them, in the order of their names' documentation.
     pub const ALL: [Transport; 4] = [
         Transport::Mmio,
         Transport::MmioLegacy,
@@ -123,6 +124,7 @@ pub struct BlockDevice {
     /// A regular file or a block device, of whole blocks of 512 bytes, open for reading, and for
     /// writing unless it is `read_only`.
     pub image: File,
+    /// Whether the guest cannot write to it.
     pub read_only: bool,
 }
 

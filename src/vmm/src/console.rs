@@ -11,7 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// Where the guest's input comes from and where its output goes; `None` is nowhere.
 #[derive(Debug, Default)]
 pub struct Console {
+    /// Read by the guest, as far as it takes it. Need not be non-blocking.
     pub input: Option<File>,
+    /// Written by the guest; a slow reader slows it down.
     pub output: Option<File>,
 }
 

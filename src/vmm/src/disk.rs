@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 
 use super::boot::solo5::manifest::BLOCK_SIZE;
 use super::config::BlockDevice;
-use super::error::Error;
+use super::error::{BlockDeviceError, Error};
 
 /// A regular file or a block device of the host's, and its size in bytes, which stays what it
 /// was at the beginning.
@@ -28,9 +28,9 @@ impl Disk {
                 capacity,
                 read_only: device.read_only,
             }),
-            Err(fault) => Err(Error::BadBlockDevice {
+            Err(source) => Err(Error::BadBlockDevice {
                 name: device.name,
-                fault,
+                source,
             }),
         }
     }
@@ -45,20 +45,16 @@ impl Disk {
     }
 }
 
-/// Bytes; or what is wrong with the file.
-fn capacity(mut image: &File) -> Result<u64, String> {
-    let metadata = image.metadata().map_err(|e| e.to_string())?;
-    let kind = metadata.file_type();
+/// Bytes of the file.
+fn capacity(mut image: &File) -> Result<u64, BlockDeviceError> {
+    let kind = image.metadata()?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
-        return Err("is neither a regular file nor a block device".to_owned());
+        return Err(BlockDeviceError::NotADisk);
     }
     // The metadata of a block device say nothing of its size. Nobody reads by the position.
-    match image.seek(SeekFrom::End(0)) {
-        Err(e) => Err(e.to_string()),
-        Ok(0) => Err("is empty: give it one block or more".to_owned()),
-        Ok(size) if !size.is_multiple_of(BLOCK_SIZE) => Err(format!(
-            "has {size} bytes: make that a multiple of {BLOCK_SIZE}"
-        )),
-        Ok(size) => Ok(size),
+    match image.seek(SeekFrom::End(0))? {
+        0 => Err(BlockDeviceError::Empty),
+        size if !size.is_multiple_of(BLOCK_SIZE) => Err(BlockDeviceError::Size { size }),
+        size => Ok(size),
     }
 }

@@ -10,8 +10,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use vmm_sys_util::eventfd::EventFd;
 
+use super::shutdown::Shutdown;
 use super::stdio::Stdio;
-use super::stopper::Stopper;
 use super::vcpu_threads::VcpuThreads;
 
 /// How often the vCPUs are asked whether they halted for good.
@@ -25,7 +25,7 @@ pub(crate) struct EventLoop {
     pub signals: SignalFd,
     /// Signalled when a vCPU's thread has ended.
     pub ended: EventFd,
-    pub stopper: Stopper,
+    pub shutdown: Shutdown,
 }
 
 /// Why there is nothing more to serve.
@@ -62,10 +62,9 @@ impl EventLoop {
             if ready.signal
                 && let Some(info) = self.signals.read_signal()?
             {
-                // Signal numbers are small.
-                match info.ssi_signo as i32 {
+                match info.ssi_signo.cast_signed() {
                     SIGWINCH => self.stdio.resize(),
-                    SIGTERM if self.stopper.ask() => {}
+                    SIGTERM if self.shutdown.request() => {}
                     signal => return Ok(EndedBy::Signal(signal)),
                 }
             }
@@ -93,7 +92,7 @@ impl EventLoop {
         ];
         fds.extend(input.map(readable));
         // Rounded up, lest the last millisecond be spent in a busy loop.
-        let milliseconds = timeout.as_millis() as u16 + 1;
+        let milliseconds = u16::try_from(timeout.as_millis() + 1).unwrap_or(u16::MAX);
         match poll(&mut fds, PollTimeout::from(milliseconds)) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Ready::default()),

@@ -25,13 +25,22 @@ pub enum Crash {
     /// An exception while an exception was being delivered, twice. AMD's processors
     /// forget where.
     #[error("the guest crashed: triple fault{}", rip.map_or(String::new(), |rip| format!(" (rip {rip:#x})")))]
-    TripleFault { rip: Option<u64> },
+    TripleFault {
+        /// Where, if the processor says.
+        rip: Option<u64>,
+    },
     /// The guest stopped for good: `hlt` with interrupts off.
     #[error("the guest crashed: halted with interrupts off (rip {rip:#x})")]
-    Halted { rip: u64 },
+    Halted {
+        /// Where: the instruction after `hlt`.
+        rip: u64,
+    },
     /// The guest said itself that it crashed, and how.
     #[error("the guest crashed: it reported so itself, by {by}")]
-    GuestReported { by: &'static str },
+    GuestReported {
+        /// The device or call that it told it by.
+        by: &'static str,
+    },
     /// The guest asked its monitor for something in a way that has no answer, with a pointer
     /// out of its memory for one.
     #[error("the guest crashed: hypercall {call}: {source}")]
@@ -43,13 +52,24 @@ pub enum Crash {
     },
     /// The guest looked for a device where its ABI has none.
     #[error("the guest crashed: access to port {port:#x}, which is none of its hypercalls'")]
-    NoSuchPort { port: u16 },
+    NoSuchPort {
+        /// The I/O port.
+        port: u16,
+    },
     /// KVM cannot go on with this guest.
     #[error("the guest cannot be run further: {reason} (rip {rip:#x})")]
-    Emulation { rip: u64, reason: String },
+    Emulation {
+        /// Where the guest stands.
+        rip: u64,
+        /// What KVM says.
+        reason: String,
+    },
     /// The monitor itself failed.
     #[error("the monitor failed: {reason}")]
-    Monitor { reason: String },
+    Monitor {
+        /// What failed, and why.
+        reason: String,
+    },
 }
 
 impl GuestExit {

@@ -12,7 +12,7 @@ use super::exit::Crash;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Nothing, or something that a device can send.
-    Lively,
+    Runnable,
     /// Only another vCPU can wake it: `hlt` with interrupts off, at this `rip`.
     Halted { rip: u64 },
     /// It was never started.
@@ -26,7 +26,7 @@ pub(crate) struct HaltCheck(Mutex<Answers>);
 #[derive(Debug)]
 struct Answers {
     round: u64,
-    /// Of each vCPU, what it waits for; `None`: it is lively, or was not asked yet.
+    /// Of each vCPU, what it waits for; `None`: it is runnable, or was not asked yet.
     waiting: Vec<Option<Waiting>>,
 }
 
@@ -60,7 +60,7 @@ impl HaltCheck {
         let Answers { round, waiting } = &mut *answers;
         let now = *round;
         waiting[id] = match (wait, waiting[id]) {
-            (Wait::Lively, _) => None,
+            (Wait::Runnable, _) => None,
             (_, Some(before)) if before.for_what == wait => Some(Waiting {
                 until: now,
                 ..before
@@ -102,7 +102,7 @@ mod tests {
     fn a_lone_vcpu_is_believed_at_once() {
         let check = HaltCheck::new(1);
         check.begin();
-        assert_eq!(check.answer(0, Wait::Lively), None);
+        assert_eq!(check.answer(0, Wait::Runnable), None);
         check.begin();
         assert_eq!(check.answer(0, HALTED), CRASH);
     }
@@ -121,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_lively_keeps_the_guest_alive() {
+    fn one_that_is_runnable_keeps_the_guest_alive() {
         let check = HaltCheck::new(2);
         for _ in 0..5 {
             check.begin();
             assert_eq!(check.answer(0, HALTED), None);
-            assert_eq!(check.answer(1, Wait::Lively), None);
+            assert_eq!(check.answer(1, Wait::Runnable), None);
         }
     }
 

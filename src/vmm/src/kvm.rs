@@ -7,7 +7,7 @@ use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use kvm_ioctls::{Cap, Kvm, VcpuExit};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::arch::trial;
+use super::arch::probe;
 use super::error::Error;
 use super::memory;
 
@@ -18,6 +18,7 @@ pub struct Capability {
     pub name: &'static str,
     /// What a machine cannot do without it; `None`: there is no machine at all.
     pub without: Option<&'static str>,
+    /// Whether this KVM has it.
     pub has: bool,
 }
 
@@ -26,6 +27,7 @@ pub struct Capability {
 pub struct Abilities {
     /// The version of the KVM API; 12 is the one that there is.
     pub version: i32,
+    /// What this monitor uses of KVM, and whether it is there.
     pub capabilities: Vec<Capability>,
     /// The most vCPUs of a machine.
     pub max_vcpus: usize,
@@ -114,20 +116,20 @@ pub fn try_out(kvm: File) -> Result<Execution, Error> {
     let memory = memory::allocate(memory::MIN_MEMORY)?;
     memory::register(&vm, &memory)?;
     memory
-        .write_slice(&trial::CODE, GuestAddress(trial::ADDRESS))
-        .map_err(Error::guest_memory(trial::ADDRESS))?;
+        .write_slice(&probe::CODE, GuestAddress(probe::ADDRESS))
+        .map_err(Error::guest_memory(probe::ADDRESS))?;
     let mut vcpu = vm.create_vcpu(0).map_err(Error::kvm("KVM_CREATE_VCPU"))?;
     let cpuid = kvm
         .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
         .map_err(Error::kvm("KVM_GET_SUPPORTED_CPUID"))?;
     vcpu.set_cpuid2(&cpuid)
         .map_err(Error::kvm("KVM_SET_CPUID2"))?;
-    trial::enter(&vcpu)?;
+    probe::enter(&vcpu)?;
     match vcpu.run().map_err(Error::kvm("KVM_RUN"))? {
         VcpuExit::Hlt => Ok(Execution::Processor),
         VcpuExit::InternalError => Ok(Execution::Emulated),
         _ => Err(Error::Kvm {
-            call: "a trial of two instructions",
+            call: "a probe of two instructions",
             source: kvm_ioctls::Error::new(nix::libc::EIO),
         }),
     }

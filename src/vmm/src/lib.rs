@@ -16,11 +16,11 @@
 //! | `arch` | x86-64: addresses, ports, registers, CPUID, interrupt controllers, ACPI's tables |
 //! | `boot` | kernel files, and how each boot ABI is entered |
 //! | `vcpu`, `vcpu_threads` | the virtual processors, their exits, their threads, and whether all of them `halt` |
-//! | `event_loop` | the calling thread: input, `signals`, the `stopper`, the guest's end |
+//! | `event_loop` | the calling thread: input, `signals`, the `shutdown`, the guest's end |
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
 //! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
 //! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
-//! | `sealed` | files in memory that nobody can change |
+//! | `memfd` | files in memory that nobody can change |
 //! | `packets`, `disk` | what is at the other end of network and block devices |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
@@ -55,20 +55,20 @@ mod halt;
 mod hypercall;
 pub mod kvm;
 mod machine;
+mod memfd;
 mod memory;
 mod packets;
 mod prepared;
-mod sealed;
+mod shutdown;
 mod signals;
 mod stdio;
-mod stopper;
 mod terminal;
 mod vcpu;
 mod vcpu_threads;
 mod vm;
 
 pub use boot::solo5::manifest::{
-    BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind, Manifest,
+    Attachment, BLOCK_SIZE, Device as DeclaredDevice, Kind as DeviceKind,
 };
 pub use boot::{BootAbi, KernelImage, Unpacked, dry_run, unpack};
 pub use config::{
@@ -80,11 +80,11 @@ pub use devices::virtio::attach::count as virtio_devices;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
 pub use devices::virtio::vhost_user::check as check_back_end;
-pub use error::{Error, HeaderError, KernelError};
+pub use error::{BlockDeviceError, Error, HeaderError, KernelError, MemoryMapError};
 pub use exit::{Crash, GuestExit};
 pub use hypercall::fault::HypercallFault;
 pub use machine::Machine;
+pub use memfd::{MAX_KERNEL, sealed_copy};
 pub use memory::{MAX_MEMORY, MIN_MEMORY};
 pub use prepared::Prepared;
-pub use sealed::{MAX_KERNEL, sealed_copy};
 pub use terminal::RawTerminal;

@@ -12,7 +12,8 @@ use vmm_sys_util::eventfd::EventFd;
 use super::arch::cpuid;
 use super::arch::ports::{COM1_IRQ, KEYBOARD_IRQ, SCI};
 use super::arch::registers::EntryState;
-use super::arch::topology::Place;
+use super::arch::topology::Topology;
+use super::config::MAX_VCPUS;
 use super::console::{Console, Output};
 use super::devices::board::Board;
 use super::devices::bus::PortBus;
@@ -28,9 +29,9 @@ use super::event_loop::{EndedBy, EventLoop};
 use super::exit::{Crash, GuestExit};
 use super::hypercall::Hypercalls;
 use super::memory::{self, GuestMemory};
+use super::shutdown::Shutdown;
 use super::signals;
 use super::stdio::Stdio;
-use super::stopper::Stopper;
 use super::terminal::RawTerminal;
 use super::vcpu::Vcpu;
 use super::vcpu_threads::VcpuThreads;
@@ -101,7 +102,7 @@ impl Machine {
         let events = [&com1, &keyboard, &space, &space_of_serial, &ended];
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
-        let board = Board::new(keyboard, vm::line(&vm, SCI));
+        let board = Board::new(keyboard, vm::line(&vm, SCI.into()));
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
         descriptors.extend(memory::descriptors(&memory));
@@ -171,7 +172,7 @@ impl Machine {
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
-            stopper: Stopper::new(self.board, self.vm.clone()),
+            shutdown: Shutdown::new(self.board, self.vm.clone()),
         };
         events.stdio.resize();
         let workers = Workers::start(self.virtio)?;
@@ -181,7 +182,7 @@ impl Machine {
         drop(workers);
         Ok(match (ended?, by_itself) {
             (EndedBy::Signal(signal), _) => GuestExit::Signalled(signal),
-            (EndedBy::Guest, Some(exit)) => events.stopper.judge(exit),
+            (EndedBy::Guest, Some(exit)) => events.shutdown.exit_of(exit),
             // Its threads end for no other reasons than those.
             (EndedBy::Guest, None) => GuestExit::PoweredOff,
         })
@@ -200,16 +201,16 @@ fn enter(
 ) -> Result<Vec<Vcpu>, Error> {
     let tsc_khz = vm::tsc_khz(&fds);
     // No more were created than that.
-    let count = fds.len() as u8;
+    let count = u8::try_from(fds.len()).unwrap_or(MAX_VCPUS);
     let cpuid = cpuid::build(kvm, tsc_khz)?;
     tell_frequency(memory, entry, tsc_khz)?;
     let vcpu = |(id, fd)| {
-        let place = Place { id, count };
+        let topology = Topology { id, count };
         let memory = memory.clone();
         Vcpu::new(
             fd,
             memory,
-            place,
+            topology,
             cpuid.clone(),
             entry,
             buses.clone(),

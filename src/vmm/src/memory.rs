@@ -14,7 +14,7 @@ use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, G
 
 use super::arch::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
 use super::error::Error;
-use super::sealed;
+use super::memfd;
 
 /// The least memory that a machine can have, in bytes: the first MiB, which holds
 /// the boot structures, and one more for a kernel.
@@ -105,13 +105,9 @@ pub(crate) fn checked_size(memory: u64) -> Result<u64, Error> {
 pub(crate) fn allocate(memory: u64) -> Result<GuestMemory, Error> {
     let ranges: Vec<(GuestAddress, usize)> = backed_ranges(memory)
         .into_iter()
-        // A u64 is a usize here: the monitor is for x86-64 only.
-        .map(|range| (GuestAddress(range.start), range.size as usize))
+        .map(|range| (GuestAddress(range.start), len(range.size)))
         .collect();
-    GuestMemory::from_ranges(&ranges).map_err(|e| Error::MemoryMap {
-        memory,
-        fault: e.to_string(),
-    })
+    GuestMemory::from_ranges(&ranges).map_err(Error::memory_map(memory))
 }
 
 /// As [`allocate`], in one piece from the guest-physical address `start` on.
@@ -119,12 +115,8 @@ pub(crate) fn allocate(memory: u64) -> Result<GuestMemory, Error> {
 /// # Errors
 /// [`Error::MemoryMap`] likewise.
 pub(crate) fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Error> {
-    GuestMemory::from_ranges(&[(GuestAddress(start), memory as usize)]).map_err(|e| {
-        Error::MemoryMap {
-            memory,
-            fault: e.to_string(),
-        }
-    })
+    let range = (GuestAddress(start), len(memory));
+    GuestMemory::from_ranges(&[range]).map_err(Error::memory_map(memory))
 }
 
 /// As [`allocate`], of a file in memory that keeps its size (memfd_create(2)): whoever gets its
@@ -133,21 +125,25 @@ pub(crate) fn allocate_from(start: u64, memory: u64) -> Result<GuestMemory, Erro
 /// # Errors
 /// [`Error::MemoryMap`] likewise.
 pub(crate) fn allocate_shared(memory: u64) -> Result<GuestMemory, Error> {
-    let failed = |fault: String| Error::MemoryMap { memory, fault };
-    let file = memory_file(memory).map_err(|e| failed(e.to_string()))?;
+    let file = memory_file(memory).map_err(Error::memory_map(memory))?;
     let mut ranges = Vec::new();
     let mut offset = 0;
     for range in backed_ranges(memory) {
-        let part = file.try_clone().map_err(|e| failed(e.to_string()))?;
+        let part = file.try_clone().map_err(Error::memory_map(memory))?;
         let part = FileOffset::new(part, offset);
-        ranges.push((GuestAddress(range.start), range.size as usize, Some(part)));
+        ranges.push((GuestAddress(range.start), len(range.size), Some(part)));
         offset += range.size;
     }
-    GuestMemory::from_ranges_with_files(ranges).map_err(|e| failed(e.to_string()))
+    GuestMemory::from_ranges_with_files(ranges).map_err(Error::memory_map(memory))
+}
+
+/// Bytes of a mapping; what no mapping has room for stays that.
+fn len(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn memory_file(size: u64) -> io::Result<File> {
-    let file = sealed::anonymous(c"guest")?;
+    let file = memfd::create(c"guest")?;
     file.set_len(size)?;
     // Who has the descriptor could cut it, and a mapping of what is cut off is a SIGBUS here.
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;

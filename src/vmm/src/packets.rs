@@ -56,8 +56,7 @@ impl Packets {
     /// # Errors
     /// Those of the ioctl TUNSETVNETHDRSZ.
     pub(crate) fn set_header_size(&self, bytes: usize) -> io::Result<()> {
-        // 12 at most.
-        let size = bytes as c_int;
+        let size = c_int::try_from(bytes).map_err(io::Error::other)?;
         // SAFETY: the descriptor is a tap's, and the kernel reads one int.
         unsafe { tun_set_header_size(self.file.as_raw_fd(), &size) }?;
         Ok(())
@@ -68,8 +67,7 @@ impl Packets {
     /// # Errors
     /// Those of the ioctl TUNSETOFFLOAD: EINVAL for what this kernel does not have.
     pub(crate) fn set_offloads(&self, offloads: u32) -> io::Result<()> {
-        // There are eight bits of them.
-        let offloads = offloads as c_int;
+        let offloads = offloads.cast_signed();
         // SAFETY: the descriptor is a tap's, and the kernel takes the number as it is.
         unsafe { tun_set_offload(self.file.as_raw_fd(), offloads) }?;
         Ok(())

@@ -1,4 +1,4 @@
-//! A machine with a kernel in its memory that has not been told anything yet: what can go
+//! A machine with a kernel in its memory, before its boot parameters are written: what can go
 //! wrong with a kernel's files goes wrong here, long before the guest starts.
 
 use std::os::fd::{FromRawFd, IntoRawFd};
@@ -19,7 +19,7 @@ use super::memory::{self, GuestMemory};
 use super::signals;
 use super::vm;
 
-/// A machine that waits to be told what its guest shall know.
+/// A machine that waits for its guest's command line and networks.
 pub struct Prepared {
     config: MachineConfig,
     image: KernelImage,
@@ -75,7 +75,7 @@ impl Prepared {
             memory,
             vcpus,
         };
-        // To know now whether it can be told.
+        // To know now whether it fits.
         let dirs = prepared.dirs();
         prepared.write_boot_params(&config.cmdline, &Places::NONE, &dirs)?;
         Ok(prepared)

@@ -8,7 +8,7 @@ use kvm_ioctls::{VcpuExit, VcpuFd};
 
 use super::arch::interrupts::set_local_apic;
 use super::arch::registers::{self, EntryState, RESET_RIP, RFLAGS_INTERRUPTS};
-use super::arch::topology::Place;
+use super::arch::topology::Topology;
 use super::console::Output;
 use super::devices::bus::PortBus;
 use super::devices::mmio_bus::MmioBus;
@@ -60,7 +60,7 @@ impl AsRawFd for Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU just created, of a machine with this memory, in its place among the others. The
+    /// A vCPU just created, of a machine with this memory, one of those that `topology` counts. The
     /// first one stands at the kernel's entry; the others wait in KVM until the guest starts
     /// them by INIT and SIPI. `cpuid` is what all have in common.
     ///
@@ -69,20 +69,20 @@ impl Vcpu {
     pub(crate) fn new(
         fd: VcpuFd,
         memory: GuestMemory,
-        place: Place,
+        topology: Topology,
         mut cpuid: CpuId,
         entry: &EntryState,
         (bus, mmio): (PortBus, MmioBus),
         hypercalls: Option<Hypercalls>,
     ) -> Result<Vcpu, Error> {
-        place.describe(&mut cpuid)?;
+        topology.apply(&mut cpuid)?;
         fd.set_cpuid2(&cpuid)
             .map_err(Error::kvm("KVM_SET_CPUID2"))?;
         registers::set_msrs(&fd)?;
         if entry.has_local_apic {
             set_local_apic(&fd)?;
         }
-        if place.id == 0 {
+        if topology.id == 0 {
             registers::enter(&fd, entry)?;
         }
         Ok(Vcpu {
@@ -164,14 +164,14 @@ impl Vcpu {
     /// only another vCPU can wake it.
     pub(crate) fn waits_for(&self) -> Wait {
         let Ok(state) = self.fd.get_mp_state() else {
-            return Wait::Lively;
+            return Wait::Runnable;
         };
         match (state.mp_state, self.fd.get_regs()) {
             (UNINITIALIZED | INIT_RECEIVED, _) => Wait::NotStarted,
             (HALTED, Ok(regs)) if regs.rflags & RFLAGS_INTERRUPTS == 0 => {
                 Wait::Halted { rip: regs.rip }
             }
-            _ => Wait::Lively,
+            _ => Wait::Runnable,
         }
     }
 

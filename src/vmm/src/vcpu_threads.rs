@@ -129,11 +129,11 @@ fn run(mut vcpu: Vcpu, id: usize, shared: &Shared) -> Option<GuestExit> {
     while !shared.stop.load(Ordering::Relaxed) {
         let wait = match vcpu.step() {
             Step::Continue if !waited => continue,
-            Step::Continue => Wait::Lively,
+            Step::Continue => Wait::Runnable,
             Step::Kicked => vcpu.waits_for(),
             Step::Ended(exit) => return Some(exit),
         };
-        waited = wait != Wait::Lively;
+        waited = wait != Wait::Runnable;
         if let Some(crash) = shared.halt_check.answer(id, wait) {
             return Some(GuestExit::Crashed(crash));
         }

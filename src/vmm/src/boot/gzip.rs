@@ -1,4 +1,4 @@
-//! Kernels in gzip's clothes (RFC 1952): Hermit's, which are shipped so.
+//! Kernels compressed by gzip (RFC 1952): Hermit's, which are shipped so.
 //!
 //! A file of a few KiB can unpack to any size: what is unpacked goes to an anonymous file of
 //! a bounded one, and only where it begins like a kernel.
@@ -8,7 +8,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 use super::tar;
 use crate::error::KernelError;
-use crate::sealed::{self, MAX_KERNEL};
+use crate::memfd::{self, MAX_KERNEL};
 use flate2::bufread::GzDecoder;
 
 /// A member's magic number and the only method, "deflate" (section 2.3.1).
@@ -95,7 +95,7 @@ fn copy(contents: impl Read) -> Result<File, KernelError> {
 
 /// An anonymous file with this content, sealed.
 fn anonymous(mut contents: impl Read) -> Result<File, KernelError> {
-    let mut file = sealed::anonymous(c"kernel")?;
+    let mut file = memfd::create(c"kernel")?;
     let mut part = vec![0; 1 << 16];
     loop {
         let len = fill(&mut contents, &mut part).map_err(damaged)?;
@@ -104,7 +104,7 @@ fn anonymous(mut contents: impl Read) -> Result<File, KernelError> {
             break;
         }
     }
-    sealed::seal(&file)?;
+    memfd::seal(&file)?;
     Ok(file)
 }
 

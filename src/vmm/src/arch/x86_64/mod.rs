@@ -10,15 +10,15 @@
 //! | [`interrupts`] | the 8259s, the I/O APIC and the local APICs, which KVM emulates |
 //! | [`timer`] | the 8254, likewise |
 //! | [`acpi`] | the tables that tell a guest of processors, interrupts and devices |
-//! | [`trial`] | two instructions by which a KVM shows how it runs guests |
+//! | [`probe`] | two instructions by which a KVM shows how it runs guests |
 
 pub(crate) mod acpi;
 pub(crate) mod cpuid;
 pub(crate) mod interrupts;
 pub(crate) mod layout;
 pub(crate) mod ports;
+pub(crate) mod probe;
 pub(crate) mod registers;
 pub(crate) mod tables;
 pub(crate) mod timer;
 pub(crate) mod topology;
-pub(crate) mod trial;

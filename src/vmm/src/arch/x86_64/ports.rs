@@ -27,7 +27,7 @@ pub(crate) const PM1_EVENT: u16 = 0x600;
 /// PM1a_CNT, where QEMU has it as well: some guests know no other place.
 pub(crate) const PM1_CONTROL: u16 = 0x604;
 /// The interrupt of ACPI's events.
-pub(crate) const SCI: u32 = 9;
+pub(crate) const SCI: u8 = 9;
 
 /// PCI's configuration mechanism 1: the address and the data register, 4 bytes each.
 pub(crate) const PCI_ADDRESS: u16 = 0xcf8;

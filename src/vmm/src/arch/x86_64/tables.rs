@@ -4,6 +4,7 @@ use kvm_bindings::kvm_segment;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::layout::{GDT, MAPPED_GIB, PAGE_DIRECTORIES, PAGE_SIZE, PDPT, PML4};
+use crate::bits::low_u32;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -64,7 +65,11 @@ pub(crate) fn write_table(
 /// What a segment register holds once `descriptor` is loaded into it by `selector`.
 pub(crate) fn segment(descriptor: u64, selector: u16) -> kvm_segment {
     let bits = |from: u32, count: u32| (descriptor >> from) & ((1 << count) - 1);
-    let limit = ((bits(48, 4) << 16) | bits(0, 16)) as u32;
+    let byte = |from, count| {
+        let [byte, ..] = bits(from, count).to_le_bytes();
+        byte
+    };
+    let limit = low_u32((bits(48, 4) << 16) | bits(0, 16));
     let granular = bits(55, 1) == 1;
     kvm_segment {
         base: (bits(56, 8) << 24) | bits(16, 24),
@@ -74,14 +79,14 @@ pub(crate) fn segment(descriptor: u64, selector: u16) -> kvm_segment {
             limit
         },
         selector,
-        type_: bits(40, 4) as u8,
-        s: bits(44, 1) as u8,
-        dpl: bits(45, 2) as u8,
-        present: bits(47, 1) as u8,
-        avl: bits(52, 1) as u8,
-        l: bits(53, 1) as u8,
-        db: bits(54, 1) as u8,
-        g: bits(55, 1) as u8,
+        type_: byte(40, 4),
+        s: byte(44, 1),
+        dpl: byte(45, 2),
+        present: byte(47, 1),
+        avl: byte(52, 1),
+        l: byte(53, 1),
+        db: byte(54, 1),
+        g: byte(55, 1),
         unusable: 0,
         padding: 0,
     }

@@ -40,12 +40,12 @@ const APIC_ID_SIZE_SHIFT: u32 = 12;
 
 /// One vCPU among `count`: its number is its local APIC's.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Topology {
     pub id: u8,
     pub count: u8,
 }
 
-impl Place {
+impl Topology {
     /// How many bits of an APIC ID tell the cores of a package apart.
     fn id_bits(self) -> u32 {
         u32::from(self.count).next_power_of_two().trailing_zeros()
@@ -61,7 +61,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Error::Kvm`] where there are more entries than KVM takes.
-    pub(crate) fn describe(self, cpuid: &mut CpuId) -> Result<(), Error> {
+    pub(crate) fn apply(self, cpuid: &mut CpuId) -> Result<(), Error> {
         let vendor = cpuid.as_slice().iter().find(|e| e.function == VENDOR);
         let is_amd = vendor.is_some_and(|entry| AMD.contains(&entry.ebx));
         for entry in cpuid.as_mut_slice() {
@@ -158,9 +158,9 @@ mod tests {
         }
     }
 
-    fn described(place: Place, entries: &[kvm_cpuid_entry2]) -> CpuId {
+    fn described(topology: Topology, entries: &[kvm_cpuid_entry2]) -> CpuId {
         let mut cpuid = CpuId::from_entries(entries).unwrap();
-        place.describe(&mut cpuid).unwrap();
+        topology.apply(&mut cpuid).unwrap();
         cpuid
     }
 
@@ -171,8 +171,8 @@ mod tests {
             .unwrap()
     }
 
-    const ALONE: Place = Place { id: 0, count: 1 };
-    const THIRD_OF_SIX: Place = Place { id: 2, count: 6 };
+    const ALONE: Topology = Topology { id: 0, count: 1 };
+    const THIRD_OF_SIX: Topology = Topology { id: 2, count: 6 };
 
     #[test]
     fn a_lone_processor_is_number_0_and_the_only_one() {
@@ -197,9 +197,9 @@ mod tests {
         assert_eq!((threads.eax, threads.ebx, threads.ecx), (0, 1, 0x100));
         let end = find(&first, 0xb, 2);
         assert_eq!((end.ebx, end.ecx), (0, 2));
-        // Described again, for the next vCPU, nothing is left of this one.
+        // Applied again, for the next vCPU, nothing is left of this one.
         let mut next = first.clone();
-        Place { id: 5, count: 6 }.describe(&mut next).unwrap();
+        Topology { id: 5, count: 6 }.apply(&mut next).unwrap();
         assert_eq!(next.as_slice().len(), first.as_slice().len());
         assert_eq!(find(&next, 1, 0).ebx, 0x0508_0000);
         assert_eq!(find(&next, 0xb, 0).edx, 5);
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn as_many_as_there_can_be_fit_into_their_fields() {
-        let max = Place {
+        let max = Topology {
             id: 253,
             count: 254,
         };

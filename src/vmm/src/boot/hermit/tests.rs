@@ -182,15 +182,15 @@ fn relocations_that_cannot_be_are_refused() {
         let found = fault(&with_relocations(&[relocation]));
         assert!(found.contains(expected), "{relocation:x?}: {found}");
     }
-    let spoilt = |at, words: &[u64]| {
+    let corrupt = |at, words: &[u64]| {
         let mut elf = with_relocations(&[[0x1000, 8, 0]]);
         put(&mut elf, at, words);
         fault(&elf)
     };
-    assert!(spoilt(0x100, &[1, 0]).contains("shared libraries"));
-    assert!(spoilt(0x118, &[u64::MAX]).contains("table out of the kernel"));
-    assert!(spoilt(0x118, &[0x1000]).contains("table out of the kernel"));
-    assert!(spoilt(0x128, &[16]).contains("unknown size"));
+    assert!(corrupt(0x100, &[1, 0]).contains("shared libraries"));
+    assert!(corrupt(0x118, &[u64::MAX]).contains("table out of the kernel"));
+    assert!(corrupt(0x118, &[0x1000]).contains("table out of the kernel"));
+    assert!(corrupt(0x128, &[16]).contains("unknown size"));
     let mut huge = with_relocations(&[]);
     huge.program_headers[3].file_size = 1 << 40;
     assert!(fault(&huge).contains("more than 8 MiB"));

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::bits::low_u32;
+
 /// MFT_VERSION and MFT_MAX_ENTRIES.
 const VERSION: u32 = 1;
 const MAX_ENTRIES: usize = 64;
@@ -30,7 +32,9 @@ pub const BLOCK_SIZE: u64 = 512;
 /// What a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// A disk, by blocks of [`BLOCK_SIZE`] bytes.
     Block,
+    /// A network, by Ethernet packets.
     Net,
 }
 
@@ -43,27 +47,37 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a device is like, once the kernel is given one.
+/// What a device is like, once it is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
-    /// Bytes.
-    Block { capacity: u64 },
-    /// The Ethernet address; the most bytes of a packet, without the Ethernet header.
-    Net { mac: [u8; 6], mtu: u16 },
+pub enum Attachment {
+    /// A disk.
+    Block {
+        /// Bytes.
+        capacity: u64,
+    },
+    /// A network.
+    Net {
+        /// The guest's Ethernet address.
+        mac: [u8; 6],
+        /// The most bytes of a packet, without the Ethernet header.
+        mtu: u16,
+    },
 }
 
 /// A device that the kernel declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
+    /// Block or net: names are unique for each.
     pub kind: Kind,
     /// ASCII letters and digits.
     pub name: String,
-    pub given: Option<Given>,
+    /// What it is like; `None` until it is attached.
+    pub attached: Option<Attachment>,
 }
 
 /// The devices in the order of the manifest; the first one's handle is 1.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     pub devices: Vec<Device>,
 }
 
@@ -73,7 +87,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it, as the end of a sentence. Solo5's own tools make none that is
     /// refused here.
-    pub fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
         let (version, count) = match (word(bytes, 0), word(bytes, 4)) {
             (Some(version), Some(count)) => (version, count as usize),
             _ => return Err("it is cut short"),
@@ -102,9 +116,9 @@ impl Manifest {
         Ok(Manifest { devices })
     }
 
-    /// The manifest as the kernel reads it: what was given is there, all else is zero.
-    pub fn bytes(&self) -> Vec<u8> {
-        let count = 1 + self.devices.len() as u32;
+    /// The manifest as the kernel reads it: what is attached is there, all else is zero.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let count = low_u32(1 + self.devices.len() as u64);
         let mut bytes = [VERSION, count].map(u32::to_le_bytes).concat();
         let mut first = [0; ENTRY_SIZE];
         first[TYPE..TYPE + 4].copy_from_slice(&RESERVED_FIRST.to_le_bytes());
@@ -113,13 +127,8 @@ impl Manifest {
         bytes
     }
 
-    /// The devices of one kind.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Device> {
-        self.devices.iter().filter(move |d| d.kind == kind)
-    }
-
     /// The device of this kind and name, and its handle.
-    pub fn find(&mut self, kind: Kind, name: &str) -> Option<(u64, &mut Device)> {
+    pub(crate) fn find(&mut self, kind: Kind, name: &str) -> Option<(u64, &mut Device)> {
         let devices = (1..).zip(&mut self.devices);
         { devices }.find(|(_, d)| d.kind == kind && d.name == name)
     }
@@ -143,7 +152,7 @@ fn device(entry: &[u8; ENTRY_SIZE]) -> Result<Device, &'static str> {
     Ok(Device {
         kind,
         name: String::from_utf8_lossy(name).into_owned(),
-        given: None,
+        attached: None,
     })
 }
 
@@ -156,18 +165,18 @@ fn entry(device: &Device) -> [u8; ENTRY_SIZE] {
         Kind::Net => NET,
     };
     put(TYPE, &kind.to_le_bytes());
-    match device.given {
+    match device.attached {
         None => {}
-        Some(Given::Block { capacity }) => {
+        Some(Attachment::Block { capacity }) => {
             put(CAPACITY, &capacity.to_le_bytes());
-            put(BLOCK_SIZE_AT, &(BLOCK_SIZE as u16).to_le_bytes());
+            put(BLOCK_SIZE_AT, &BLOCK_SIZE.to_le_bytes()[..2]);
         }
-        Some(Given::Net { mac, mtu }) => {
+        Some(Attachment::Net { mac, mtu }) => {
             put(MAC, &mac);
             put(MTU, &mtu.to_le_bytes());
         }
     }
-    put(ATTACHED, &[device.given.is_some().into()]);
+    put(ATTACHED, &[device.attached.is_some().into()]);
     entry
 }
 
@@ -184,7 +193,7 @@ mod tests {
         let device = |&(kind, name): &(Kind, &str)| Device {
             kind,
             name: name.to_owned(),
-            given: None,
+            attached: None,
         };
         Manifest {
             devices: devices.iter().map(device).collect(),
@@ -209,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_stands_where_the_bindings_look() {
+    fn what_is_attached_stands_where_the_bindings_look() {
         let mut both = manifest(&BOTH);
         let (handle, disk) = both.find(Kind::Block, "storage").unwrap();
-        disk.given = Some(Given::Block { capacity: 1 << 33 });
+        disk.attached = Some(Attachment::Block { capacity: 1 << 33 });
         assert_eq!(handle, 1);
         let (handle, net) = both.find(Kind::Net, "service").unwrap();
         let mac = [2, 0, 0, 0, 0, 7];
-        net.given = Some(Given::Net { mac, mtu: 1500 });
+        net.attached = Some(Attachment::Net { mac, mtu: 1500 });
         assert_eq!(handle, 2);
         assert!(both.find(Kind::Net, "storage").is_none());
         let bytes = both.bytes();
@@ -230,7 +239,7 @@ mod tests {
     fn every_rule_of_the_abi_is_held_to() {
         let good = manifest(&BOTH).bytes();
         let entry = |n: usize| 8 + 104 * n;
-        let spoilt: [(usize, &[u8], &str); 10] = [
+        let corrupt: [(usize, &[u8], &str); 10] = [
             (0, &[2], "version"),
             (4, &[0], "1 to 64"),
             (4, &[65], "1 to 64"),
@@ -242,7 +251,7 @@ mod tests {
             (entry(1), b"a.b", "name"),
             (entry(2) + 96, &[1], "attached"),
         ];
-        for (at, bytes, told) in spoilt {
+        for (at, bytes, told) in corrupt {
             let mut manifest = good.clone();
             manifest[at..at + bytes.len()].copy_from_slice(bytes);
             let fault = Manifest::parse(&manifest).unwrap_err();

@@ -3,7 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`notes`] | the kernel's two ELF notes: its target, its manifest |
-//! | [`manifest`] | the devices that the kernel declares, and those that it is given |
+//! | [`manifest`] | the devices that the kernel declares, and those that are attached |
 //! | [`pages`] | what the kernel may do with which part of its memory |
 //! | [`start`] | low memory and registers at the kernel's first instruction |
 //!

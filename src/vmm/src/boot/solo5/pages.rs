@@ -81,14 +81,14 @@ pub(super) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> 
     write_table(memory, PML4, [PDPT | PRESENT | WRITABLE])?;
     let directories = (0..4).map(|i| (PAGE_DIRECTORIES + i * PAGE_SIZE) | PRESENT | WRITABLE);
     write_table(memory, PDPT, directories)?;
-    let mut tables = (PAGE_TABLES..FIRST_MAPPED).step_by(PAGE_SIZE as usize);
+    let mut tables = steps(PAGE_TABLES, FIRST_MAPPED, PAGE_SIZE);
     let mut entries = Vec::new();
-    for start in (0..size).step_by(LARGE_PAGE_SIZE as usize) {
+    for start in steps(0, size, LARGE_PAGE_SIZE) {
         let end = start + LARGE_PAGE_SIZE;
         let is_split = start == 0 || segments.iter().any(|s| s.splits(start, end));
         let entry = match is_split.then(|| tables.next()).flatten() {
             Some(table) => {
-                let pages = (start..end).step_by(PAGE_SIZE as usize);
+                let pages = steps(start, end, PAGE_SIZE);
                 let page = |gpa| small_page(gpa, segments);
                 write_table(memory, table, pages.map(page))?;
                 table | PRESENT | WRITABLE
@@ -100,6 +100,11 @@ pub(super) fn write(memory: &GuestMemory, size: u64, segments: &[Protected]) -> 
         entries.push(entry);
     }
     write_table(memory, PAGE_DIRECTORIES, entries)
+}
+
+/// The pages of `size` bytes from `start` to `end`, by their addresses.
+fn steps(start: u64, end: u64, size: u64) -> impl Iterator<Item = u64> {
+    (0..(end - start) / size).map(move |page| start + page * size)
 }
 
 fn small_page(gpa: u64, segments: &[Protected]) -> u64 {

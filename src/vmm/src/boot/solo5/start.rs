@@ -119,7 +119,7 @@ mod tests {
             devices: vec![Device {
                 kind: Kind::Block,
                 name: "disk".to_owned(),
-                given: None,
+                attached: None,
             }],
         };
         let entry = prepare(&memory, 4 * MIB, &kernel(&manifest), "a  b").unwrap();

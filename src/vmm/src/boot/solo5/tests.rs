@@ -12,7 +12,7 @@ fn device(kind: Kind, name: &str) -> Device {
     Device {
         kind,
         name: name.to_owned(),
-        given: None,
+        attached: None,
     }
 }
 

@@ -120,8 +120,8 @@ impl Files {
             self.open.push(None);
         }
         self.open[place] = Some(file);
-        // At most 66.
-        Ok(FIRST + place as i32)
+        let place = i32::try_from(place).map_err(|_| Errno::EMFILE)?;
+        Ok(FIRST + place)
     }
 
     pub(crate) fn close(&mut self, fd: i32) -> Answer<()> {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::block::Block;
 use super::net::Net;
-use crate::boot::solo5::manifest::{Given, Kind, Manifest};
+use crate::boot::solo5::manifest::{Attachment, Kind, Manifest};
 use crate::config::{BlockDevice, NetDevice};
 use crate::disk::Disk;
 use crate::error::Error;
@@ -35,21 +35,21 @@ impl Devices {
             let name = block.name.clone();
             let disk = Disk::open(block)?;
             let capacity = disk.capacity;
-            let given = Given::Block { capacity };
+            let attachment = Attachment::Block { capacity };
             devices.push((
-                give(manifest, Kind::Block, name, given)?,
+                attach(manifest, Kind::Block, name, attachment)?,
                 Device::Block(Block(disk)),
             ));
         }
         for net in nets {
-            let given = Given::Net {
+            let attachment = Attachment::Net {
                 mac: net.mac,
                 mtu: net.mtu,
             };
-            let handle = give(manifest, Kind::Net, net.name.clone(), given)?;
+            let handle = attach(manifest, Kind::Net, net.name.clone(), attachment)?;
             devices.push((handle, Device::Net(Net::open(net)?)));
         }
-        if let Some(device) = manifest.devices.iter().find(|d| d.given.is_none()) {
+        if let Some(device) = manifest.devices.iter().find(|d| d.attached.is_none()) {
             return Err(Error::NotAttached {
                 kind: device.kind,
                 name: device.name.clone(),
@@ -92,10 +92,15 @@ impl Devices {
 }
 
 /// Notes in the manifest what a device is like; gives its handle.
-fn give(manifest: &mut Manifest, kind: Kind, name: String, given: Given) -> Result<u64, Error> {
+fn attach(
+    manifest: &mut Manifest,
+    kind: Kind,
+    name: String,
+    attachment: Attachment,
+) -> Result<u64, Error> {
     match manifest.find(kind, &name) {
-        Some((handle, device)) if device.given.is_none() => {
-            device.given = Some(given);
+        Some((handle, device)) if device.attached.is_none() => {
+            device.attached = Some(attachment);
             Ok(handle)
         }
         _ => Err(Error::NotDeclared { kind, name }),

@@ -35,7 +35,7 @@ fn guest(disk: &[u8], read_only: bool) -> Guest {
     let device = |kind, name: &str| Device {
         kind,
         name: name.to_owned(),
-        given: None,
+        attached: None,
     };
     let mut manifest = Manifest {
         devices: vec![device(Kind::Block, "disk"), device(Kind::Net, "net")],

@@ -11,6 +11,7 @@ use acpi_tables::sdt::Sdt;
 use super::table::{Raw, append, new_table};
 use crate::arch::layout::{PCI_MEMORY, PCI_MEMORY_LAST, PCI_PORTS, PCI_PORTS_LAST};
 use crate::arch::ports::{I8042_COMMAND, I8042_DATA, KEYBOARD_IRQ, PCI_ADDRESS, PVPANIC};
+use crate::bits::low_u32;
 use crate::devices::mmio_bus::Slot;
 use crate::devices::pci;
 use crate::devices::power::SLEEP_TYPE_S5;
@@ -44,7 +45,7 @@ pub(super) fn table(places: &Places) -> Sdt {
 fn virtio(slot: &Slot) -> impl Aml {
     let resources = [
         // Below 4 GiB, and so in 32 bits.
-        &Memory32Fixed::new(true, slot.gpa as u32, WINDOW as u32) as &dyn Aml,
+        &Memory32Fixed::new(true, low_u32(slot.gpa), low_u32(WINDOW)) as &dyn Aml,
         &Interrupt::new(true, true, false, false, slot.irq),
     ];
     let path = format!("_SB_.VIO{}", slot.index);

@@ -18,6 +18,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
 use super::ports::{I8042_COMMAND, PM1_CONTROL, PM1_EVENT, SCI};
+use crate::bits::low_u32;
 use crate::devices::i8042::PULSE_RESET;
 use crate::devices::virtio::attach::Places;
 use crate::error::Error;
@@ -86,8 +87,8 @@ impl Writer<'_> {
 fn fadt(facs: u64, dsdt: u64) -> impl Aml {
     // Below 1 MiB: both fit in 32 bits.
     let mut fadt = FADTBuilder::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION)
-        .firmware_ctrl_32(facs as u32)
-        .dsdt_32(dsdt as u32)
+        .firmware_ctrl_32(low_u32(facs))
+        .dsdt_32(low_u32(dsdt))
         .flag(Flags::Wbinvd)
         // No sleep button, and a clock that wakes nobody: with these bits they are not here.
         .flag(Flags::SlpButton)
@@ -95,7 +96,7 @@ fn fadt(facs: u64, dsdt: u64) -> impl Aml {
         .flag(Flags::ResetRegSup);
     // There is no SMI command port: the machine is in ACPI mode from the beginning.
     fadt.acpi_enable = 0;
-    fadt.sci_int = (SCI as u16).into();
+    fadt.sci_int = u16::from(SCI).into();
     fadt.pm1a_evt_blk = u32::from(PM1_EVENT).into();
     fadt.pm1_evt_len = 4;
     fadt.pm1a_cnt_blk = u32::from(PM1_CONTROL).into();
@@ -125,8 +126,15 @@ fn madt(vcpus: u8) -> Sdt {
         );
     }
     append(&mut madt, &IoApic::new(0, IO_APIC, 0));
-    let sci = [SOURCE_OVERRIDE, 10, ISA_BUS, SCI as u8];
-    madt.append_slice(&[&sci[..], &SCI.to_le_bytes(), &HIGH_LEVEL.to_le_bytes()].concat());
+    let sci = [SOURCE_OVERRIDE, 10, ISA_BUS, SCI];
+    madt.append_slice(
+        &[
+            &sci[..],
+            &u32::from(SCI).to_le_bytes(),
+            &HIGH_LEVEL.to_le_bytes(),
+        ]
+        .concat(),
+    );
     madt
 }
 

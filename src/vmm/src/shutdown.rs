@@ -1,4 +1,4 @@
-//! How a guest is asked to stop: in the way that it listens to.
+//! How a guest is asked to shut down: in the way that it listens to.
 
 use std::sync::Arc;
 
@@ -9,34 +9,34 @@ use super::devices::board::Board;
 use super::exit::{Crash, GuestExit};
 
 /// Asks the guest to stop, once.
-pub(crate) struct Stopper {
+pub(crate) struct Shutdown {
     board: Board,
     vm: Arc<VmFd>,
-    asked: bool,
+    requested: bool,
 }
 
-impl Stopper {
-    pub(crate) fn new(board: Board, vm: Arc<VmFd>) -> Stopper {
-        Stopper {
+impl Shutdown {
+    pub(crate) fn new(board: Board, vm: Arc<VmFd>) -> Shutdown {
+        Shutdown {
             board,
             vm,
-            asked: false,
+            requested: false,
         }
     }
 
     /// Asks the guest to stop, by Ctrl-Alt-Delete if it takes interrupts from the keyboard, or
     /// else by the power button if it has enabled that; whether it could be asked. To ask
     /// again changes nothing.
-    pub(crate) fn ask(&mut self) -> bool {
-        self.asked = self.asked || self.press();
-        self.asked
+    pub(crate) fn request(&mut self) -> bool {
+        self.requested = self.requested || self.press();
+        self.requested
     }
 
     /// What the guest's end is, seen whether it was asked to stop: then a triple fault is the
     /// reset that Ctrl-Alt-Delete asks for, done in the one way that some guests have for it.
-    pub(crate) fn judge(&self, exit: GuestExit) -> GuestExit {
+    pub(crate) fn exit_of(&self, exit: GuestExit) -> GuestExit {
         match exit {
-            GuestExit::Crashed(Crash::TripleFault { .. }) if self.asked => GuestExit::Reset,
+            GuestExit::Crashed(Crash::TripleFault { .. }) if self.requested => GuestExit::Reset,
             exit => exit,
         }
     }

@@ -11,16 +11,16 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 /// and a node can spare this much for the moment in which a container is made.
 pub const MAX_KERNEL: u64 = 128 << 20;
 
-/// An empty one, to be written.
+/// An empty file in memory, which can be sealed.
 ///
 /// # Errors
 /// Those of memfd_create(2).
-pub(crate) fn anonymous(name: &CStr) -> io::Result<File> {
+pub(crate) fn create(name: &CStr) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     Ok(memfd_create(name, flags)?.into())
 }
 
-/// From here on it stays as it is.
+/// Seals `file`: from here on neither its content nor its size changes.
 ///
 /// # Errors
 /// Those of fcntl(2): a file of another kind.
@@ -30,13 +30,13 @@ pub(crate) fn seal(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// A copy of a regular file of `most` bytes at most, which needs its file system no more.
+/// A copy of a regular file of `max` bytes at most, which needs its file system no more.
 ///
 /// # Errors
 /// [`io::ErrorKind::FileTooLarge`]; and what the system has no memory for, or cannot read.
 pub fn sealed_copy(mut file: &File, max: u64) -> io::Result<File> {
     file.seek(SeekFrom::Start(0))?;
-    let mut copy = anonymous(c"copy")?;
+    let mut copy = create(c"copy")?;
     // One byte more, to see that there is one.
     if io::copy(&mut file.take(max.saturating_add(1)), &mut copy)? > max {
         return Err(io::ErrorKind::FileTooLarge.into());
