@@ -82,11 +82,11 @@ pub use config::{
     BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };
 pub use console::Console;
-pub use devices::mmio_bus::mmio_words;
-pub use devices::virtio::attach::count as virtio_devices;
+pub use devices::virtio::devices::vhost_user::check as check_back_end;
+pub use devices::virtio::slots::count as virtio_devices;
+pub use devices::virtio::transport::mmio_slot::mmio_words;
 #[cfg(fuzzing)]
 pub use devices::virtio::trial;
-pub use devices::virtio::vhost_user::check as check_back_end;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

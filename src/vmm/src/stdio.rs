@@ -5,8 +5,8 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 use super::console::Input;
-use super::devices::serial::{self, SerialPort};
-use super::devices::virtio::console::{self, Port};
+use super::devices::legacy::serial::{self, SerialPort};
+use super::devices::virtio::devices::console::{self, Port};
 use super::terminal;
 
 /// What the event loop does with them.

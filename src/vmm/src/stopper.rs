@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kvm_bindings::{KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, kvm_irqchip};
 use kvm_ioctls::VmFd;
 
-use super::devices::board::Board;
-use super::devices::i8042::KEYBOARD_IRQ;
+use super::devices::legacy::i8042::KEYBOARD_IRQ;
+use super::devices::legacy::pc::Board;
 use super::exit::{Crash, GuestExit};
 
 /// In an I/O APIC's redirection entry: the interrupt is masked (82093AA data sheet, 3.2.4).

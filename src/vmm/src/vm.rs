@@ -12,8 +12,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::boot::layout::KVM_TSS;
 use super::config::MAX_VCPUS;
-use super::devices::power::Line;
-use super::devices::virtio::pci::Message;
+use super::devices::irq::{Line, Message};
 use super::error::Error;
 use super::memory::{self, GuestMemory};
 use super::timer;

@@ -10,13 +10,13 @@ use acpi_tables::sdt::Sdt;
 
 use super::{HEADER, Raw, append};
 use crate::boot::layout::{PCI_MEMORY, PCI_MEMORY_LAST, PCI_PORTS, PCI_PORTS_LAST};
-use crate::devices::debug_exit::PVPANIC;
-use crate::devices::i8042::{self, KEYBOARD_IRQ};
-use crate::devices::mmio_bus::Slot;
-use crate::devices::pci;
-use crate::devices::power::SLEEP_TYPE_S5;
-use crate::devices::virtio::attach::Places;
-use crate::devices::virtio::mmio::WINDOW;
+use crate::devices::legacy::debug_exit::PVPANIC;
+use crate::devices::legacy::i8042::{self, KEYBOARD_IRQ};
+use crate::devices::legacy::power::SLEEP_TYPE_S5;
+use crate::devices::pci::bus;
+use crate::devices::pci::slot::PciSlot;
+use crate::devices::virtio::slots::Places;
+use crate::devices::virtio::transport::mmio_slot::{MmioSlot, WINDOW};
 
 /// The table of a machine with virtio devices in these `places`.
 pub(super) fn table(places: &Places) -> Sdt {
@@ -39,7 +39,7 @@ pub(super) fn table(places: &Places) -> Sdt {
 }
 
 /// A virtio device by memory-mapped registers.
-fn virtio(slot: &Slot) -> impl Aml {
+fn virtio(slot: &MmioSlot) -> impl Aml {
     let resources = [
         // Below 4 GiB, and so in 32 bits.
         &Memory32Fixed::new(true, slot.gpa as u32, WINDOW as u32) as &dyn Aml,
@@ -50,10 +50,10 @@ fn virtio(slot: &Slot) -> impl Aml {
 }
 
 /// The PCI bus: its numbers, ports and memory, and which interrupt each device's pin A is.
-fn pci_bus(slots: &[pci::Slot]) -> impl Aml {
+fn pci_bus(slots: &[PciSlot]) -> impl Aml {
     let resources = [
         &AddressSpace::new_bus_number(0u16, 0) as &dyn Aml,
-        &IO::new(pci::ADDRESS, pci::ADDRESS, 1, 8),
+        &IO::new(bus::ADDRESS, bus::ADDRESS, 1, 8),
         &AddressSpace::new_io(PCI_PORTS, PCI_PORTS_LAST, None),
         &AddressSpace::new_memory(
             AddressSpaceCacheable::NotCacheable,
@@ -71,7 +71,7 @@ fn pci_bus(slots: &[pci::Slot]) -> impl Aml {
 }
 
 /// One entry of _PRT (section 6.2.13): any function of the device, pin A, an interrupt.
-fn route(slot: &pci::Slot) -> impl Aml + use<> {
+fn route(slot: &PciSlot) -> impl Aml + use<> {
     const ANY_FUNCTION: u32 = 0xffff;
     let address = u32::from(slot.device) << 16 | ANY_FUNCTION;
     let route = aml::Package::new(vec![&address, &aml::ZERO, &aml::ZERO, &slot.irq]);

@@ -16,9 +16,9 @@ use acpi_tables::xsdt::XSDT;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::boot::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
-use super::devices::i8042;
-use super::devices::power::{PM1_CONTROL, PM1_EVENT, SCI};
-use super::devices::virtio::attach::Places;
+use super::devices::legacy::i8042;
+use super::devices::legacy::power::{PM1_CONTROL, PM1_EVENT, SCI};
+use super::devices::virtio::slots::Places;
 use super::error::Error;
 use super::memory::GuestMemory;
 

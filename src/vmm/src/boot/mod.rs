@@ -38,7 +38,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::acpi;
 use super::config::MachineConfig;
-use super::devices::virtio::attach::Places;
+use super::devices::virtio::slots::Places;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 use image::{BootAbi, KernelImage};

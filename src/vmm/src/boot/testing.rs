@@ -6,7 +6,7 @@ use std::io::Write;
 use super::image::KernelImage;
 use super::solo5::manifest::{Device, Manifest};
 use super::{BootData, EntryState, Placed, Told};
-use crate::devices::virtio::attach::Places;
+use crate::devices::virtio::slots::Places;
 use crate::error::Error;
 use crate::memory::{self, GuestMemory};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::devices::power::Line;
+use crate::devices::irq::Line;
 
 /// One function's pin on a line.
 #[derive(Clone)]

@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use kvm_ioctls::VmFd;
 
-use super::Device;
-use super::block::Block;
-use super::console::{Console, Port};
-use super::fs::Fs;
-use super::mmio::Mmio;
-use super::net::Net;
-use super::p9::P9;
-use super::pci::Function;
-use super::rng::Rng;
+use super::device::Device;
 use super::serving::Serving;
-use super::transport::Interface;
-use super::vsock::Vsock;
-use crate::config::{self, BlockDevice, NetDevice, ServedShare, Share, Transport};
-use crate::devices::mmio_bus::{self, MmioBus};
+use super::slots::Places;
+use super::transport::mmio_slot::MmioSlot;
+use crate::config::{self, BlockDevice, NetDevice, ServedShare, Share};
+use crate::devices::mmio_bus::MmioBus;
+use crate::devices::pci::bus::PciBus;
+use crate::devices::pci::device::PciDevice;
 use crate::devices::pci::line::Pin;
-use crate::devices::pci::{self, PciBus};
+use crate::devices::pci::slot::PciSlot;
+use crate::devices::virtio::devices::block::Block;
+use crate::devices::virtio::devices::console::{Console, Port};
+use crate::devices::virtio::devices::fs::Fs;
+use crate::devices::virtio::devices::net::Net;
+use crate::devices::virtio::devices::p9::P9;
+use crate::devices::virtio::devices::rng::Rng;
+use crate::devices::virtio::devices::vsock::Vsock;
+use crate::devices::virtio::transport::interface::Interface;
+use crate::devices::virtio::transport::mmio::Mmio;
+use crate::devices::virtio::transport::pci::function::Function;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use crate::vm;
@@ -61,40 +65,6 @@ pub(crate) fn devices(
     Ok(devices)
 }
 
-/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
-pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
-    // And the console and the entropy device.
-    nets + blocks + shares + vsocks + 2
-}
-
-/// Where a guest finds its devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Places {
-    Mmio(Interface, Vec<mmio_bus::Slot>),
-    /// With the oldest interface that a function offers.
-    Pci(Interface, Vec<pci::Slot>),
-}
-
-impl Places {
-    /// Where it finds none.
-    pub(crate) const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
-
-    /// The places of so many devices.
-    ///
-    /// # Errors
-    /// [`Error::TooManyDevices`].
-    pub(crate) fn of(transport: Transport, count: usize) -> Result<Places, Error> {
-        let mmio = |interface| Ok(Places::Mmio(interface, mmio_bus::Slot::first(count)?));
-        let pci = |oldest| Ok(Places::Pci(oldest, pci::Slot::first(count)?));
-        match transport {
-            Transport::Mmio => mmio(Interface::Modern),
-            Transport::MmioLegacy => mmio(Interface::Legacy),
-            Transport::Pci => pci(Interface::Legacy),
-            Transport::PciModern => pci(Interface::Modern),
-        }
-    }
-}
-
 /// Devices behind their transport.
 pub(crate) struct Attached {
     pub mmio: MmioBus,
@@ -125,7 +95,7 @@ fn attach_mmio(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
     interface: Interface,
-    slots: &[mmio_bus::Slot],
+    slots: &[MmioSlot],
     devices: Vec<Box<dyn Device>>,
 ) -> Result<Attached, Error> {
     let attached = slots.iter().zip(devices).map(|(slot, device)| {
@@ -147,11 +117,12 @@ fn attach_pci(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
     oldest: Interface,
-    slots: &[pci::Slot],
+    slots: &[PciSlot],
     devices: Vec<Box<dyn Device>>,
 ) -> Result<Attached, Error> {
     vm::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
-    let mut functions = Vec::new();
+    let mut functions: Vec<Box<dyn PciDevice>> = Vec::new();
+    let mut servings = Vec::new();
     let mut pins: HashMap<u8, Pin> = HashMap::new();
     for (slot, device) in slots.iter().zip(devices) {
         let pin = match pins.get(&slot.irq) {
@@ -162,15 +133,10 @@ fn attach_pci(
         let signals = (pin, vm::messages(vm));
         let doors = Box::new(vm.clone());
         let place = (oldest, slot);
-        functions.push(Function::new(
-            place,
-            device,
-            memory.clone(),
-            signals,
-            doors,
-        )?);
+        let function = Function::new(place, device, memory.clone(), signals, doors)?;
+        servings.push(function.serving());
+        functions.push(Box::new(function));
     }
-    let servings: Vec<_> = functions.iter().map(Function::serving).collect();
     let pci = PciBus::new(functions);
     Ok(Attached {
         mmio: MmioBus::new(Vec::new(), pci.clone()),

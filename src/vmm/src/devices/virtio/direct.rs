@@ -4,35 +4,35 @@
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::{Broken, Device, Used};
+use super::device::{Broken, Device, Used};
 use crate::memory::{self, GuestMemory, MIN_MEMORY};
 
 /// Flags of a descriptor.
-pub(super) const NEXT: u16 = 1;
-pub(super) const WRITE: u16 = 2;
-pub(super) const INDIRECT: u16 = 4;
+pub(crate) const NEXT: u16 = 1;
+pub(crate) const WRITE: u16 = 2;
+pub(crate) const INDIRECT: u16 = 4;
 
-pub(super) const VERSION_1: u64 = 1 << 32;
+pub(crate) const VERSION_1: u64 = 1 << 32;
 
 /// Where the rings of the first queue lie, and those of each next one behind: descriptors,
 /// available and used buffers.
-pub(super) const RINGS: u64 = 0x1_0000;
+pub(crate) const RINGS: u64 = 0x1_0000;
 const STRIDE: u64 = 0x4000;
 const AVAILABLE: u64 = 0x1000;
 const USED: u64 = 0x2000;
 /// From here on memory is free for buffers.
-pub(super) const BUFFERS: u64 = 0x4_0000;
+pub(crate) const BUFFERS: u64 = 0x4_0000;
 /// The end of memory.
-pub(super) const END: u64 = MIN_MEMORY;
+pub(crate) const END: u64 = MIN_MEMORY;
 
 /// The queues' sizes; a device may say that there are fewer entries.
 const SIZE: u16 = 64;
 
 /// Address, bytes, flags, the next one.
-pub(super) type Descriptor = (u64, u32, u16, u16);
+pub(crate) type Descriptor = (u64, u32, u16, u16);
 
 /// A device and its driver's side.
-pub(super) struct Driver<D: Device> {
+pub(crate) struct Driver<D: Device> {
     pub device: D,
     pub memory: GuestMemory,
     queues: Vec<Queue>,
@@ -52,12 +52,12 @@ struct Ring {
 
 impl<D: Device> Driver<D> {
     /// A driver that has agreed on these features, beside VERSION_1.
-    pub(super) fn new(device: D, features: u64) -> Driver<D> {
+    pub(crate) fn new(device: D, features: u64) -> Driver<D> {
         Driver::legacy(device, features | VERSION_1)
     }
 
     /// A driver that has agreed on these features.
-    pub(super) fn legacy(device: D, features: u64) -> Driver<D> {
+    pub(crate) fn legacy(device: D, features: u64) -> Driver<D> {
         let memory = memory::allocate(END).unwrap();
         let mut driver = Driver {
             device,
@@ -70,7 +70,7 @@ impl<D: Device> Driver<D> {
     }
 
     /// As after a reset: new rings, in zeroed memory, and features agreed on.
-    pub(super) fn activate(&mut self, features: u64) {
+    pub(crate) fn activate(&mut self, features: u64) {
         let sizes = self.device.queue_sizes().to_vec();
         let rings = (0..).zip(sizes).map(|(index, max)| Ring {
             gpa: RINGS + STRIDE * index,
@@ -90,13 +90,13 @@ impl<D: Device> Driver<D> {
         self.device.activate(features);
     }
 
-    pub(super) fn reset(&mut self, features: u64) {
+    pub(crate) fn reset(&mut self, features: u64) {
         self.device.reset();
         self.activate(features);
     }
 
     /// Offers a buffer of these pieces: address, bytes, flags but NEXT. Gives its head.
-    pub(super) fn offer(&mut self, queue: usize, pieces: &[(u64, u32, u16)]) -> u16 {
+    pub(crate) fn offer(&mut self, queue: usize, pieces: &[(u64, u32, u16)]) -> u16 {
         let ring = &mut self.rings[queue];
         let head = ring.descriptor % ring.size;
         for (at, (gpa, len, flags)) in pieces.iter().enumerate() {
@@ -111,13 +111,13 @@ impl<D: Device> Driver<D> {
     }
 
     /// Writes a descriptor.
-    pub(super) fn describe(&self, queue: usize, index: u16, entry: Descriptor) {
+    pub(crate) fn describe(&self, queue: usize, index: u16, entry: Descriptor) {
         let gpa = self.rings[queue].gpa + 16 * u64::from(index);
         describe(&self.memory, gpa, entry);
     }
 
     /// Offers the chain that begins at `head`.
-    pub(super) fn make_available(&mut self, queue: usize, head: u16) {
+    pub(crate) fn make_available(&mut self, queue: usize, head: u16) {
         let ring = &mut self.rings[queue];
         let slot = ring.gpa + AVAILABLE + 4 + 2 * u64::from(ring.available % ring.size);
         ring.available = ring.available.wrapping_add(1);
@@ -127,7 +127,7 @@ impl<D: Device> Driver<D> {
     }
 
     /// Notifies the device, and does its errands.
-    pub(super) fn serve(&mut self, queue: usize) -> Result<Used, Broken> {
+    pub(crate) fn serve(&mut self, queue: usize) -> Result<Used, Broken> {
         let mut used = self.device.serve(queue, &mut self.queues, &self.memory)?;
         while let Some(errand) = self.device.errand() {
             errand();
@@ -137,12 +137,12 @@ impl<D: Device> Driver<D> {
     }
 
     /// Lets the device find its source ready.
-    pub(super) fn ready(&mut self) -> Result<Used, Broken> {
+    pub(crate) fn ready(&mut self) -> Result<Used, Broken> {
         self.device.ready(&mut self.queues, &self.memory)
     }
 
     /// Takes what was used since: heads and lengths.
-    pub(super) fn used(&mut self, queue: usize) -> Vec<(u32, u32)> {
+    pub(crate) fn used(&mut self, queue: usize) -> Vec<(u32, u32)> {
         let ring = &mut self.rings[queue];
         let index = GuestAddress(ring.gpa + USED + 2);
         let index: u16 = self.memory.read_obj(index).unwrap();
@@ -156,11 +156,11 @@ impl<D: Device> Driver<D> {
         used
     }
 
-    pub(super) fn put(&self, gpa: u64, bytes: &[u8]) {
+    pub(crate) fn put(&self, gpa: u64, bytes: &[u8]) {
         self.memory.write_slice(bytes, GuestAddress(gpa)).unwrap();
     }
 
-    pub(super) fn get(&self, gpa: u64, len: usize) -> Vec<u8> {
+    pub(crate) fn get(&self, gpa: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.memory
             .read_slice(&mut bytes, GuestAddress(gpa))
@@ -200,7 +200,7 @@ fn describe(memory: &GuestMemory, at: u64, entry: Descriptor) {
 
 /// What no driver may do, as descriptors from index 0 on, of queue entries that the device
 /// shall write (`flags` is WRITE) or read (0).
-pub(super) fn bad_chains(flags: u16) -> Vec<(&'static str, Vec<Descriptor>)> {
+pub(crate) fn bad_chains(flags: u16) -> Vec<(&'static str, Vec<Descriptor>)> {
     let more = flags | NEXT;
     vec![
         ("a loop of one", vec![(BUFFERS, 64, more, 0)]),

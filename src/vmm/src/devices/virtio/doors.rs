@@ -57,19 +57,19 @@ impl Doors for Arc<VmFd> {
 }
 
 /// A device's doors: those at which its driver notifies at present.
-pub(super) struct Doorway {
+pub(crate) struct Doorway {
     doors: Box<dyn Doors>,
     open: Vec<Door>,
 }
 
 impl Doorway {
-    pub(super) fn new(doors: Box<dyn Doors>) -> Doorway {
+    pub(crate) fn new(doors: Box<dyn Doors>) -> Doorway {
         let open = Vec::new();
         Doorway { doors, open }
     }
 
     /// Opens these doors, one for each of the device's queues, and closes all others.
-    pub(super) fn open(&mut self, wanted: Vec<Door>, bells: &[EventFd]) {
+    pub(crate) fn open(&mut self, wanted: Vec<Door>, bells: &[EventFd]) {
         if wanted == self.open {
             return;
         }
@@ -85,7 +85,7 @@ impl Doorway {
 
 /// Doors for who has no KVM.
 #[cfg(any(test, fuzzing))]
-pub(super) struct NoDoors;
+pub(crate) struct NoDoors;
 
 #[cfg(any(test, fuzzing))]
 impl Doors for NoDoors {

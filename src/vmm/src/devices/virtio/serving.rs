@@ -8,8 +8,9 @@ use nix::poll::PollFlags;
 use virtio_queue::{Queue, QueueT};
 
 use super::bells::Bells;
-use super::transport::VERSION_1;
-use super::{Broken, Device, Errand, Interrupts, Used, used};
+use super::device::{Broken, Device, Errand, Interrupts, Used};
+use super::queue::used;
+use crate::devices::virtio::features::VERSION_1;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 

@@ -156,8 +156,9 @@ mod tests {
     use virtio_queue::Queue;
 
     use super::super::testing::*;
-    use super::super::{Broken, Device, Source, Used, rng::Rng};
     use super::*;
+    use crate::devices::virtio::device::{Broken, Device, Source, Used};
+    use crate::devices::virtio::devices::rng::Rng;
     use crate::memory::GuestMemory;
 
     fn in_time(what: &str, mut happened: impl FnMut() -> bool) {

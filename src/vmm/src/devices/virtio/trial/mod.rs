@@ -19,13 +19,13 @@ use vmm_sys_util::eventfd::EventFd;
 pub(crate) use transport::transport;
 pub(crate) use vsock::vsock;
 
-use super::Device;
-use super::block::Block;
-use super::console::{Console, Port};
+use super::device::Device;
 use super::direct::{BUFFERS, Driver, END, INDIRECT, RINGS};
-use super::net::Net;
 use crate::config::{BlockDevice, NetDevice};
 use crate::console::Output;
+use crate::devices::virtio::devices::block::Block;
+use crate::devices::virtio::devices::console::{Console, Port};
+use crate::devices::virtio::devices::net::Net;
 use crate::terminal::Size;
 
 /// The input, byte by byte; zeros behind its end.

@@ -8,17 +8,18 @@ use vm_memory::{Bytes as _, GuestAddress};
 
 use super::Bytes;
 use crate::config::NetDevice;
+use crate::devices::pci::bus::{ADDRESS, DATA, PciBus};
 use crate::devices::pci::config::Space;
 use crate::devices::pci::line::Pin;
-use crate::devices::pci::{ADDRESS, DATA, PciBus, Slot};
-use crate::devices::virtio::Device;
+use crate::devices::pci::slot::PciSlot;
+use crate::devices::virtio::device::Device;
+use crate::devices::virtio::devices::net::Net;
+use crate::devices::virtio::devices::rng::Rng;
 use crate::devices::virtio::doors::NoDoors;
-use crate::devices::virtio::mmio::Mmio;
-use crate::devices::virtio::net::Net;
-use crate::devices::virtio::pci::Function;
-use crate::devices::virtio::rng::Rng;
 use crate::devices::virtio::serving::Serving;
-use crate::devices::virtio::transport::Interface;
+use crate::devices::virtio::transport::interface::Interface;
+use crate::devices::virtio::transport::mmio::Mmio;
+use crate::devices::virtio::transport::pci::function::Function;
 use crate::devices::virtio::worker::{self, Wait};
 use crate::memory::{self, GuestMemory, MIN_MEMORY};
 
@@ -31,7 +32,7 @@ const ENTRIES: u64 = 16;
 /// A device behind a transport.
 enum Behind {
     Memory(Interface, Mmio),
-    Bus(PciBus, Slot),
+    Bus(PciBus, PciSlot),
 }
 
 /// All of it.
@@ -87,7 +88,7 @@ impl Trial {
 
     fn on_bus(device: Box<dyn Device>) -> Trial {
         let memory = memory::allocate(MIN_MEMORY).expect("memory");
-        let slots = Slot::first(1).expect("a place");
+        let slots = PciSlot::first(1).expect("a place");
         let pin = Pin::new(Box::new(|_| ()));
         let message = Box::new(|address: u64, _| {
             assert_eq!(address & 0xfff0_0000, 0xfee0_0000, "no local APIC's");
@@ -104,7 +105,7 @@ impl Trial {
         let function = function.expect("a function");
         Trial {
             serving: function.serving(),
-            behind: Behind::Bus(PciBus::new(vec![function]), slots[0]),
+            behind: Behind::Bus(PciBus::new(vec![Box::new(function)]), slots[0]),
             memory,
         }
     }

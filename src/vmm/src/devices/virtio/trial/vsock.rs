@@ -6,12 +6,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use nix::poll::{PollFd, PollTimeout, poll};
 
-use super::super::Device;
 use super::super::direct::{BUFFERS, Driver};
-use super::super::vsock::Vsock;
-use super::super::vsock::header::{self, GUEST, HOST, Header, STREAM};
 use super::{Bytes, drive};
 use crate::config;
+use crate::devices::virtio::device::Device;
+use crate::devices::virtio::devices::vsock::Vsock;
+use crate::devices::virtio::devices::vsock::header::{self, GUEST, HOST, Header, STREAM};
 
 /// The guest's packets.
 const TRANSMIT: usize = 1;

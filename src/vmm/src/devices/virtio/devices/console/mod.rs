@@ -1,0 +1,197 @@
+//! The console device (virtio 1.2, section 5.3): one port, and the size of the terminal.
+//!
+//! It is the container's stdio by another way than COM1, and both may be used. What the guest
+//! says goes out by whichever it says it. What comes in is COM1's until the guest has said
+//! something here: one that knows this device but does not use it still has its input.
+
+mod port;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use nix::poll::PollFlags;
+use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
+use virtio_queue::Queue;
+
+use crate::devices::virtio::device::{Broken, Device, Errand, Source, Used};
+use crate::devices::virtio::queue::chain::{self, Piece};
+use crate::devices::virtio::queue::{pieces, used};
+use crate::memory::GuestMemory;
+use crate::terminal::Size;
+pub(crate) use port::{INPUT_CAPACITY, Port};
+
+const QUEUE_SIZES: [u16; 2] = [64, 64];
+/// From the guest's point of view.
+const RECEIVE: usize = 0;
+const TRANSMIT: usize = 1;
+
+/// VIRTIO_CONSOLE_F_SIZE: the configuration space has the terminal's columns and rows.
+const SIZE: u64 = 1;
+
+/// The most bytes of a buffer.
+const MAX: u32 = 1 << 20;
+/// What is written at a time.
+const PORTION: usize = 4096;
+
+pub(crate) struct Console {
+    port: Port,
+    /// The guest's buffer that is being written out, and what is left of it.
+    saying: Option<(u16, Vec<Piece>)>,
+    /// What is written out next.
+    portion: Vec<u8>,
+    /// Columns and rows, 16 bits each; a number of ports and a register that are not offered.
+    config: [u8; 12],
+}
+
+impl Console {
+    /// The device at the other end of `port`.
+    pub(crate) fn new(port: Port) -> Console {
+        Console {
+            port,
+            saying: None,
+            portion: Vec::new(),
+            config: [0; 12],
+        }
+    }
+
+    /// Gives the guest what there is for it and as much as it has room for.
+    fn receive(&self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
+        let mut used = Used::NONE;
+        while self.port.has_input()
+            && let Some(buffer) = chain::next(queue, memory, MAX)?
+        {
+            let room = pieces::len(&buffer.writable) as usize;
+            if !buffer.readable.is_empty() || room == 0 {
+                return Err(Broken("a buffer for input that cannot be written"));
+            }
+            let input = self.port.take(room);
+            let len = pieces::write(&buffer.writable, memory, &input)?;
+            // No more than MAX.
+            used::add(queue, memory, buffer.head, len as u32)?;
+            used |= Used::queue(RECEIVE);
+        }
+        Ok(used)
+    }
+
+    /// Takes the next portion of what the guest says, once the one before is written out. The
+    /// reader may be slow: a driver that resets the device meanwhile does not wait for it.
+    fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
+        let mut used = Used::NONE;
+        while self.portion.is_empty()
+            && let Some((head, rest)) = self.next_output(queue, memory)?
+        {
+            self.port.take_over();
+            let mut portion = vec![0; PORTION];
+            let len = pieces::read(&rest, memory, &mut portion)?;
+            portion.truncate(len);
+            if len > 0 {
+                let (_, rest) = pieces::split_at(&rest, len as u64);
+                self.saying = Some((head, rest));
+            } else {
+                used::add(queue, memory, head, 0)?;
+                used |= Used::queue(TRANSMIT);
+            }
+            self.portion = portion;
+        }
+        Ok(used)
+    }
+
+    /// The rest of the buffer that is being written out, or else the next one.
+    fn next_output(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Option<(u16, Vec<Piece>)>, Broken> {
+        if let Some(saying) = self.saying.take() {
+            return Ok(Some(saying));
+        }
+        match chain::next(queue, memory, MAX)? {
+            Some(buffer) if !buffer.writable.is_empty() => {
+                Err(Broken("output for the device to write"))
+            }
+            buffer => Ok(buffer.map(|buffer| (buffer.head, buffer.readable))),
+        }
+    }
+
+    /// Takes over a new size, if there is one.
+    fn resize(&mut self) -> Used {
+        let Some(Size { columns, rows }) = self.port.take_size() else {
+            return Used::NONE;
+        };
+        let size = [columns.to_le_bytes(), rows.to_le_bytes()];
+        self.config[..4].copy_from_slice(size.as_flattened());
+        Used::CONFIG
+    }
+}
+
+impl Device for Console {
+    fn id(&self) -> u32 {
+        VIRTIO_ID_CONSOLE
+    }
+
+    fn features(&self) -> u64 {
+        SIZE
+    }
+
+    fn queue_sizes(&self) -> &[u16] {
+        &QUEUE_SIZES
+    }
+
+    fn config(&self) -> &[u8] {
+        &self.config
+    }
+
+    /// Linux looks at the size only when it is told that it changed.
+    fn activate(&mut self, _: u64) {
+        self.port.tell_size();
+    }
+
+    /// What was taken is still written.
+    fn reset(&mut self) {
+        self.saying = None;
+        self.port.leave();
+    }
+
+    fn serve(
+        &mut self,
+        index: usize,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Used, Broken> {
+        match (index, queues) {
+            (RECEIVE, [receive, _]) => self.receive(receive, memory),
+            (TRANSMIT, [_, transmit]) => self.transmit(transmit, memory),
+            _ => Ok(Used::NONE),
+        }
+    }
+
+    fn source(&self) -> Option<Source<'_>> {
+        Some(Source {
+            fd: self.port.news().as_fd(),
+            events: PollFlags::POLLIN,
+        })
+    }
+
+    fn ready(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
+        let _ = self.port.news().read();
+        let used = self.resize();
+        match queues {
+            [receive, transmit] => {
+                let used = used | self.receive(receive, memory)?;
+                Ok(used | self.transmit(transmit, memory)?)
+            }
+            _ => Ok(used),
+        }
+    }
+
+    fn errand(&mut self) -> Option<Errand> {
+        let portion = std::mem::take(&mut self.portion);
+        let port = self.port.clone();
+        (!portion.is_empty()).then(|| -> Errand { Box::new(move || port.write(&portion)) })
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.port.news().as_fd().as_raw_fd()]
+    }
+}

@@ -1,0 +1,99 @@
+//! The file system device (virtio 1.2, section 5.11): its requests are FUSE's, and a process beside
+//! the monitor answers them.
+
+use std::os::fd::RawFd;
+
+use virtio_bindings::virtio_ids::VIRTIO_ID_FS;
+use virtio_queue::Queue;
+use vmm_sys_util::eventfd::EventFd;
+
+use super::vhost_user::BackEnd;
+use crate::config::ServedShare;
+use crate::devices::virtio::device::{Broken, Device, Source, Used};
+use crate::error::Error;
+use crate::memory::GuestMemory;
+
+/// What must not wait, and all other requests. Linux's have as many pages at most as the second
+/// has entries, and no back end that is known takes more entries.
+const QUEUE_SIZES: [u16; 2] = [128, 1024];
+/// Queues for requests, of 32 bits.
+const REQUEST_QUEUES: u32 = QUEUE_SIZES.len() as u32 - 1;
+/// Bytes of the tag, which zeros fill.
+const TAG: usize = 36;
+
+pub(crate) struct Fs {
+    back_end: BackEnd,
+    config: Vec<u8>,
+}
+
+impl Fs {
+    /// # Errors
+    /// [`Error::BackEnd`], [`Error::EventFd`].
+    pub(crate) fn new(share: ServedShare) -> Result<Fs, Error> {
+        let back_end = BackEnd::greet(share.back_end, QUEUE_SIZES.len());
+        let back_end = back_end.map_err(|fault| Error::BackEnd {
+            tag: share.tag.clone(),
+            fault: fault.to_string(),
+        })?;
+        Ok(Fs::served_by(back_end, share.tag))
+    }
+
+    pub(crate) fn served_by(back_end: BackEnd, tag: String) -> Fs {
+        let mut config = tag.into_bytes();
+        config.resize(TAG, 0);
+        config.extend(REQUEST_QUEUES.to_le_bytes());
+        Fs { back_end, config }
+    }
+}
+
+impl Device for Fs {
+    fn id(&self) -> u32 {
+        VIRTIO_ID_FS
+    }
+
+    fn features(&self) -> u64 {
+        0
+    }
+
+    fn queue_sizes(&self) -> &[u16] {
+        &QUEUE_SIZES
+    }
+
+    fn config(&self) -> &[u8] {
+        &self.config
+    }
+
+    fn is_served_elsewhere(&self) -> bool {
+        true
+    }
+
+    fn hand_over(
+        &mut self,
+        features: u64,
+        queues: &[Queue],
+        bells: &[EventFd],
+        memory: &GuestMemory,
+    ) -> Result<(), Broken> {
+        self.back_end.start(features, queues, bells, memory)
+    }
+
+    fn reset(&mut self) {
+        self.back_end.stop();
+    }
+
+    fn serve(&mut self, _: usize, _: &mut [Queue], _: &GuestMemory) -> Result<Used, Broken> {
+        Ok(Used::NONE)
+    }
+
+    fn source(&self) -> Option<Source<'_>> {
+        Some(self.back_end.source())
+    }
+
+    fn ready(&mut self, _: &mut [Queue], _: &GuestMemory) -> Result<Used, Broken> {
+        self.back_end.used()
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        self.back_end.descriptors()
+    }
+}

@@ -1,0 +1,194 @@
+//! The socket device (virtio 1.2, section 5.10): streams between the guest and who is beside it,
+//! by Unix sockets.
+//!
+//! Data is kept nowhere but for what a Unix socket does not take at once, and of that no more than
+//! the guest was told that there is room for. Whoever does not read stops nobody else.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`header`] | a packet's header, and the credit |
+//! | [`connection`] | one stream |
+//! | [`muxer`] | all of them |
+//! | [`host`] | the Unix sockets |
+
+mod connection;
+pub(crate) mod header;
+mod host;
+mod muxer;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, RawFd};
+
+use nix::poll::PollFlags;
+use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
+use virtio_queue::Queue;
+
+use crate::config;
+use crate::devices::virtio::device::{Broken, Device, Source, Used};
+use crate::devices::virtio::queue::chain::{self, Buffer};
+use crate::devices::virtio::queue::{pieces, used};
+use crate::error::Error;
+use crate::memory::GuestMemory;
+use header::{GUEST, Header};
+use muxer::Muxer;
+
+/// For packets to the guest, packets from it, and events, of which there are none: a machine is
+/// never moved to another host.
+const QUEUE_SIZES: [u16; 3] = [128, 128, 8];
+const RECEIVE: usize = 0;
+const TRANSMIT: usize = 1;
+
+/// VIRTIO_VSOCK_F_STREAM; there are no others.
+const STREAMS: u64 = 1 << 0;
+
+/// The most bytes of a buffer. Linux sends up to 64 KiB, and gives pages.
+const MAX: u32 = 1 << 20;
+
+/// The device: its queues.
+pub(crate) struct Vsock {
+    muxer: Muxer,
+    /// A buffer that was taken for a packet, which then was none.
+    room: Option<Buffer>,
+    /// The guest's context ID.
+    config: [u8; 8],
+}
+
+impl Vsock {
+    /// # Errors
+    /// [`Error::Vsock`].
+    pub(crate) fn new(vsock: config::Vsock) -> Result<Vsock, Error> {
+        Ok(Vsock {
+            muxer: Muxer::new(vsock).map_err(Error::Vsock)?,
+            room: None,
+            config: GUEST.to_le_bytes(),
+        })
+    }
+
+    /// Takes what the guest sends and gives it what it has room for, as far as both go.
+    fn work(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
+        let mut used = Used::NONE;
+        let [receive, transmit, _] = queues else {
+            return Ok(used);
+        };
+        loop {
+            used |= self.transmit(transmit, memory)?;
+            let was_congested = self.muxer.is_congested();
+            used |= self.receive(receive, memory)?;
+            if !was_congested || self.muxer.is_congested() {
+                return Ok(used);
+            }
+        }
+    }
+
+    /// Takes the guest's packets, but none while it takes no answers: they would have no end.
+    fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
+        let mut used = Used::NONE;
+        while !self.muxer.is_congested()
+            && let Some(buffer) = chain::next(queue, memory, MAX)?
+        {
+            let (header, data) = packet(&buffer, memory)?;
+            self.muxer.hear(&header, &data);
+            used::add(queue, memory, buffer.head, 0)?;
+            used |= Used::queue(TRANSMIT);
+        }
+        Ok(used)
+    }
+
+    /// Gives the guest packets as long as there are some, and room.
+    fn receive(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
+        let mut used = Used::NONE;
+        while self.muxer.has_packet() {
+            let taken = self.room.take().map(Ok);
+            let Some(buffer) = taken
+                .or_else(|| chain::next(queue, memory, MAX).transpose())
+                .transpose()?
+            else {
+                break;
+            };
+            let (head, behind) = pieces::split_at(&buffer.writable, header::SIZE as u64);
+            if !buffer.readable.is_empty() || behind.is_empty() {
+                return Err(Broken("a buffer without room for a packet"));
+            }
+            match self.muxer.next(&behind, memory)? {
+                Some(header) => {
+                    pieces::write(&head, memory, &header.bytes())?;
+                    // No more than MAX.
+                    let len = header::SIZE as u32 + header.len;
+                    used::add(queue, memory, buffer.head, len)?;
+                    used |= Used::queue(RECEIVE);
+                }
+                None => self.room = Some(buffer),
+            }
+        }
+        Ok(used)
+    }
+}
+
+/// A packet of the guest's.
+fn packet(buffer: &Buffer, memory: &GuestMemory) -> Result<(Header, Vec<u8>), Broken> {
+    if !buffer.writable.is_empty() {
+        return Err(Broken("a packet for the device to write"));
+    }
+    let mut header = [0; header::SIZE];
+    if pieces::read(&buffer.readable, memory, &mut header)? < header.len() {
+        return Err(Broken("a packet without its header"));
+    }
+    let header = Header::read(&header);
+    let (_, behind) = pieces::split_at(&buffer.readable, header::SIZE as u64);
+    if pieces::len(&behind) < header.len.into() {
+        return Err(Broken("a packet shorter than it says"));
+    }
+    // No more than MAX.
+    let mut data = vec![0; header.len as usize];
+    pieces::read(&behind, memory, &mut data)?;
+    Ok((header, data))
+}
+
+impl Device for Vsock {
+    fn id(&self) -> u32 {
+        VIRTIO_ID_VSOCK
+    }
+
+    fn features(&self) -> u64 {
+        STREAMS
+    }
+
+    fn queue_sizes(&self) -> &[u16] {
+        &QUEUE_SIZES
+    }
+
+    fn config(&self) -> &[u8] {
+        &self.config
+    }
+
+    fn reset(&mut self) {
+        self.muxer.reset();
+        self.room = None;
+    }
+
+    fn serve(
+        &mut self,
+        _: usize,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Used, Broken> {
+        self.work(queues, memory)
+    }
+
+    fn source(&self) -> Option<Source<'_>> {
+        Some(Source {
+            fd: self.muxer.as_fd(),
+            events: PollFlags::POLLIN,
+        })
+    }
+
+    fn ready(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
+        self.muxer.ready();
+        self.work(queues, memory)
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        self.muxer.descriptors()
+    }
+}

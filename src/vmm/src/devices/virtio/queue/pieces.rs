@@ -1,0 +1,197 @@
+//! Pieces of guest memory in a row, taken for one stretch of bytes: copied, split, and handed to
+//! the kernel, which then reads and writes the guest's memory itself.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::libc::{self, c_int, iovec, off_t, ssize_t};
+use vm_memory::{Address, Bytes, GuestMemoryBackend};
+
+use super::chain::Piece;
+use crate::devices::virtio::device::Broken;
+use crate::memory::GuestMemory;
+
+/// Pieces were checked when their buffer was taken, and memory never shrinks.
+const NO_MEMORY: Broken = Broken("a buffer where no memory is");
+
+/// How many bytes they are.
+pub(crate) fn len(pieces: &[Piece]) -> u64 {
+    pieces.iter().map(|piece| u64::from(piece.len)).sum()
+}
+
+/// The first `at` bytes, or all where there are fewer, and the rest.
+pub(crate) fn split_at(pieces: &[Piece], mut at: u64) -> (Vec<Piece>, Vec<Piece>) {
+    let (mut before, mut behind) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        // No more than the piece's length.
+        let len = at.min(piece.len.into()) as u32;
+        at -= u64::from(len);
+        if len > 0 {
+            before.push(Piece { len, ..*piece });
+        }
+        if len < piece.len {
+            behind.push(Piece {
+                gpa: piece.gpa.unchecked_add(len.into()),
+                len: piece.len - len,
+            });
+        }
+    }
+    (before, behind)
+}
+
+/// Copies their first bytes to `data`; says how many there were.
+///
+/// # Errors
+/// [`Broken`] where no memory is.
+pub(crate) fn read(
+    pieces: &[Piece],
+    memory: &GuestMemory,
+    data: &mut [u8],
+) -> Result<usize, Broken> {
+    let mut done = 0;
+    for piece in pieces {
+        let rest = &mut data[done..];
+        let part = rest.len().min(piece.len as usize);
+        let read = memory.read_slice(&mut rest[..part], piece.gpa);
+        read.map_err(|_| NO_MEMORY)?;
+        done += part;
+    }
+    Ok(done)
+}
+
+/// Copies `data` to their first bytes; says how many there was room for.
+///
+/// # Errors
+/// [`Broken`] where no memory is.
+pub(crate) fn write(pieces: &[Piece], memory: &GuestMemory, data: &[u8]) -> Result<usize, Broken> {
+    let mut done = 0;
+    for piece in pieces {
+        let rest = &data[done..];
+        let part = rest.len().min(piece.len as usize);
+        let written = memory.write_slice(&rest[..part], piece.gpa);
+        written.map_err(|_| NO_MEMORY)?;
+        done += part;
+    }
+    Ok(done)
+}
+
+/// What readv(2), writev(2), preadv(2) and pwritev(2) take: pieces of guest memory, and memory
+/// of our own between them. They refuse more than 1024.
+#[derive(Default)]
+pub(crate) struct Vectors<'a> {
+    vectors: Vec<iovec>,
+    len: u64,
+    memory: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> Vectors<'a> {
+    /// Those of `pieces`.
+    ///
+    /// # Errors
+    /// [`Broken`] where no memory is.
+    pub(crate) fn of(pieces: &[Piece], memory: &'a GuestMemory) -> Result<Self, Broken> {
+        let mut vectors = Vectors::default();
+        vectors.append(pieces, memory)?;
+        Ok(vectors)
+    }
+
+    /// Adds `pieces` behind the others.
+    ///
+    /// # Errors
+    /// [`Broken`] where no memory is.
+    pub(crate) fn append(
+        &mut self,
+        pieces: &[Piece],
+        memory: &'a GuestMemory,
+    ) -> Result<(), Broken> {
+        for piece in pieces.iter().filter(|piece| piece.len > 0) {
+            let slice = memory.get_slice(piece.gpa, piece.len as usize);
+            let slice = slice.map_err(|_| NO_MEMORY)?;
+            self.add(slice.ptr_guard_mut().as_ptr(), slice.len());
+        }
+        Ok(())
+    }
+
+    /// Adds memory of our own.
+    pub(crate) fn append_own(&mut self, bytes: &'a mut [u8]) {
+        self.add(bytes.as_mut_ptr(), bytes.len());
+    }
+
+    fn add(&mut self, base: *mut u8, len: usize) {
+        self.len += len as u64;
+        self.vectors.push(iovec {
+            iov_base: base.cast(),
+            iov_len: len,
+        });
+    }
+
+    /// How many bytes they are.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// How many they are themselves.
+    pub(crate) fn count(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// As readv(2).
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) fn read(&mut self, file: impl AsFd) -> io::Result<usize> {
+        // SAFETY: see `call`.
+        self.call(&file, |fd, at, count| unsafe { libc::readv(fd, at, count) })
+    }
+
+    /// As writev(2).
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) fn write(&self, file: impl AsFd) -> io::Result<usize> {
+        // SAFETY: see `call`.
+        self.call(&file, |fd, at, count| unsafe {
+            libc::writev(fd, at, count)
+        })
+    }
+
+    /// As preadv(2), from byte `offset` of the file on, less than 2^63.
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) fn read_at(&mut self, file: impl AsFd, offset: u64) -> io::Result<usize> {
+        let offset = offset as off_t;
+        // SAFETY: see `call`.
+        self.call(&file, |fd, at, count| unsafe {
+            libc::preadv(fd, at, count, offset)
+        })
+    }
+
+    /// As pwritev(2), from byte `offset` of the file on, less than 2^63.
+    ///
+    /// # Errors
+    /// Its own.
+    pub(crate) fn write_at(&self, file: impl AsFd, offset: u64) -> io::Result<usize> {
+        let offset = offset as off_t;
+        // SAFETY: see `call`.
+        self.call(&file, |fd, at, count| unsafe {
+            libc::pwritev(fd, at, count, offset)
+        })
+    }
+
+    /// Calls one of those four, which find here what they want: the descriptor is open, and each
+    /// vector is memory that stays where it is for as long as `'a`. The guest's may change in the
+    /// meantime; only the kernel looks at it. Our own was lent to be written.
+    fn call(
+        &self,
+        file: &impl AsFd,
+        call: impl Fn(c_int, *const iovec, c_int) -> ssize_t,
+    ) -> io::Result<usize> {
+        let fd = file.as_fd().as_raw_fd();
+        // Too many are refused, and that many are too many as well.
+        let count = c_int::try_from(self.vectors.len()).unwrap_or(c_int::MAX);
+        let done = call(fd, self.vectors.as_ptr(), count);
+        usize::try_from(done).map_err(|_| io::Error::last_os_error())
+    }
+}

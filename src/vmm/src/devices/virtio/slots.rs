@@ -1,0 +1,41 @@
+//! Where a guest finds its virtio devices, before there are any.
+
+use super::transport::interface::Interface;
+use super::transport::mmio_slot::MmioSlot;
+use crate::config::Transport;
+use crate::devices::pci::slot::PciSlot;
+use crate::error::Error;
+
+/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
+pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
+    // And the console and the entropy device.
+    nets + blocks + shares + vsocks + 2
+}
+
+/// Where a guest finds its devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Places {
+    Mmio(Interface, Vec<MmioSlot>),
+    /// With the oldest interface that a function offers.
+    Pci(Interface, Vec<PciSlot>),
+}
+
+impl Places {
+    /// Where it finds none.
+    pub(crate) const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
+
+    /// The places of so many devices.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDevices`].
+    pub(crate) fn of(transport: Transport, count: usize) -> Result<Places, Error> {
+        let mmio = |interface| Ok(Places::Mmio(interface, MmioSlot::first(count)?));
+        let pci = |oldest| Ok(Places::Pci(oldest, PciSlot::first(count)?));
+        match transport {
+            Transport::Mmio => mmio(Interface::Modern),
+            Transport::MmioLegacy => mmio(Interface::Legacy),
+            Transport::Pci => pci(Interface::Legacy),
+            Transport::PciModern => pci(Interface::Modern),
+        }
+    }
+}

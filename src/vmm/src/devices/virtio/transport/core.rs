@@ -1,0 +1,278 @@
+//! What all transports have in common: the features agreed on, the device's status, and the
+//! set-up of queues (virtio 1.2, sections 2.1, 2.2, 3.1).
+//!
+//! A driver sets up queues between FEATURES_OK and DRIVER_OK; before and after, and while a
+//! queue is ready, what it writes there is dropped. One of the legacy interface knows no
+//! FEATURES_OK. What was set up is checked at DRIVER_OK, when the device gets its queues.
+
+use std::sync::Arc;
+
+use virtio_bindings::virtio_config::{
+    VIRTIO_CONFIG_S_DRIVER_OK as DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK as FEATURES_OK,
+    VIRTIO_CONFIG_S_NEEDS_RESET as NEEDS_RESET,
+};
+use virtio_queue::{Queue, QueueT};
+use vm_memory::GuestAddress;
+
+use super::interface::Interface;
+use crate::devices::virtio::device::{Broken, Device, Interrupts};
+use crate::devices::virtio::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
+use crate::devices::virtio::serving::{Identity, Serving};
+use crate::error::Error;
+use crate::memory::GuestMemory;
+
+/// The features that the legacy interface can tell of.
+const LEGACY_FEATURES: u64 = u32::MAX as u64;
+
+/// The driver's side of a device.
+pub(crate) struct Core {
+    identity: Identity,
+    serving: Arc<Serving>,
+    status: u32,
+    driver_features: u64,
+    queues: Vec<QueueSetup>,
+}
+
+/// A queue as the driver has set it up. Nothing of it is checked yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueSetup {
+    /// The most entries.
+    pub max: u16,
+    pub size: u16,
+    pub ready: bool,
+    /// Guest-physical.
+    pub descriptors: u64,
+    pub available: u64,
+    pub used: u64,
+}
+
+impl Core {
+    /// A device that uses `memory`.
+    ///
+    /// # Errors
+    /// [`Error::EventFd`].
+    pub(crate) fn new(
+        device: Box<dyn Device>,
+        memory: GuestMemory,
+        interrupts: Arc<dyn Interrupts>,
+    ) -> Result<Core, Error> {
+        let (serving, identity) = Serving::new(device, memory, interrupts)?;
+        let queues = identity.queue_sizes.iter().copied();
+        Ok(Core {
+            queues: queues.map(QueueSetup::new).collect(),
+            identity,
+            serving,
+            status: 0,
+            driver_features: 0,
+        })
+    }
+
+    /// The device, for its thread.
+    pub(crate) fn serving(&self) -> &Arc<Serving> {
+        &self.serving
+    }
+
+    /// The device's type.
+    pub(crate) fn id(&self) -> u32 {
+        self.identity.id
+    }
+
+    /// The features offered, in halves of 32 bits: 0 or 1, there are no more.
+    pub(crate) fn device_features(&self, interface: Interface, which: u32) -> u32 {
+        half(self.offered(interface), which)
+    }
+
+    /// The driver accepts features. Of the legacy interface, where nobody would tell it that
+    /// they were refused, those not offered are left out.
+    pub(crate) fn accept_features(&mut self, interface: Interface, which: u32, value: u32) {
+        let shift = match which {
+            0 => 0,
+            1 => 32,
+            _ => return,
+        };
+        if self.status & (FEATURES_OK | DRIVER_OK) == 0 {
+            let other = self.driver_features & !(u64::from(u32::MAX) << shift);
+            self.driver_features = other | (u64::from(value) << shift);
+            if interface == Interface::Legacy {
+                self.driver_features &= self.offered(interface);
+            }
+        }
+    }
+
+    /// Half 0 or 1 of the features accepted.
+    pub(crate) fn driver_features(&self, which: u32) -> u32 {
+        half(self.driver_features, which)
+    }
+
+    /// The status bits; NEEDS_RESET is the device's own.
+    pub(crate) fn status(&self) -> u32 {
+        match self.serving.is_broken() {
+            true => self.status | NEEDS_RESET,
+            false => self.status,
+        }
+    }
+
+    /// Bits are set one after the other; only a reset, which is 0, clears them. A driver of the
+    /// legacy interface may write the new ones alone, as Solo5's does.
+    pub(crate) fn set_status(&mut self, interface: Interface, value: u32) {
+        if value == 0 {
+            return self.reset();
+        }
+        if interface == Interface::Modern && value & self.status != self.status {
+            return;
+        }
+        let mut new = value & !self.status & !NEEDS_RESET;
+        if interface == Interface::Modern {
+            if !self.agrees() {
+                new &= !FEATURES_OK;
+            }
+            if (self.status | new) & FEATURES_OK == 0 {
+                new &= !DRIVER_OK;
+            }
+        }
+        self.status |= new;
+        if new & DRIVER_OK != 0 {
+            self.activate();
+        }
+    }
+
+    /// How many queues there are.
+    pub(crate) fn queues(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Queue `index` as it is set up; `None` where there is no such queue.
+    pub(crate) fn queue(&self, index: usize) -> Option<&QueueSetup> {
+        self.queues.get(index)
+    }
+
+    /// Queue `index`, if it may be set up now.
+    pub(crate) fn queue_mut(
+        &mut self,
+        interface: Interface,
+        index: usize,
+    ) -> Option<&mut QueueSetup> {
+        let expected = match interface {
+            Interface::Legacy => 0,
+            Interface::Modern => FEATURES_OK,
+        };
+        let may_set_up = self.status & (expected | DRIVER_OK) == expected;
+        self.queues.get_mut(index).filter(|_| may_set_up)
+    }
+
+    /// The driver takes back queue `index`: a device at work rests from now on, until its next
+    /// reset (virtio 1.2, sections 4.2.2.2 and 4.2.4.1). Nothing of it is in use any more when
+    /// this returns.
+    pub(crate) fn take_back(&mut self, index: usize) {
+        if let Some(queue) = self.queues.get_mut(index)
+            && queue.ready
+        {
+            queue.ready = false;
+            self.serving.rest();
+        }
+    }
+
+    /// The driver has offered buffers in queue `index`.
+    pub(crate) fn notify(&self, index: usize) {
+        self.serving.notify(index);
+    }
+
+    /// Copies the configuration space from byte `at` on; past its end there are zeros.
+    pub(crate) fn read_config(&self, at: usize, data: &mut [u8]) {
+        self.serving.read_config(at, data);
+    }
+
+    /// A number that changes with the configuration space.
+    pub(crate) fn config_generation(&self) -> u32 {
+        self.serving.config_generation()
+    }
+
+    fn offered(&self, interface: Interface) -> u64 {
+        let features = self.identity.features | EVENT_IDX | INDIRECT_DESC;
+        match interface {
+            Interface::Legacy => features & LEGACY_FEATURES,
+            Interface::Modern => features | VERSION_1,
+        }
+    }
+
+    /// Whether the features accepted are a device of virtio 1 with what was offered.
+    fn agrees(&self) -> bool {
+        let not_offered = self.driver_features & !self.offered(Interface::Modern);
+        not_offered == 0 && self.driver_features & VERSION_1 != 0
+    }
+
+    fn activate(&mut self) {
+        let features = self.driver_features;
+        let queues = self.queues.iter().map(|setup| setup.check(features));
+        self.serving.activate(features, queues.collect());
+    }
+
+    fn reset(&mut self) {
+        self.serving.reset();
+        self.status = 0;
+        self.driver_features = 0;
+        for queue in &mut self.queues {
+            *queue = QueueSetup::new(queue.max);
+        }
+    }
+}
+
+impl QueueSetup {
+    fn new(max: u16) -> QueueSetup {
+        QueueSetup {
+            max,
+            size: max,
+            ready: false,
+            descriptors: 0,
+            available: 0,
+            used: 0,
+        }
+    }
+
+    /// Puts a legacy queue at `gpa`, its parts one behind the other and the used ring at a
+    /// multiple of `align` (virtio 1.2, section 2.7.2); at 0 there is none.
+    pub(crate) fn place_legacy(&mut self, gpa: u64, align: u64) {
+        let entries = u64::from(self.size);
+        let parts = || {
+            let available = gpa.checked_add(16 * entries)?;
+            // Two words before the entries and one behind.
+            let end = available.checked_add(2 * entries + 6)?;
+            let used = end.checked_next_multiple_of(align)?;
+            Some((available, used))
+        };
+        // What has no place at all lies where no queue can, and breaks the device.
+        let (available, used) = parts().unwrap_or((u64::MAX, u64::MAX));
+        self.descriptors = gpa;
+        (self.available, self.used) = (available, used);
+        self.ready = gpa != 0;
+    }
+
+    /// The queue itself; whether it lies in memory is left to be seen.
+    fn check(&self, features: u64) -> Result<Queue, Broken> {
+        const BAD: Broken = Broken("a queue of no size, or not where one may lie");
+        let mut queue = Queue::new(self.max).map_err(|_| BAD)?;
+        if !self.ready {
+            return Ok(queue);
+        }
+        let [descriptors, available, used] =
+            [self.descriptors, self.available, self.used].map(GuestAddress);
+        queue
+            .try_set_size(self.size)
+            .and_then(|()| queue.try_set_desc_table_address(descriptors))
+            .and_then(|()| queue.try_set_avail_ring_address(available))
+            .and_then(|()| queue.try_set_used_ring_address(used))
+            .map_err(|_| BAD)?;
+        queue.set_event_idx(features & EVENT_IDX != 0);
+        queue.set_ready(true);
+        Ok(queue)
+    }
+}
+
+/// Half 0 or 1 of the feature bits; there are no more.
+fn half(features: u64, which: u32) -> u32 {
+    match which {
+        0 => features as u32,
+        1 => (features >> 32) as u32,
+        _ => 0,
+    }
+}

@@ -1,0 +1,76 @@
+//! Where the windows of devices over memory-mapped registers are.
+
+use crate::boot::layout::VIRTIO;
+use crate::error::Error;
+
+/// Bytes of the registers and the configuration space.
+pub(crate) const WINDOW: u64 = 0x1000;
+
+/// The ISA interrupts of virtio devices, in their order: those that a PC has free, none of them
+/// shared. Firecracker's guests look for the first at 5.
+const IRQS: [u32; 8] = [5, 6, 7, 10, 11, 12, 14, 15];
+
+/// A place for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MmioSlot {
+    pub index: u8,
+    /// The window's guest-physical address; it has [`WINDOW`] bytes.
+    pub gpa: u64,
+    pub irq: u32,
+}
+
+impl MmioSlot {
+    /// The places of so many devices.
+    ///
+    /// # Errors
+    /// [`Error::TooManyDevices`].
+    pub(crate) fn first(count: usize) -> Result<Vec<MmioSlot>, Error> {
+        if count > IRQS.len() {
+            let max = IRQS.len();
+            return Err(Error::TooManyDevices { count, max });
+        }
+        let slots = (0u8..).zip(IRQS).take(count);
+        let slot = |(index, irq)| MmioSlot {
+            index,
+            gpa: VIRTIO + u64::from(index) * WINDOW,
+            irq,
+        };
+        Ok(slots.map(slot).collect())
+    }
+
+    /// How Linux, and kernels that read as it does, are told of it on their command line
+    /// (Documentation/admin-guide/kernel-parameters.txt, "virtio_mmio.device").
+    pub(crate) fn word(&self) -> String {
+        let MmioSlot { gpa, irq, .. } = self;
+        format!("virtio_mmio.device=4K@{gpa:#x}:{irq}")
+    }
+}
+
+/// What a kernel that looks for devices on its command line must find there for so many of them.
+///
+/// # Errors
+/// [`Error::TooManyDevices`].
+pub fn mmio_words(devices: usize) -> Result<Vec<String>, Error> {
+    let slots = MmioSlot::first(devices)?;
+    Ok(slots.iter().map(MmioSlot::word).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_as_firecracker_tells_them() {
+        let words = mmio_words(2).unwrap();
+        assert_eq!(
+            words,
+            [
+                "virtio_mmio.device=4K@0xd0000000:5",
+                "virtio_mmio.device=4K@0xd0001000:6"
+            ]
+        );
+        assert_eq!(mmio_words(8).unwrap().len(), 8);
+        let fault = mmio_words(9).unwrap_err().to_string();
+        assert!(fault.contains("9 virtio devices"), "{fault}");
+    }
+}

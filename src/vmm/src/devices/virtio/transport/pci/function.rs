@@ -1,0 +1,177 @@
+//! A function of the PCI bus that is a virtio device.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::capabilities::{self, MEMORY, NOTIFY, NOTIFY_MULTIPLIER, PORTS, Places};
+use super::interrupts::Interrupts;
+use super::legacy;
+use super::registers::Registers;
+use crate::devices::irq::Message;
+use crate::devices::pci::config::{BARS, BARS_END, COMMAND, ConfigSpace, Space};
+use crate::devices::pci::device::PciDevice;
+use crate::devices::pci::line::Pin;
+use crate::devices::pci::slot::PciSlot;
+use crate::devices::virtio::device::Device;
+use crate::devices::virtio::doors::{Doors, Doorway};
+use crate::devices::virtio::serving::Serving;
+use crate::devices::virtio::transport::core::Core;
+use crate::devices::virtio::transport::interface::Interface;
+use crate::error::Error;
+use crate::memory::GuestMemory;
+
+/// A device as a function of the PCI bus.
+pub(crate) struct Function {
+    /// Held for moments only, as the interrupts' own lock is: who looks for a function at an
+    /// address, or for an interrupt's reason, waits for no request.
+    config: Mutex<ConfigSpace>,
+    places: Places,
+    interrupts: Arc<Interrupts>,
+    registers: Mutex<Registers>,
+}
+
+impl Function {
+    /// A device in its place, that offers no older interface than `oldest`, uses `memory`,
+    /// interrupts by `pin` or `message`, and is notified by `doors`.
+    ///
+    /// # Errors
+    /// [`Error::EventFd`].
+    pub(crate) fn new(
+        (oldest, slot): (Interface, &PciSlot),
+        device: Box<dyn Device>,
+        memory: GuestMemory,
+        (pin, message): (Pin, Message),
+        doors: Box<dyn Doors>,
+    ) -> Result<Function, Error> {
+        let queues = device.queue_sizes().len();
+        let (config, places) = capabilities::describe((oldest, slot), device.id(), queues);
+        let interrupts = Arc::new(Interrupts::new(queues, pin, message));
+        let registers = Registers {
+            core: Core::new(device, memory, interrupts.clone())?,
+            interrupts: interrupts.clone(),
+            device_features_half: 0,
+            driver_features_half: 0,
+            queue: 0,
+            interface: Interface::Modern,
+            doorway: Doorway::new(doors),
+        };
+        Ok(Function {
+            config: Mutex::new(config),
+            places,
+            interrupts,
+            registers: Mutex::new(registers),
+        })
+    }
+
+    /// The device, for its thread.
+    pub(crate) fn serving(&self) -> Arc<Serving> {
+        self.registers().core.serving().clone()
+    }
+
+    fn read_bar(&self, bar: usize, offset: u64, data: &mut [u8]) {
+        match (bar, capabilities::region(offset)) {
+            (PORTS, _) => self.read_legacy(offset as usize, data),
+            (MEMORY, (capabilities::COMMON, at)) => self.registers().read_common(at, data),
+            (MEMORY, (capabilities::ISR, 0)) => data.fill_with(|| self.interrupts.take_reasons()),
+            (MEMORY, (capabilities::DEVICE, at)) => self.registers().core.read_config(at, data),
+            (MEMORY, (capabilities::TABLE, at)) => self.interrupts.read_table(at, data),
+            (MEMORY, (capabilities::PENDING, at)) => self.interrupts.read_pending(at, data),
+            _ => data.fill(0),
+        }
+    }
+
+    fn write_bar(&self, bar: usize, offset: u64, data: &[u8]) {
+        match (bar, capabilities::region(offset)) {
+            (PORTS, _) => {
+                let mut registers = self.registers();
+                registers.write_legacy(offset as usize, data);
+                registers.open_doors(&self.config);
+            }
+            (MEMORY, (capabilities::COMMON, at)) => {
+                let mut registers = self.registers();
+                registers.write_common(at, data);
+                registers.open_doors(&self.config);
+            }
+            (MEMORY, (NOTIFY, at)) => self.registers().core.notify(at / NOTIFY_MULTIPLIER),
+            (MEMORY, (capabilities::TABLE, at)) => self.interrupts.write_table(at, data),
+            _ => {}
+        }
+    }
+
+    /// Reads the legacy interface; its reasons wait for nobody.
+    fn read_legacy(&self, offset: usize, data: &mut [u8]) {
+        match (offset, data) {
+            (legacy::ISR, [reasons]) => *reasons = self.interrupts.take_reasons(),
+            (offset, data) => self.registers().read_legacy(offset, data),
+        }
+    }
+
+    /// Where the window in the configuration space leads, for accesses of `len` bytes (section
+    /// 4.1.4.9).
+    fn window(&self, len: usize) -> Option<(usize, u64)> {
+        let config = self.config();
+        let [bar, offset, length] = self.places.window.map(|at| config.u32(at));
+        let (bar, offset) = ((bar & 0xff) as usize, u64::from(offset));
+        let size = capabilities::SIZES.get(bar)?;
+        let fits = offset.checked_add(len as u64)? <= u64::from(*size);
+        let is_whole = matches!(len, 1 | 2 | 4) && offset % len as u64 == 0;
+        (length as usize == len && fits && is_whole).then_some((bar, offset))
+    }
+
+    fn config(&self) -> MutexGuard<'_, ConfigSpace> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn registers(&self) -> MutexGuard<'_, Registers> {
+        self.registers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PciDevice for Function {
+    fn read_config(&self, at: usize, data: &mut [u8]) {
+        if at == self.places.window_data
+            && let Some((bar, offset)) = self.window(data.len())
+        {
+            return self.read_bar(bar, offset, data);
+        }
+        let mut config = self.config();
+        config.set_interrupt_status(self.interrupts.pin_asks());
+        config.read(at, data);
+    }
+
+    fn write_config(&self, at: usize, data: &[u8]) {
+        let mut config = self.config();
+        config.write(at, data);
+        // While nobody else writes: the interrupts must not keep an older state.
+        let control = config.u32(self.places.msix);
+        self.interrupts.control(config.is_pin_silent(), control);
+        drop(config);
+        if at == self.places.window_data
+            && let Some((bar, offset)) = self.window(data.len())
+        {
+            self.write_bar(bar, offset, data);
+        }
+        let touches = |start, end| at < end && at + data.len() > start;
+        if touches(COMMAND, COMMAND + 2) || touches(BARS, BARS_END) {
+            self.registers().open_doors(&self.config);
+        }
+    }
+
+    fn read(&self, space: Space, address: u64, data: &mut [u8]) -> bool {
+        let found = self.config().find(space, address);
+        if let Some((bar, offset)) = found {
+            data.fill(0xff);
+            self.read_bar(bar, offset, data);
+        }
+        found.is_some()
+    }
+
+    fn write(&self, space: Space, address: u64, data: &[u8]) -> bool {
+        let found = self.config().find(space, address);
+        if let Some((bar, offset)) = found {
+            self.write_bar(bar, offset, data);
+        }
+        found.is_some()
+    }
+}
