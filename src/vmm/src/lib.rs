@@ -83,10 +83,10 @@ pub use config::{
 };
 pub use console::Console;
 pub use devices::virtio::devices::vhost_user::check as check_back_end;
-pub use devices::virtio::slots::count as virtio_devices;
-pub use devices::virtio::transport::mmio_slot::mmio_words;
 #[cfg(fuzzing)]
-pub use devices::virtio::trial;
+pub use devices::virtio::fuzzing;
+pub use devices::virtio::slots::count as virtio_devices;
+pub use devices::virtio::transport::mmio_slot::virtio_mmio_parameters;
 pub use error::{Error, KernelError};
 pub use exit::{Crash, GuestExit};
 pub use machine::Machine;

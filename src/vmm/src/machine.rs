@@ -13,16 +13,16 @@ use super::boot::EntryState;
 use super::console::{Console, Output};
 use super::cpuid;
 use super::devices::legacy::i8042::KEYBOARD_IRQ;
-use super::devices::legacy::pc::Board;
+use super::devices::legacy::pc::Pc;
 use super::devices::legacy::power::SCI;
 use super::devices::legacy::serial::{COM1_IRQ, SerialPort};
 use super::devices::mmio_bus::MmioBus;
 use super::devices::port_bus::PortBus;
+use super::devices::virtio::active_device::ActiveDevice;
 use super::devices::virtio::attach::attach;
-use super::devices::virtio::device::Device;
+use super::devices::virtio::device::VirtioDevice;
 use super::devices::virtio::devices::console::Port;
-use super::devices::virtio::serving::Serving;
-use super::devices::virtio::slots::Places;
+use super::devices::virtio::slots::DeviceSlots;
 use super::devices::virtio::worker::Workers;
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
@@ -42,8 +42,8 @@ use super::vm;
 pub struct Machine {
     vcpus: Vec<Vcpu>,
     serial: SerialPort,
-    board: Board,
-    virtio: Vec<Arc<Serving>>,
+    pc: Pc,
+    virtio: Vec<Arc<ActiveDevice>>,
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
@@ -57,7 +57,7 @@ pub struct Machine {
 pub(crate) enum Peripherals {
     /// A PC's devices, and these virtio devices in their places; the other end of the console
     /// among them.
-    Pc(Places, Vec<Box<dyn Device>>, Port),
+    Pc(DeviceSlots, Vec<Box<dyn VirtioDevice>>, Port),
     /// None: it calls its monitor.
     Calls(Hypercalls),
 }
@@ -78,7 +78,9 @@ impl Machine {
         let vm = Arc::new(vm);
         let (places, devices, port, hypercalls) = match peripherals {
             Peripherals::Pc(places, devices, port) => (places, devices, Some(port), None),
-            Peripherals::Calls(hypercalls) => (Places::NONE, Vec::new(), None, Some(hypercalls)),
+            Peripherals::Calls(hypercalls) => {
+                (DeviceSlots::NONE, Vec::new(), None, Some(hypercalls))
+            }
         };
         // Kernels with hypercalls listen to no device.
         let irq = |line| match hypercalls {
@@ -92,13 +94,13 @@ impl Machine {
         let events = [&com1, &keyboard, &space, &space_of_serial, &ended];
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
-        let board = Board::new(keyboard, vm::line(&vm, SCI));
+        let pc = Pc::new(keyboard, vm::line(&vm, SCI));
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
         descriptors.extend(memory::descriptors(&memory));
         let virtio = attach(&vm, &memory, &places, devices)?;
         descriptors.extend(virtio.descriptors);
-        let bus = PortBus::new(serial.clone(), board.clone(), virtio.pci);
+        let bus = PortBus::new(serial.clone(), pc.clone(), virtio.pci);
         let buses = (bus, virtio.mmio);
         let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
@@ -106,8 +108,8 @@ impl Machine {
         Ok(Machine {
             vcpus,
             serial,
-            board,
-            virtio: virtio.servings,
+            pc,
+            virtio: virtio.active_devices,
             space,
             ended,
             descriptors,
@@ -162,7 +164,7 @@ impl Machine {
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
-            stopper: Stopper::new(self.board, self.vm.clone()),
+            stopper: Stopper::new(self.pc, self.vm.clone()),
         };
         events.stdio.resize();
         let workers = Workers::start(self.virtio)?;

@@ -10,7 +10,7 @@ use super::boot::{self, EntryState, Loaded, Told};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share, Vsock};
 use super::devices::virtio::attach;
 use super::devices::virtio::devices::console::Port;
-use super::devices::virtio::slots::Places;
+use super::devices::virtio::slots::DeviceSlots;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::{Hermit, Root};
@@ -78,7 +78,7 @@ impl Prepared {
             vcpus,
         };
         // To know now whether it can be told.
-        prepared.tell(&config.cmdline, &Places::NONE)?;
+        prepared.tell(&config.cmdline, &DeviceSlots::NONE)?;
         Ok(prepared)
     }
 
@@ -104,7 +104,7 @@ impl Prepared {
                 (devices, Devices::default())
             }
         };
-        let places = Places::of(self.config.transport, devices.len())?;
+        let places = DeviceSlots::allocate(self.config.transport, devices.len())?;
         let entry = self.tell(cmdline, &places)?;
         let peripherals = match self.image.abi {
             BootAbi::Solo5 => Peripherals::Calls(Hypercalls::Solo5(Solo5::new(declared))),
@@ -119,7 +119,7 @@ impl Prepared {
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)
     }
 
-    fn tell(&self, cmdline: &str, places: &Places) -> Result<EntryState, Error> {
+    fn tell(&self, cmdline: &str, places: &DeviceSlots) -> Result<EntryState, Error> {
         let told = Told {
             cmdline,
             vcpus: self.config.vcpus,

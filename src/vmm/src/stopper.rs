@@ -6,7 +6,7 @@ use kvm_bindings::{KVM_IRQCHIP_IOAPIC, KVM_IRQCHIP_PIC_MASTER, kvm_irqchip};
 use kvm_ioctls::VmFd;
 
 use super::devices::legacy::i8042::KEYBOARD_IRQ;
-use super::devices::legacy::pc::Board;
+use super::devices::legacy::pc::Pc;
 use super::exit::{Crash, GuestExit};
 
 /// In an I/O APIC's redirection entry: the interrupt is masked (82093AA data sheet, 3.2.4).
@@ -17,15 +17,15 @@ const VECTOR: u64 = 0xff;
 
 /// Asks the guest to stop, once.
 pub(crate) struct Stopper {
-    board: Board,
+    pc: Pc,
     vm: Arc<VmFd>,
     asked: bool,
 }
 
 impl Stopper {
-    pub(crate) fn new(board: Board, vm: Arc<VmFd>) -> Stopper {
+    pub(crate) fn new(pc: Pc, vm: Arc<VmFd>) -> Stopper {
         Stopper {
-            board,
+            pc,
             vm,
             asked: false,
         }
@@ -50,8 +50,8 @@ impl Stopper {
 
     fn press(&self) -> bool {
         let takes_keys = self.takes_keyboard_interrupts();
-        let mut devices = self.board.lock();
-        if takes_keys && devices.i8042.is_listened_to() {
+        let mut devices = self.pc.lock();
+        if takes_keys && devices.i8042.is_keyboard_enabled() {
             devices.i8042.press_ctrl_alt_del();
             return true;
         }

@@ -15,11 +15,11 @@ use crate::devices::legacy::i8042::{self, KEYBOARD_IRQ};
 use crate::devices::legacy::power::SLEEP_TYPE_S5;
 use crate::devices::pci::bus;
 use crate::devices::pci::slot::PciSlot;
-use crate::devices::virtio::slots::Places;
+use crate::devices::virtio::slots::DeviceSlots;
 use crate::devices::virtio::transport::mmio_slot::{MmioSlot, WINDOW};
 
 /// The table of a machine with virtio devices in these `places`.
-pub(super) fn table(places: &Places) -> Sdt {
+pub(super) fn table(places: &DeviceSlots) -> Sdt {
     let mut dsdt = super::table(*b"DSDT", HEADER, 2);
     append(&mut dsdt, &s5());
     let keyboard = [
@@ -32,8 +32,8 @@ pub(super) fn table(places: &Places) -> Sdt {
     let pvpanic = [&IO::new(PVPANIC, PVPANIC, 1, 1) as &dyn Aml];
     append(&mut dsdt, &device("_SB_.PEVT", &"QEMU0001", 0, &pvpanic));
     match places {
-        Places::Mmio(_, slots) => slots.iter().for_each(|s| append(&mut dsdt, &virtio(s))),
-        Places::Pci(_, slots) => append(&mut dsdt, &pci_bus(slots)),
+        DeviceSlots::Mmio(_, slots) => slots.iter().for_each(|s| append(&mut dsdt, &virtio(s))),
+        DeviceSlots::Pci(_, slots) => append(&mut dsdt, &pci_bus(slots)),
     }
     dsdt
 }

@@ -18,7 +18,7 @@ use vm_memory::{Bytes, GuestAddress};
 use super::boot::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
 use super::devices::legacy::i8042;
 use super::devices::legacy::power::{PM1_CONTROL, PM1_EVENT, SCI};
-use super::devices::virtio::slots::Places;
+use super::devices::virtio::slots::DeviceSlots;
 use super::error::Error;
 use super::memory::GuestMemory;
 
@@ -47,7 +47,7 @@ const ISA_BUS: u8 = 0;
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub(crate) fn write(memory: &GuestMemory, vcpus: u8, places: &Places) -> Result<(), Error> {
+pub(crate) fn write(memory: &GuestMemory, vcpus: u8, places: &DeviceSlots) -> Result<(), Error> {
     let mut writer = Writer {
         memory,
         next: ACPI_TABLES + Rsdp::len() as u64,
@@ -179,7 +179,7 @@ mod tests {
     /// The FADT and the MADT, by way of the root pointer.
     fn written(vcpus: u8, transport: Transport, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
         let memory = memory::allocate(memory::MIN_MEMORY).unwrap();
-        let places = Places::of(transport, devices).unwrap();
+        let places = DeviceSlots::allocate(transport, devices).unwrap();
         write(&memory, vcpus, &places).unwrap();
         let mut rsdp = [0; 36];
         memory

@@ -38,7 +38,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileM
 
 use super::acpi;
 use super::config::MachineConfig;
-use super::devices::virtio::slots::Places;
+use super::devices::virtio::slots::DeviceSlots;
 use super::error::{Error, KernelError};
 use super::memory::GuestMemory;
 use image::{BootAbi, KernelImage};
@@ -109,7 +109,7 @@ pub(crate) struct Told<'a> {
     /// Where a Hermit guest finds the container's files: directories of its root.
     pub dirs: &'a [String],
     /// Where virtio devices are.
-    pub places: &'a Places,
+    pub places: &'a DeviceSlots,
 }
 
 /// Loads kernel and initrd into `memory`, which has `size` bytes and is all zeros. `image` is
@@ -190,7 +190,7 @@ pub fn rehearse(config: &MachineConfig, kernel: &File, initrd: Option<&File>) ->
         vcpus: config.vcpus,
         tsc_khz: None,
         dirs: &[],
-        places: &Places::NONE,
+        places: &DeviceSlots::NONE,
     };
     tell(&memory, &image, &loaded, &told).map(|_| ())
 }

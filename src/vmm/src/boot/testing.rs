@@ -6,7 +6,7 @@ use std::io::Write;
 use super::image::KernelImage;
 use super::solo5::manifest::{Device, Manifest};
 use super::{BootData, EntryState, Placed, Told};
-use crate::devices::virtio::slots::Places;
+use crate::devices::virtio::slots::DeviceSlots;
 use crate::error::Error;
 use crate::memory::{self, GuestMemory};
 
@@ -235,7 +235,7 @@ pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// What a kernel is told with this command line.
 pub(crate) fn told(cmdline: &str) -> Told<'_> {
-    static NOWHERE: Places = Places::NONE;
+    static NOWHERE: DeviceSlots = DeviceSlots::NONE;
     Told {
         cmdline,
         vcpus: 1,

@@ -4,19 +4,19 @@ use super::pci::config::Space;
 use crate::devices::pci::bus::PciBus;
 
 use crate::boot::layout::VIRTIO;
-use crate::devices::virtio::transport::mmio::Mmio;
+use crate::devices::virtio::transport::mmio::MmioTransport;
 use crate::devices::virtio::transport::mmio_slot::WINDOW;
 
 /// The virtio devices in the order of their windows, and the functions of the PCI bus. Each vCPU
 /// has a clone. What is not there reads all ones and ignores writes.
 #[derive(Clone)]
 pub(crate) struct MmioBus {
-    devices: Vec<Mmio>,
+    devices: Vec<MmioTransport>,
     pci: PciBus,
 }
 
 impl MmioBus {
-    pub(crate) fn new(devices: Vec<Mmio>, pci: PciBus) -> MmioBus {
+    pub(crate) fn new(devices: Vec<MmioTransport>, pci: PciBus) -> MmioBus {
         MmioBus { devices, pci }
     }
 
@@ -37,7 +37,7 @@ impl MmioBus {
         }
     }
 
-    fn find(&self, gpa: u64) -> Option<(&Mmio, u64)> {
+    fn find(&self, gpa: u64) -> Option<(&MmioTransport, u64)> {
         let offset = gpa.checked_sub(VIRTIO)?;
         let device = self.devices.get(usize::try_from(offset / WINDOW).ok()?)?;
         Some((device, offset % WINDOW))

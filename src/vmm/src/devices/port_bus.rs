@@ -2,16 +2,16 @@
 
 use super::legacy::debug_exit;
 use crate::console::Output;
-use crate::devices::legacy::pc::Board;
+use crate::devices::legacy::pc::Pc;
 use crate::devices::legacy::serial::{COM1, COM1_LAST, SerialPort};
 use crate::devices::pci::bus::{self, PciBus};
 use crate::devices::pci::config::Space;
 use crate::exit::GuestExit;
 
 /// The most bytes of one access; a string instruction's arrive together.
-const WIDEST: usize = 4;
+const MAX_ACCESS: usize = 4;
 /// From here on ports are those of functions of the PCI bus, which a guest may move.
-const FIRST_FREE: u16 = 0x1000;
+const FIRST_PCI_PORT: u16 = 0x1000;
 
 /// The ports of the machine. Ports that are not listed read all ones and ignore writes.
 ///
@@ -20,7 +20,7 @@ const FIRST_FREE: u16 = 0x1000;
 #[derive(Clone)]
 pub(crate) struct PortBus {
     serial: SerialPort,
-    board: Board,
+    pc: Pc,
     pci: PciBus,
     output: Output,
     /// Bytes sent by one access, kept to spare an allocation for each.
@@ -29,10 +29,10 @@ pub(crate) struct PortBus {
 
 impl PortBus {
     /// The ports, with what the guest sends to `serial` going nowhere yet.
-    pub(crate) fn new(serial: SerialPort, board: Board, pci: PciBus) -> PortBus {
+    pub(crate) fn new(serial: SerialPort, pc: Pc, pci: PciBus) -> PortBus {
         PortBus {
             serial,
-            board,
+            pc,
             pci,
             output: Output::default(),
             sent: Vec::new(),
@@ -52,18 +52,18 @@ impl PortBus {
                 data.fill_with(|| self.serial.read(offset));
             }
             bus::ADDRESS..=bus::DATA_LAST => {
-                for access in data.chunks_mut(WIDEST) {
+                for access in data.chunks_mut(MAX_ACCESS) {
                     self.pci.read(port, access);
                 }
             }
-            FIRST_FREE.. => {
-                for access in data.chunks_mut(WIDEST) {
+            FIRST_PCI_PORT.. => {
+                for access in data.chunks_mut(MAX_ACCESS) {
                     if !self.pci.read_at(Space::Ports, port.into(), access) {
                         access.fill(0xff);
                     }
                 }
             }
-            _ => self.board.lock().read(port, data),
+            _ => self.pc.lock().read(port, data),
         }
     }
 
@@ -75,16 +75,16 @@ impl PortBus {
                 None
             }
             bus::ADDRESS..=bus::DATA_LAST => {
-                let mut accesses = data.chunks(WIDEST);
+                let mut accesses = data.chunks(MAX_ACCESS);
                 accesses.find_map(|access| self.pci.write(port, access))
             }
-            FIRST_FREE.. => {
-                for access in data.chunks(WIDEST) {
+            FIRST_PCI_PORT.. => {
+                for access in data.chunks(MAX_ACCESS) {
                     self.pci.write_at(Space::Ports, port.into(), access);
                 }
                 None
             }
-            _ => debug_exit::write(port, data).or_else(|| self.board.lock().write(port, data)),
+            _ => debug_exit::write(port, data).or_else(|| self.pc.lock().write(port, data)),
         }
     }
 
@@ -104,18 +104,14 @@ impl PortBus {
 mod tests {
     use super::*;
     use crate::boot::testing::Random;
-    use crate::devices::legacy::pc::testing::board;
+    use crate::devices::legacy::pc::testing::pc;
     use crate::devices::legacy::serial::INPUT_CAPACITY;
     use nix::libc::EFD_NONBLOCK;
     use vmm_sys_util::eventfd::EventFd;
 
     fn bus() -> PortBus {
         let event = || EventFd::new(EFD_NONBLOCK).unwrap();
-        PortBus::new(
-            SerialPort::new(event(), event()),
-            board(),
-            PciBus::default(),
-        )
+        PortBus::new(SerialPort::new(event(), event()), pc(), PciBus::default())
     }
 
     #[test]
@@ -173,7 +169,7 @@ mod tests {
     fn no_order_of_accesses_does_harm() {
         let event = || EventFd::new(EFD_NONBLOCK).unwrap();
         let serial = SerialPort::new(event(), event());
-        let mut bus = PortBus::new(serial.clone(), board(), PciBus::default());
+        let mut bus = PortBus::new(serial.clone(), pc(), PciBus::default());
         let mut random = Random::new();
         for _ in 0..100_000 {
             let port = match random.below(4) {

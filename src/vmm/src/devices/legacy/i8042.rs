@@ -125,7 +125,7 @@ impl I8042 {
     }
 
     /// Whether the guest has enabled the keyboard and its interrupt here.
-    pub(crate) fn is_listened_to(&self) -> bool {
+    pub(crate) fn is_keyboard_enabled(&self) -> bool {
         self.command_byte & (INTERRUPT | KEYBOARD_OFF) == INTERRUPT
     }
 
@@ -271,9 +271,9 @@ mod tests {
     #[test]
     fn ctrl_alt_del_arrives_in_the_guests_scan_codes() {
         let (mut i8042, _) = controller();
-        assert!(!i8042.is_listened_to());
+        assert!(!i8042.is_keyboard_enabled());
         command(&mut i8042, 0x60, &[INTERRUPT]);
-        assert!(i8042.is_listened_to());
+        assert!(i8042.is_keyboard_enabled());
         i8042.write(DATA, 0xee);
         i8042.press_ctrl_alt_del();
         let keys = read(&mut i8042);
@@ -283,7 +283,7 @@ mod tests {
         i8042.press_ctrl_alt_del();
         assert_eq!(read(&mut i8042)[..4], [0x1d, 0x38, 0xe0, 0x53]);
         command(&mut i8042, 0xad, &[]);
-        assert!(!i8042.is_listened_to(), "its clock stands still");
+        assert!(!i8042.is_keyboard_enabled(), "its clock stands still");
     }
 
     #[test]

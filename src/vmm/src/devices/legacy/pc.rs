@@ -18,30 +18,30 @@ const FLOATING: u8 = 0xff;
 
 /// A handle on the devices.
 #[derive(Clone)]
-pub(crate) struct Board(Arc<Mutex<Devices>>);
+pub(crate) struct Pc(Arc<Mutex<PcDevices>>);
 
-pub(crate) struct Devices {
+pub(crate) struct PcDevices {
     cmos: Cmos,
     pub i8042: I8042,
     pub power: Power,
 }
 
-impl Board {
+impl Pc {
     /// The devices, with the keyboard's interrupt and the line of the SCI.
-    pub(crate) fn new(keyboard: EventFd, sci: Line) -> Board {
-        Board(Arc::new(Mutex::new(Devices {
+    pub(crate) fn new(keyboard: EventFd, sci: Line) -> Pc {
+        Pc(Arc::new(Mutex::new(PcDevices {
             cmos: Cmos::default(),
             i8042: I8042::new(keyboard),
             power: Power::new(sci),
         })))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Devices> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, PcDevices> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Devices {
+impl PcDevices {
     /// Answers a read. `data` is longer than a byte for wide and for string accesses: the clock
     /// and the keyboard answer it byte by byte, where registers are wider it reaches the ports
     /// behind `port`, up to the end of four.
@@ -98,9 +98,9 @@ impl Devices {
 pub(crate) mod testing {
     use super::*;
 
-    /// Devices whose interrupts go nowhere.
-    pub(crate) fn board() -> Board {
+    /// PcDevices whose interrupts go nowhere.
+    pub(crate) fn pc() -> Pc {
         let keyboard = EventFd::new(nix::libc::EFD_NONBLOCK).unwrap();
-        Board::new(keyboard, Box::new(|_| ()))
+        Pc::new(keyboard, Box::new(|_| ()))
     }
 }

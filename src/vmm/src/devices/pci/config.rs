@@ -81,11 +81,11 @@ impl ConfigSpace {
         config.set(SUBSYSTEM + 2, &identity.subsystem.to_le_bytes());
         let answers = DECODE_PORTS | DECODE_MEMORY | BUS_MASTER;
         config.set(COMMAND, &answers.to_le_bytes());
-        config.allow(COMMAND, &(answers | INTERRUPT_DISABLE).to_le_bytes());
+        config.set_writable(COMMAND, &(answers | INTERRUPT_DISABLE).to_le_bytes());
         config.set(STATUS, &[HAS_CAPABILITIES]);
         config.set(INTERRUPT_PIN, &[INTA]);
         config.set(INTERRUPT_LINE, &[irq]);
-        config.allow(INTERRUPT_LINE, &[0xff]);
+        config.set_writable(INTERRUPT_LINE, &[0xff]);
         config
     }
 
@@ -98,7 +98,7 @@ impl ConfigSpace {
             Space::Memory => 0,
         };
         self.set(at, &(base | kind).to_le_bytes());
-        self.allow(at, &(!(size - 1)).to_le_bytes());
+        self.set_writable(at, &(!(size - 1)).to_le_bytes());
         self.bars.push((space, size));
     }
 
@@ -115,7 +115,7 @@ impl ConfigSpace {
     }
 
     /// Lets a driver write these bits at `at`.
-    pub(crate) fn allow(&mut self, at: usize, bits: &[u8]) {
+    pub(crate) fn set_writable(&mut self, at: usize, bits: &[u8]) {
         self.writable[at..at + bits.len()].copy_from_slice(bits);
     }
 
@@ -167,7 +167,7 @@ impl ConfigSpace {
     }
 
     /// Whether the interrupt pin is to be silent.
-    pub(crate) fn is_pin_silent(&self) -> bool {
+    pub(crate) fn is_intx_disabled(&self) -> bool {
         self.command() & INTERRUPT_DISABLE != 0
     }
 
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((config.bar(0), config.bar(1)), (None, Some(0xe000_0000)));
         config.write(COMMAND, &[1, 4]);
         assert_eq!((config.bar(0), config.bar(1)), (Some(0xc000), None));
-        assert!(config.is_pin_silent());
+        assert!(config.is_intx_disabled());
         assert_eq!((config.bar(2), config.bar(usize::MAX / 8)), (None, None));
     }
 

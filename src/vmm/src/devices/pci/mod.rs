@@ -13,5 +13,5 @@ pub(crate) mod bus;
 pub(crate) mod config;
 pub(crate) mod device;
 mod host_bridge;
-pub(crate) mod line;
+pub(crate) mod intx;
 pub(crate) mod slot;

@@ -30,7 +30,7 @@ impl PciSlot {
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
-    pub(crate) fn first(count: usize) -> Result<Vec<PciSlot>, Error> {
+    pub(crate) fn allocate(count: usize) -> Result<Vec<PciSlot>, Error> {
         if count > MAX_DEVICES {
             let max = MAX_DEVICES;
             return Err(Error::TooManyDevices { count, max });
@@ -52,11 +52,11 @@ mod tests {
 
     #[test]
     fn each_function_has_a_place_of_its_own() {
-        let slots = PciSlot::first(31).unwrap();
+        let slots = PciSlot::allocate(31).unwrap();
         let last = slots[30];
         assert_eq!((last.device, last.irq), (31, 14));
         assert_eq!((last.ports, last.memory), (0xde00, 0xe00f_0000));
         assert_eq!(slots[8].irq, slots[0].irq);
-        assert!(PciSlot::first(32).is_err());
+        assert!(PciSlot::allocate(32).is_err());
     }
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use kvm_ioctls::VmFd;
 
-use super::device::Device;
-use super::serving::Serving;
-use super::slots::Places;
+use super::active_device::ActiveDevice;
+use super::device::VirtioDevice;
+use super::slots::DeviceSlots;
 use super::transport::mmio_slot::MmioSlot;
 use crate::config::{self, BlockDevice, NetDevice, ServedShare, Share};
 use crate::devices::mmio_bus::MmioBus;
 use crate::devices::pci::bus::PciBus;
 use crate::devices::pci::device::PciDevice;
-use crate::devices::pci::line::Pin;
+use crate::devices::pci::intx::IntxPin;
 use crate::devices::pci::slot::PciSlot;
 use crate::devices::virtio::devices::block::Block;
 use crate::devices::virtio::devices::console::{Console, Port};
@@ -24,8 +24,8 @@ use crate::devices::virtio::devices::p9::P9;
 use crate::devices::virtio::devices::rng::Rng;
 use crate::devices::virtio::devices::vsock::Vsock;
 use crate::devices::virtio::transport::interface::Interface;
-use crate::devices::virtio::transport::mmio::Mmio;
-use crate::devices::virtio::transport::pci::function::Function;
+use crate::devices::virtio::transport::mmio::MmioTransport;
+use crate::devices::virtio::transport::pci::function::PciTransport;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use crate::vm;
@@ -43,8 +43,8 @@ pub(crate) fn devices(
     served: Vec<ServedShare>,
     vsock: Option<config::Vsock>,
     port: Port,
-) -> Result<Vec<Box<dyn Device>>, Error> {
-    let mut devices: Vec<Box<dyn Device>> = Vec::new();
+) -> Result<Vec<Box<dyn VirtioDevice>>, Error> {
+    let mut devices: Vec<Box<dyn VirtioDevice>> = Vec::new();
     for net in nets {
         devices.push(Box::new(Net::new(net)?));
     }
@@ -70,7 +70,7 @@ pub(crate) struct Attached {
     pub mmio: MmioBus,
     pub pci: PciBus,
     /// For their threads.
-    pub servings: Vec<Arc<Serving>>,
+    pub active_devices: Vec<Arc<ActiveDevice>>,
     /// All file descriptors that they need, beside the machine's own.
     pub descriptors: Vec<RawFd>,
 }
@@ -82,12 +82,12 @@ pub(crate) struct Attached {
 pub(crate) fn attach(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
-    places: &Places,
-    devices: Vec<Box<dyn Device>>,
+    places: &DeviceSlots,
+    devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
     match places {
-        Places::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
-        Places::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
+        DeviceSlots::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
+        DeviceSlots::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
     }
 }
 
@@ -96,18 +96,27 @@ fn attach_mmio(
     memory: &GuestMemory,
     interface: Interface,
     slots: &[MmioSlot],
-    devices: Vec<Box<dyn Device>>,
+    devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
     let attached = slots.iter().zip(devices).map(|(slot, device)| {
         let irq = vm::irq(vm, slot.irq)?;
-        let doors = Box::new(vm.clone());
-        Mmio::new((interface, slot.gpa), device, memory.clone(), irq, doors)
+        let ioeventfds = Box::new(vm.clone());
+        MmioTransport::new(
+            (interface, slot.gpa),
+            device,
+            memory.clone(),
+            irq,
+            ioeventfds,
+        )
     });
-    let devices: Vec<Mmio> = attached.collect::<Result<_, Error>>()?;
+    let devices: Vec<MmioTransport> = attached.collect::<Result<_, Error>>()?;
     let pci = PciBus::default();
     Ok(Attached {
-        servings: devices.iter().map(Mmio::serving).collect(),
-        descriptors: devices.iter().flat_map(Mmio::descriptors).collect(),
+        active_devices: devices.iter().map(MmioTransport::active_device).collect(),
+        descriptors: devices
+            .iter()
+            .flat_map(MmioTransport::descriptors)
+            .collect(),
         mmio: MmioBus::new(devices, pci.clone()),
         pci,
     })
@@ -118,30 +127,33 @@ fn attach_pci(
     memory: &GuestMemory,
     oldest: Interface,
     slots: &[PciSlot],
-    devices: Vec<Box<dyn Device>>,
+    devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
     vm::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
     let mut functions: Vec<Box<dyn PciDevice>> = Vec::new();
-    let mut servings = Vec::new();
-    let mut pins: HashMap<u8, Pin> = HashMap::new();
+    let mut active_devices = Vec::new();
+    let mut pins: HashMap<u8, IntxPin> = HashMap::new();
     for (slot, device) in slots.iter().zip(devices) {
         let pin = match pins.get(&slot.irq) {
             Some(pin) => pin.next(),
-            None => Pin::new(vm::line(vm, slot.irq.into())),
+            None => IntxPin::new(vm::line(vm, slot.irq.into())),
         };
         pins.insert(slot.irq, pin.clone());
         let signals = (pin, vm::messages(vm));
-        let doors = Box::new(vm.clone());
+        let ioeventfds = Box::new(vm.clone());
         let place = (oldest, slot);
-        let function = Function::new(place, device, memory.clone(), signals, doors)?;
-        servings.push(function.serving());
+        let function = PciTransport::new(place, device, memory.clone(), signals, ioeventfds)?;
+        active_devices.push(function.active_device());
         functions.push(Box::new(function));
     }
     let pci = PciBus::new(functions);
     Ok(Attached {
         mmio: MmioBus::new(Vec::new(), pci.clone()),
         pci,
-        descriptors: servings.iter().flat_map(|s| s.descriptors()).collect(),
-        servings,
+        descriptors: active_devices
+            .iter()
+            .flat_map(|s| s.descriptors())
+            .collect(),
+        active_devices,
     })
 }

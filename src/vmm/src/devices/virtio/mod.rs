@@ -4,33 +4,37 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`device`] | what a device is |
-//! | [`features`] | the feature bits of every transport |
 //! | [`devices`] | the devices |
 //! | [`transport`] | how a driver finds and sets up a device: over registers in memory, over PCI |
-//! | [`queue`] | buffers of a driver's, and how it is told that they were used |
-//! | [`serving`] | a device at work on the queues that its driver has given it |
-//! | [`worker`] | the threads that serve |
-//! | [`doors`] | where drivers notify |
-//! | [`bells`] | what wakes who serves |
+//! | [`queue`] | available and used buffers |
+//! | [`features`] | the feature bits of every transport |
+//! | [`active_device`] | a device at work on the queues that its driver has set up |
+//! | [`worker`] | the devices' threads |
+//! | [`ioeventfds`] | where drivers notify, so that KVM takes it |
+//! | [`queue_events`] | what wakes a device's thread |
 //! | [`slots`] | where a guest finds its devices |
-//! | [`attach`] | a machine's devices, each in its place |
+//! | [`attach`] | a machine's devices behind their transport |
 
+pub(crate) mod active_device;
 pub(crate) mod attach;
-mod bells;
 pub(crate) mod device;
 pub(crate) mod devices;
-#[cfg(any(test, fuzzing))]
-mod direct;
-mod doors;
 mod features;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    not(fuzzing),
+    expect(unreachable_pub, reason = "the fuzzers' build re-exports it")
+)]
+pub mod fuzzing;
+mod ioeventfds;
 mod queue;
-pub(crate) mod serving;
+mod queue_events;
 pub(crate) mod slots;
+#[cfg(any(test, fuzzing))]
+mod test_driver;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transport;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod trial;
 pub(crate) mod worker;

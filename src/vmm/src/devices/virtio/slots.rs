@@ -14,23 +14,23 @@ pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize 
 
 /// Where a guest finds its devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Places {
+pub(crate) enum DeviceSlots {
     Mmio(Interface, Vec<MmioSlot>),
     /// With the oldest interface that a function offers.
     Pci(Interface, Vec<PciSlot>),
 }
 
-impl Places {
+impl DeviceSlots {
     /// Where it finds none.
-    pub(crate) const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
+    pub(crate) const NONE: DeviceSlots = DeviceSlots::Mmio(Interface::Modern, Vec::new());
 
     /// The places of so many devices.
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
-    pub(crate) fn of(transport: Transport, count: usize) -> Result<Places, Error> {
-        let mmio = |interface| Ok(Places::Mmio(interface, MmioSlot::first(count)?));
-        let pci = |oldest| Ok(Places::Pci(oldest, PciSlot::first(count)?));
+    pub(crate) fn allocate(transport: Transport, count: usize) -> Result<DeviceSlots, Error> {
+        let mmio = |interface| Ok(DeviceSlots::Mmio(interface, MmioSlot::allocate(count)?));
+        let pci = |oldest| Ok(DeviceSlots::Pci(oldest, PciSlot::allocate(count)?));
         match transport {
             Transport::Mmio => mmio(Interface::Modern),
             Transport::MmioLegacy => mmio(Interface::Legacy),

@@ -4,12 +4,12 @@ use nix::libc::EFD_NONBLOCK;
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
-use super::device::Device;
-use super::doors::NoDoors;
+use super::device::VirtioDevice;
+use super::ioeventfds::NoIoEventFds;
 use super::worker::{self, Wait};
 use crate::devices::virtio::devices::rng::Rng;
 use crate::devices::virtio::transport::interface::Interface;
-use crate::devices::virtio::transport::mmio::Mmio;
+use crate::devices::virtio::transport::mmio::MmioTransport;
 use crate::memory::{self, GuestMemory, MIN_MEMORY};
 
 // Registers (virtio 1.2, section 4.2.2).
@@ -48,12 +48,12 @@ pub(crate) const BUFFER: u64 = 0x2_0000;
 pub(crate) const SIZE: u16 = 8;
 
 pub(crate) struct Driver {
-    pub device: Mmio,
+    pub device: MmioTransport,
     pub memory: GuestMemory,
     pub irq: EventFd,
     pub available: u16,
     /// The device has a thread; else the driver lets it work after each write.
-    pub is_served_elsewhere: bool,
+    pub has_thread: bool,
 }
 
 impl Driver {
@@ -61,27 +61,27 @@ impl Driver {
         Driver::with(Box::new(Rng))
     }
 
-    pub(crate) fn with(device: Box<dyn Device>) -> Driver {
+    pub(crate) fn with(device: Box<dyn VirtioDevice>) -> Driver {
         Driver::over(Interface::Modern, device)
     }
 
-    pub(crate) fn over(interface: Interface, device: Box<dyn Device>) -> Driver {
+    pub(crate) fn over(interface: Interface, device: Box<dyn VirtioDevice>) -> Driver {
         // As any device can have it.
         let memory = memory::allocate_shared(MIN_MEMORY).unwrap();
         let irq = EventFd::new(EFD_NONBLOCK).unwrap();
         Driver {
-            device: Mmio::new(
+            device: MmioTransport::new(
                 (interface, 0xd000_0000),
                 device,
                 memory.clone(),
                 irq.try_clone().unwrap(),
-                Box::new(NoDoors),
+                Box::new(NoIoEventFds),
             )
             .unwrap(),
             memory,
             irq,
             available: 0,
-            is_served_elsewhere: false,
+            has_thread: false,
         }
     }
 
@@ -133,8 +133,8 @@ impl Driver {
     /// Writes a register, and lets the device do what there is to do.
     pub(crate) fn write(&self, register: u64, value: u32) {
         self.device.write(register, &value.to_le_bytes());
-        if !self.is_served_elsewhere {
-            worker::turn(&self.device.serving(), Wait::Not);
+        if !self.has_thread {
+            worker::poll_once(&self.device.active_device(), Wait::DontWait);
         }
     }
 
@@ -166,7 +166,7 @@ impl Driver {
         (index, head, len)
     }
 
-    pub(crate) fn is_broken(&self) -> bool {
+    pub(crate) fn needs_reset(&self) -> bool {
         self.read(STATUS) & NEEDS_RESET != 0
     }
 }

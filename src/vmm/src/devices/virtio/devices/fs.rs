@@ -9,7 +9,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::vhost_user::BackEnd;
 use crate::config::ServedShare;
-use crate::devices::virtio::device::{Broken, Device, Source, Used};
+use crate::devices::virtio::device::{EventSource, NeedsReset, Notifications, VirtioDevice};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -46,7 +46,7 @@ impl Fs {
     }
 }
 
-impl Device for Fs {
+impl VirtioDevice for Fs {
     fn id(&self) -> u32 {
         VIRTIO_ID_FS
     }
@@ -63,33 +63,42 @@ impl Device for Fs {
         &self.config
     }
 
-    fn is_served_elsewhere(&self) -> bool {
+    fn is_vhost_user(&self) -> bool {
         true
     }
 
-    fn hand_over(
+    fn start_back_end(
         &mut self,
         features: u64,
         queues: &[Queue],
-        bells: &[EventFd],
+        queue_events: &[EventFd],
         memory: &GuestMemory,
-    ) -> Result<(), Broken> {
-        self.back_end.start(features, queues, bells, memory)
+    ) -> Result<(), NeedsReset> {
+        self.back_end.start(features, queues, queue_events, memory)
     }
 
     fn reset(&mut self) {
         self.back_end.stop();
     }
 
-    fn serve(&mut self, _: usize, _: &mut [Queue], _: &GuestMemory) -> Result<Used, Broken> {
-        Ok(Used::NONE)
+    fn process_queue(
+        &mut self,
+        _: usize,
+        _: &mut [Queue],
+        _: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        Ok(Notifications::NONE)
     }
 
-    fn source(&self) -> Option<Source<'_>> {
-        Some(self.back_end.source())
+    fn event_source(&self) -> Option<EventSource<'_>> {
+        Some(self.back_end.event_source())
     }
 
-    fn ready(&mut self, _: &mut [Queue], _: &GuestMemory) -> Result<Used, Broken> {
+    fn process_event(
+        &mut self,
+        _: &mut [Queue],
+        _: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
         self.back_end.used()
     }
 

@@ -7,9 +7,9 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_9P;
 use virtio_queue::Queue;
 
 use crate::config::Share;
-use crate::devices::virtio::device::{Broken, Device, Used};
+use crate::devices::virtio::device::{NeedsReset, Notifications, VirtioDevice};
 use crate::devices::virtio::queue::chain::Buffer;
-use crate::devices::virtio::queue::{pieces, used};
+use crate::devices::virtio::queue::{iovec, used_ring};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use ::p9::{MAX_FRAME, Server};
@@ -50,28 +50,28 @@ impl P9 {
     }
 
     /// Answers the request in a buffer; gives the reply's bytes.
-    fn answer(&mut self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
+    fn answer(&mut self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
         let mut size = [0; SIZE];
-        pieces::read(&buffer.readable, memory, &mut size)?;
+        iovec::read(&buffer.readable, memory, &mut size)?;
         let size = u32::from_le_bytes(size);
         if size > MAX_FRAME {
-            return Err(Broken("a 9P request larger than any may be"));
+            return Err(NeedsReset("a 9P request larger than any may be"));
         }
         self.frame.resize(size as usize, 0);
-        if pieces::read(&buffer.readable, memory, &mut self.frame)? < self.frame.len() {
-            return Err(Broken("a 9P request that is cut"));
+        if iovec::read(&buffer.readable, memory, &mut self.frame)? < self.frame.len() {
+            return Err(NeedsReset("a 9P request that is cut"));
         }
         // The whole chain has MAX bytes at most.
-        let room = pieces::len(&buffer.writable) as usize;
+        let room = iovec::len(&buffer.writable) as usize;
         let reply = self.server.answer(&self.frame, room);
-        let reply = reply.map_err(|_| Broken("a 9P request that cannot be answered"))?;
-        pieces::write(&buffer.writable, memory, reply)?;
+        let reply = reply.map_err(|_| NeedsReset("a 9P request that cannot be answered"))?;
+        iovec::write(&buffer.writable, memory, reply)?;
         // No more than MAX_FRAME.
         Ok(reply.len() as u32)
     }
 }
 
-impl Device for P9 {
+impl VirtioDevice for P9 {
     fn id(&self) -> u32 {
         VIRTIO_ID_9P
     }
@@ -96,13 +96,13 @@ impl Device for P9 {
         self.server.reset();
     }
 
-    fn serve(
+    fn process_queue(
         &mut self,
         index: usize,
         queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<Used, Broken> {
-        used::answer_all(queues, index, memory, MAX, |buffer| {
+    ) -> Result<Notifications, NeedsReset> {
+        used_ring::process_all(queues, index, memory, MAX, |buffer| {
             self.answer(buffer, memory)
         })
     }
@@ -166,7 +166,7 @@ mod tests {
         // A queue is served to its end, and a fault of the request's is an answer.
         ask(&mut driver, b"\x0b\0\0\0\x78\x01\0\x09\0\0\0", 4);
         assert_eq!(driver.used(), (2, 0, 11));
-        assert!(!driver.is_broken());
+        assert!(!driver.needs_reset());
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
         ] {
             let (mut driver, _dir) = driver();
             ask(&mut driver, request, room);
-            assert!(driver.is_broken(), "{request:?}");
+            assert!(driver.needs_reset(), "{request:?}");
             assert_eq!(driver.used().0, 0);
             driver.write(STATUS, 0);
             driver.available = 0;

@@ -5,9 +5,9 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use virtio_bindings::virtio_ids::VIRTIO_ID_RNG;
 use virtio_queue::Queue;
 
-use crate::devices::virtio::device::{Broken, Device, Used};
+use crate::devices::virtio::device::{NeedsReset, Notifications, VirtioDevice};
 use crate::devices::virtio::queue::chain::Buffer;
-use crate::devices::virtio::queue::{pieces, used};
+use crate::devices::virtio::queue::{iovec, used_ring};
 use crate::memory::GuestMemory;
 
 const QUEUE_SIZES: [u16; 1] = [64];
@@ -19,7 +19,7 @@ const PORTION: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Rng;
 
-impl Device for Rng {
+impl VirtioDevice for Rng {
     fn id(&self) -> u32 {
         VIRTIO_ID_RNG
     }
@@ -36,28 +36,28 @@ impl Device for Rng {
         &[]
     }
 
-    fn serve(
+    fn process_queue(
         &mut self,
         index: usize,
         queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<Used, Broken> {
-        used::answer_all(queues, index, memory, MAX, |buffer| fill(buffer, memory))
+    ) -> Result<Notifications, NeedsReset> {
+        used_ring::process_all(queues, index, memory, MAX, |buffer| fill(buffer, memory))
     }
 }
 
 /// Fills a buffer, and gives the number of bytes.
-fn fill(buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
+fn fill(buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
     if !buffer.readable.is_empty() || buffer.writable.is_empty() {
-        return Err(Broken("a buffer that cannot be written"));
+        return Err(NeedsReset("a buffer that cannot be written"));
     }
     // MAX at most.
-    let mut random = vec![0; pieces::len(&buffer.writable) as usize];
+    let mut random = vec![0; iovec::len(&buffer.writable) as usize];
     for portion in random.chunks_mut(PORTION) {
         // Without its own error the guest would take what is no secret for entropy.
         getrandom(portion, GetRandomFlags::empty())
-            .map_err(|_| Broken("the host has no random bytes"))?;
+            .map_err(|_| NeedsReset("the host has no random bytes"))?;
     }
-    let len = pieces::write(&buffer.writable, memory, &random)?;
+    let len = iovec::write(&buffer.writable, memory, &random)?;
     Ok(len as u32)
 }

@@ -2,10 +2,10 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`chain`] | a buffer of the driver's, checked before it is used |
-//! | [`pieces`] | guest memory, copied and handed to the kernel |
-//! | [`used`] | telling the driver of used buffers |
+//! | [`chain`] | an available buffer, checked before it is used |
+//! | [`iovec`] | a buffer's memory, copied and handed to the kernel |
+//! | [`used_ring`] | giving used buffers back to the driver |
 
 pub(crate) mod chain;
-pub(crate) mod pieces;
-pub(crate) mod used;
+pub(crate) mod iovec;
+pub(crate) mod used_ring;

@@ -15,9 +15,9 @@ use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestAddress;
 
 use super::interface::Interface;
-use crate::devices::virtio::device::{Broken, Device, Interrupts};
+use crate::devices::virtio::active_device::{ActiveDevice, Identity};
+use crate::devices::virtio::device::{Interrupts, NeedsReset, VirtioDevice};
 use crate::devices::virtio::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
-use crate::devices::virtio::serving::{Identity, Serving};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -27,15 +27,15 @@ const LEGACY_FEATURES: u64 = u32::MAX as u64;
 /// The driver's side of a device.
 pub(crate) struct Core {
     identity: Identity,
-    serving: Arc<Serving>,
+    active: Arc<ActiveDevice>,
     status: u32,
     driver_features: u64,
-    queues: Vec<QueueSetup>,
+    queues: Vec<QueueConfig>,
 }
 
 /// A queue as the driver has set it up. Nothing of it is checked yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct QueueSetup {
+pub(crate) struct QueueConfig {
     /// The most entries.
     pub max: u16,
     pub size: u16,
@@ -52,24 +52,24 @@ impl Core {
     /// # Errors
     /// [`Error::EventFd`].
     pub(crate) fn new(
-        device: Box<dyn Device>,
+        device: Box<dyn VirtioDevice>,
         memory: GuestMemory,
         interrupts: Arc<dyn Interrupts>,
     ) -> Result<Core, Error> {
-        let (serving, identity) = Serving::new(device, memory, interrupts)?;
+        let (active, identity) = ActiveDevice::new(device, memory, interrupts)?;
         let queues = identity.queue_sizes.iter().copied();
         Ok(Core {
-            queues: queues.map(QueueSetup::new).collect(),
+            queues: queues.map(QueueConfig::new).collect(),
             identity,
-            serving,
+            active,
             status: 0,
             driver_features: 0,
         })
     }
 
     /// The device, for its thread.
-    pub(crate) fn serving(&self) -> &Arc<Serving> {
-        &self.serving
+    pub(crate) fn active_device(&self) -> &Arc<ActiveDevice> {
+        &self.active
     }
 
     /// The device's type.
@@ -79,12 +79,12 @@ impl Core {
 
     /// The features offered, in halves of 32 bits: 0 or 1, there are no more.
     pub(crate) fn device_features(&self, interface: Interface, which: u32) -> u32 {
-        half(self.offered(interface), which)
+        half(self.offered_features(interface), which)
     }
 
     /// The driver accepts features. Of the legacy interface, where nobody would tell it that
     /// they were refused, those not offered are left out.
-    pub(crate) fn accept_features(&mut self, interface: Interface, which: u32, value: u32) {
+    pub(crate) fn set_driver_features(&mut self, interface: Interface, which: u32, value: u32) {
         let shift = match which {
             0 => 0,
             1 => 32,
@@ -94,7 +94,7 @@ impl Core {
             let other = self.driver_features & !(u64::from(u32::MAX) << shift);
             self.driver_features = other | (u64::from(value) << shift);
             if interface == Interface::Legacy {
-                self.driver_features &= self.offered(interface);
+                self.driver_features &= self.offered_features(interface);
             }
         }
     }
@@ -106,7 +106,7 @@ impl Core {
 
     /// The status bits; NEEDS_RESET is the device's own.
     pub(crate) fn status(&self) -> u32 {
-        match self.serving.is_broken() {
+        match self.active.needs_reset() {
             true => self.status | NEEDS_RESET,
             false => self.status,
         }
@@ -123,7 +123,7 @@ impl Core {
         }
         let mut new = value & !self.status & !NEEDS_RESET;
         if interface == Interface::Modern {
-            if !self.agrees() {
+            if !self.are_features_ok() {
                 new &= !FEATURES_OK;
             }
             if (self.status | new) & FEATURES_OK == 0 {
@@ -142,7 +142,7 @@ impl Core {
     }
 
     /// Queue `index` as it is set up; `None` where there is no such queue.
-    pub(crate) fn queue(&self, index: usize) -> Option<&QueueSetup> {
+    pub(crate) fn queue(&self, index: usize) -> Option<&QueueConfig> {
         self.queues.get(index)
     }
 
@@ -151,7 +151,7 @@ impl Core {
         &mut self,
         interface: Interface,
         index: usize,
-    ) -> Option<&mut QueueSetup> {
+    ) -> Option<&mut QueueConfig> {
         let expected = match interface {
             Interface::Legacy => 0,
             Interface::Modern => FEATURES_OK,
@@ -163,31 +163,31 @@ impl Core {
     /// The driver takes back queue `index`: a device at work rests from now on, until its next
     /// reset (virtio 1.2, sections 4.2.2.2 and 4.2.4.1). Nothing of it is in use any more when
     /// this returns.
-    pub(crate) fn take_back(&mut self, index: usize) {
+    pub(crate) fn disable_queue(&mut self, index: usize) {
         if let Some(queue) = self.queues.get_mut(index)
             && queue.ready
         {
             queue.ready = false;
-            self.serving.rest();
+            self.active.quiesce();
         }
     }
 
     /// The driver has offered buffers in queue `index`.
     pub(crate) fn notify(&self, index: usize) {
-        self.serving.notify(index);
+        self.active.notify(index);
     }
 
     /// Copies the configuration space from byte `at` on; past its end there are zeros.
     pub(crate) fn read_config(&self, at: usize, data: &mut [u8]) {
-        self.serving.read_config(at, data);
+        self.active.read_config(at, data);
     }
 
     /// A number that changes with the configuration space.
     pub(crate) fn config_generation(&self) -> u32 {
-        self.serving.config_generation()
+        self.active.config_generation()
     }
 
-    fn offered(&self, interface: Interface) -> u64 {
+    fn offered_features(&self, interface: Interface) -> u64 {
         let features = self.identity.features | EVENT_IDX | INDIRECT_DESC;
         match interface {
             Interface::Legacy => features & LEGACY_FEATURES,
@@ -196,30 +196,30 @@ impl Core {
     }
 
     /// Whether the features accepted are a device of virtio 1 with what was offered.
-    fn agrees(&self) -> bool {
-        let not_offered = self.driver_features & !self.offered(Interface::Modern);
+    fn are_features_ok(&self) -> bool {
+        let not_offered = self.driver_features & !self.offered_features(Interface::Modern);
         not_offered == 0 && self.driver_features & VERSION_1 != 0
     }
 
     fn activate(&mut self) {
         let features = self.driver_features;
         let queues = self.queues.iter().map(|setup| setup.check(features));
-        self.serving.activate(features, queues.collect());
+        self.active.activate(features, queues.collect());
     }
 
     fn reset(&mut self) {
-        self.serving.reset();
+        self.active.reset();
         self.status = 0;
         self.driver_features = 0;
         for queue in &mut self.queues {
-            *queue = QueueSetup::new(queue.max);
+            *queue = QueueConfig::new(queue.max);
         }
     }
 }
 
-impl QueueSetup {
-    fn new(max: u16) -> QueueSetup {
-        QueueSetup {
+impl QueueConfig {
+    fn new(max: u16) -> QueueConfig {
+        QueueConfig {
             max,
             size: max,
             ready: false,
@@ -231,7 +231,7 @@ impl QueueSetup {
 
     /// Puts a legacy queue at `gpa`, its parts one behind the other and the used ring at a
     /// multiple of `align` (virtio 1.2, section 2.7.2); at 0 there is none.
-    pub(crate) fn place_legacy(&mut self, gpa: u64, align: u64) {
+    pub(crate) fn set_legacy_address(&mut self, gpa: u64, align: u64) {
         let entries = u64::from(self.size);
         let parts = || {
             let available = gpa.checked_add(16 * entries)?;
@@ -248,8 +248,8 @@ impl QueueSetup {
     }
 
     /// The queue itself; whether it lies in memory is left to be seen.
-    fn check(&self, features: u64) -> Result<Queue, Broken> {
-        const BAD: Broken = Broken("a queue of no size, or not where one may lie");
+    fn check(&self, features: u64) -> Result<Queue, NeedsReset> {
+        const BAD: NeedsReset = NeedsReset("a queue of no size, or not where one may lie");
         let mut queue = Queue::new(self.max).map_err(|_| BAD)?;
         if !self.ready {
             return Ok(queue);

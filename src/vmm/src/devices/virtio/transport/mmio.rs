@@ -9,11 +9,11 @@ use virtio_bindings::virtio_config::VIRTIO_CONFIG_S_DRIVER_OK as DRIVER_OK;
 use virtio_bindings::virtio_mmio::*;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::core::{Core, QueueSetup};
+use super::core::{Core, QueueConfig};
 use super::interface::Interface;
-use crate::devices::virtio::device::{Device, Interrupts};
-use crate::devices::virtio::doors::{Door, Doors, Doorway};
-use crate::devices::virtio::serving::Serving;
+use crate::devices::virtio::active_device::ActiveDevice;
+use crate::devices::virtio::device::{Interrupts, VirtioDevice};
+use crate::devices::virtio::ioeventfds::{IoEventFds, NotifyAddress, RegisteredIoEventFds};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -24,7 +24,7 @@ const NO_REGION: u32 = u32::MAX;
 
 /// A handle on a device behind its transport. All vCPUs share it.
 #[derive(Clone)]
-pub(crate) struct Mmio {
+pub(crate) struct MmioTransport {
     registers: Arc<Mutex<Registers>>,
     interrupt: Arc<Interrupt>,
 }
@@ -33,10 +33,10 @@ struct Registers {
     interface: Interface,
     core: Core,
     /// What the selecting registers have selected.
-    device_features_half: u32,
-    driver_features_half: u32,
+    device_features_select: u32,
+    driver_features_select: u32,
     queue: usize,
-    doorway: Doorway,
+    ioeventfds: RegisteredIoEventFds,
     /// Where the window is.
     gpa: u64,
     /// Of legacy queues, in bytes: what their place is counted in, and how their used rings
@@ -51,19 +51,19 @@ struct Interrupt {
     irq: EventFd,
 }
 
-impl Mmio {
+impl MmioTransport {
     /// A device with this interface and its window at `gpa`, that uses `memory`, interrupts by
-    /// `irq`, and is notified by `doors`.
+    /// `irq`, and is notified by `ioeventfds`.
     ///
     /// # Errors
     /// [`Error::EventFd`].
     pub(crate) fn new(
         (interface, gpa): (Interface, u64),
-        device: Box<dyn Device>,
+        device: Box<dyn VirtioDevice>,
         memory: GuestMemory,
         irq: EventFd,
-        doors: Box<dyn Doors>,
-    ) -> Result<Mmio, Error> {
+        ioeventfds: Box<dyn IoEventFds>,
+    ) -> Result<MmioTransport, Error> {
         let interrupt = Arc::new(Interrupt {
             status: AtomicU32::new(0),
             irq,
@@ -71,28 +71,28 @@ impl Mmio {
         let registers = Registers {
             interface,
             core: Core::new(device, memory, interrupt.clone())?,
-            device_features_half: 0,
-            driver_features_half: 0,
+            device_features_select: 0,
+            driver_features_select: 0,
             queue: 0,
-            doorway: Doorway::new(doors),
+            ioeventfds: RegisteredIoEventFds::new(ioeventfds),
             gpa,
             page_size: 0,
             alignment: 0,
         };
-        Ok(Mmio {
+        Ok(MmioTransport {
             registers: Arc::new(Mutex::new(registers)),
             interrupt,
         })
     }
 
     /// The device, for its thread.
-    pub(crate) fn serving(&self) -> Arc<Serving> {
-        self.lock().core.serving().clone()
+    pub(crate) fn active_device(&self) -> Arc<ActiveDevice> {
+        self.lock().core.active_device().clone()
     }
 
     /// All file descriptors that it needs.
     pub(crate) fn descriptors(&self) -> Vec<RawFd> {
-        let mut descriptors = self.serving().descriptors();
+        let mut descriptors = self.active_device().descriptors();
         descriptors.push(self.interrupt.irq.as_raw_fd());
         descriptors
     }
@@ -149,7 +149,7 @@ impl Registers {
             VIRTIO_MMIO_DEVICE_ID => core.id(),
             VIRTIO_MMIO_VENDOR_ID => VENDOR,
             VIRTIO_MMIO_DEVICE_FEATURES => {
-                core.device_features(self.interface, self.device_features_half)
+                core.device_features(self.interface, self.device_features_select)
             }
             VIRTIO_MMIO_QUEUE_NUM_MAX => queue.map_or(0, |queue| queue.max.into()),
             VIRTIO_MMIO_QUEUE_PFN if self.interface == Interface::Legacy => {
@@ -167,21 +167,21 @@ impl Registers {
     fn write(&mut self, offset: u32, value: u32) {
         let core = &mut self.core;
         match offset {
-            VIRTIO_MMIO_DEVICE_FEATURES_SEL => self.device_features_half = value,
-            VIRTIO_MMIO_DRIVER_FEATURES_SEL => self.driver_features_half = value,
+            VIRTIO_MMIO_DEVICE_FEATURES_SEL => self.device_features_select = value,
+            VIRTIO_MMIO_DRIVER_FEATURES_SEL => self.driver_features_select = value,
             VIRTIO_MMIO_DRIVER_FEATURES => {
-                core.accept_features(self.interface, self.driver_features_half, value);
+                core.set_driver_features(self.interface, self.driver_features_select, value);
             }
             VIRTIO_MMIO_QUEUE_SEL => self.queue = value as usize,
             VIRTIO_MMIO_QUEUE_NOTIFY => core.notify(value as usize),
             VIRTIO_MMIO_STATUS => {
                 core.set_status(self.interface, value);
-                self.open_doors();
+                self.update_ioeventfds();
             }
             VIRTIO_MMIO_GUEST_PAGE_SIZE => self.page_size = value,
             VIRTIO_MMIO_QUEUE_ALIGN => self.alignment = value,
-            _ if offset == self.interface.use_of_queue() && value == 0 => {
-                core.take_back(self.queue);
+            _ if offset == self.interface.queue_enable_register() && value == 0 => {
+                core.disable_queue(self.queue);
             }
             _ => {
                 if let Some(queue) = core.queue_mut(self.interface, self.queue) {
@@ -198,20 +198,20 @@ impl Registers {
     }
 
     /// Has KVM take the driver's notifications, while there is one.
-    fn open_doors(&mut self) {
-        let serving = self.core.serving();
-        let bells = &serving.bells().queues;
+    fn update_ioeventfds(&mut self) {
+        let active = self.core.active_device();
+        let queue_events = &active.queue_events().queues;
         let gpa = self.gpa + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY);
         let queues = match self.core.status() & DRIVER_OK {
             0 => 0,
-            _ => bells.len() as u32,
+            _ => queue_events.len() as u32,
         };
-        let doors = (0..queues).map(|queue| Door::Register { gpa, queue });
-        self.doorway.open(doors.collect(), bells);
+        let ioeventfds = (0..queues).map(|queue| NotifyAddress::Mmio { gpa, queue });
+        self.ioeventfds.update(ioeventfds.collect(), queue_events);
     }
 
     /// Where a legacy queue lies, in the driver's pages.
-    fn page_number(&self, queue: &QueueSetup) -> u32 {
+    fn page_number(&self, queue: &QueueConfig) -> u32 {
         let page = queue.descriptors.checked_div(self.page_size.into());
         // It came from a u32, times what may have changed since.
         page.filter(|_| queue.ready).map_or(0, |page| page as u32)
@@ -220,7 +220,7 @@ impl Registers {
 
 impl Interface {
     /// The register by which a driver has a queue used, or no more.
-    fn use_of_queue(self) -> u32 {
+    fn queue_enable_register(self) -> u32 {
         match self {
             Interface::Legacy => VIRTIO_MMIO_QUEUE_PFN,
             Interface::Modern => VIRTIO_MMIO_QUEUE_READY,
@@ -228,20 +228,20 @@ impl Interface {
     }
 }
 
-fn set_up_legacy(queue: &mut QueueSetup, offset: u32, value: u32, page_size: u64, align: u64) {
+fn set_up_legacy(queue: &mut QueueConfig, offset: u32, value: u32, page_size: u64, align: u64) {
     match offset {
         VIRTIO_MMIO_QUEUE_NUM if !queue.ready => set_size(queue, value),
-        VIRTIO_MMIO_QUEUE_PFN => queue.place_legacy(u64::from(value) * page_size, align),
+        VIRTIO_MMIO_QUEUE_PFN => queue.set_legacy_address(u64::from(value) * page_size, align),
         _ => {}
     }
 }
 
 /// What is no size is 0, which is none either.
-fn set_size(queue: &mut QueueSetup, value: u32) {
+fn set_size(queue: &mut QueueConfig, value: u32) {
     queue.size = u16::try_from(value).unwrap_or(0);
 }
 
-fn set_up(queue: &mut QueueSetup, offset: u32, value: u32) {
+fn set_up(queue: &mut QueueConfig, offset: u32, value: u32) {
     if offset == VIRTIO_MMIO_QUEUE_READY {
         queue.ready = value == 1;
     }
@@ -281,11 +281,11 @@ impl Interrupt {
 }
 
 impl Interrupts for Interrupt {
-    fn queue(&self, _: usize) {
+    fn used_buffer(&self, _: usize) {
         self.raise(VIRTIO_MMIO_INT_VRING);
     }
 
-    fn config(&self) {
+    fn config_change(&self) {
         self.raise(VIRTIO_MMIO_INT_CONFIG);
     }
 

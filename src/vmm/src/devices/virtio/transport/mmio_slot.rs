@@ -24,7 +24,7 @@ impl MmioSlot {
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
-    pub(crate) fn first(count: usize) -> Result<Vec<MmioSlot>, Error> {
+    pub(crate) fn allocate(count: usize) -> Result<Vec<MmioSlot>, Error> {
         if count > IRQS.len() {
             let max = IRQS.len();
             return Err(Error::TooManyDevices { count, max });
@@ -40,7 +40,7 @@ impl MmioSlot {
 
     /// How Linux, and kernels that read as it does, are told of it on their command line
     /// (Documentation/admin-guide/kernel-parameters.txt, "virtio_mmio.device").
-    pub(crate) fn word(&self) -> String {
+    pub(crate) fn kernel_parameter(&self) -> String {
         let MmioSlot { gpa, irq, .. } = self;
         format!("virtio_mmio.device=4K@{gpa:#x}:{irq}")
     }
@@ -50,9 +50,9 @@ impl MmioSlot {
 ///
 /// # Errors
 /// [`Error::TooManyDevices`].
-pub fn mmio_words(devices: usize) -> Result<Vec<String>, Error> {
-    let slots = MmioSlot::first(devices)?;
-    Ok(slots.iter().map(MmioSlot::word).collect())
+pub fn virtio_mmio_parameters(devices: usize) -> Result<Vec<String>, Error> {
+    let slots = MmioSlot::allocate(devices)?;
+    Ok(slots.iter().map(MmioSlot::kernel_parameter).collect())
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn places_are_told_as_firecracker_tells_them() {
-        let words = mmio_words(2).unwrap();
+        let words = virtio_mmio_parameters(2).unwrap();
         assert_eq!(
             words,
             [
@@ -69,8 +69,8 @@ mod tests {
                 "virtio_mmio.device=4K@0xd0001000:6"
             ]
         );
-        assert_eq!(mmio_words(8).unwrap().len(), 8);
-        let fault = mmio_words(9).unwrap_err().to_string();
+        assert_eq!(virtio_mmio_parameters(8).unwrap().len(), 8);
+        let fault = virtio_mmio_parameters(9).unwrap_err().to_string();
         assert!(fault.contains("9 virtio devices"), "{fault}");
     }
 }

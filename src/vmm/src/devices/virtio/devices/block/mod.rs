@@ -14,8 +14,8 @@ use virtio_queue::Queue;
 use self::limits::{DISCARD, MAX, SEGMENT, SEGMENTS, ZEROES};
 use crate::boot::solo5::manifest::BLOCK_SIZE;
 use crate::config::BlockDevice;
-use crate::devices::virtio::device::{Broken, Device, Used};
-use crate::devices::virtio::queue::used;
+use crate::devices::virtio::device::{NeedsReset, Notifications, VirtioDevice};
+use crate::devices::virtio::queue::used_ring;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::memory::GuestMemory;
@@ -73,7 +73,7 @@ fn config(capacity: u64) -> Vec<u8> {
     config
 }
 
-impl Device for Block {
+impl VirtioDevice for Block {
     fn id(&self) -> u32 {
         VIRTIO_ID_BLOCK
     }
@@ -106,13 +106,13 @@ impl Device for Block {
         self.writes_through = features & FLUSH == 0;
     }
 
-    fn serve(
+    fn process_queue(
         &mut self,
         index: usize,
         queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<Used, Broken> {
-        used::answer_all(queues, index, memory, MAX, |buffer| {
+    ) -> Result<Notifications, NeedsReset> {
+        used_ring::process_all(queues, index, memory, MAX, |buffer| {
             self.answer(buffer, memory)
         })
     }

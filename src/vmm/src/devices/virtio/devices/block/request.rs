@@ -11,9 +11,10 @@ use virtio_bindings::virtio_blk::*;
 use super::Block;
 use super::limits::{DISCARD, HEADER, ZEROES};
 use crate::boot::solo5::manifest::BLOCK_SIZE;
-use crate::devices::virtio::device::Broken;
-use crate::devices::virtio::queue::chain::{Buffer, Piece};
-use crate::devices::virtio::queue::pieces::{self, Vectors};
+use crate::devices::virtio::device::NeedsReset;
+use crate::devices::virtio::queue::chain::{Buffer, GuestIovec};
+use crate::devices::virtio::queue::iovec;
+use crate::devices::virtio::queue::iovec::Iovecs;
 use crate::memory::GuestMemory;
 
 /// Bytes of a range to be discarded or zeroed: sector, number of sectors, flags.
@@ -21,7 +22,7 @@ const RANGE: usize = 16;
 /// Of a range's flags: what is to be zeroed need not stay allocated.
 const UNMAP: u32 = 1;
 /// How many zeros are written at a time where the host has no other way.
-const PORTION: usize = 64 << 10;
+const ZEROES_CHUNK: usize = 64 << 10;
 
 // How it went (VIRTIO_BLK_S_…).
 const OK: u8 = 0;
@@ -29,22 +30,22 @@ const IO_ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
 /// Why a request was not carried out.
-pub(super) enum Fault {
+pub(super) enum RequestError {
     /// It cannot be, or the host could not.
     Io,
     Unsupported,
-    Broken(Broken),
+    NeedsReset(NeedsReset),
 }
 
-impl From<io::Error> for Fault {
-    fn from(_: io::Error) -> Fault {
-        Fault::Io
+impl From<io::Error> for RequestError {
+    fn from(_: io::Error) -> RequestError {
+        RequestError::Io
     }
 }
 
-impl From<Broken> for Fault {
-    fn from(broken: Broken) -> Fault {
-        Fault::Broken(broken)
+impl From<NeedsReset> for RequestError {
+    fn from(reason: NeedsReset) -> RequestError {
+        RequestError::NeedsReset(reason)
     }
 }
 
@@ -52,25 +53,25 @@ impl Block {
     /// Carries out a request and says in it how that went; gives the number of bytes written.
     ///
     /// # Errors
-    /// [`Broken`] for a request without its header or room for its status.
-    pub(crate) fn answer(&self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, Broken> {
+    /// [`NeedsReset`] for a request without its header or room for its status.
+    pub(crate) fn answer(&self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
         let mut header = [0; HEADER];
-        if pieces::read(&buffer.readable, memory, &mut header)? < HEADER {
-            return Err(Broken("a request without its header"));
+        if iovec::read(&buffer.readable, memory, &mut header)? < HEADER {
+            return Err(NeedsReset("a request without its header"));
         }
-        let (_, output) = pieces::split_at(&buffer.readable, HEADER as u64);
-        let room = pieces::len(&buffer.writable);
+        let (_, output) = iovec::split_at(&buffer.readable, HEADER as u64);
+        let room = iovec::len(&buffer.writable);
         let Some(input_len) = room.checked_sub(1) else {
-            return Err(Broken("a request without room for its status"));
+            return Err(NeedsReset("a request without room for its status"));
         };
-        let (input, status) = pieces::split_at(&buffer.writable, input_len);
-        let code = match self.carry_out(header, &output, &input, memory) {
+        let (input, status) = iovec::split_at(&buffer.writable, input_len);
+        let code = match self.execute(header, &output, &input, memory) {
             Ok(()) => OK,
-            Err(Fault::Io) => IO_ERROR,
-            Err(Fault::Unsupported) => UNSUPPORTED,
-            Err(Fault::Broken(broken)) => return Err(broken),
+            Err(RequestError::Io) => IO_ERROR,
+            Err(RequestError::Unsupported) => UNSUPPORTED,
+            Err(RequestError::NeedsReset(reason)) => return Err(reason),
         };
-        pieces::write(&status, memory, &[code])?;
+        iovec::write(&status, memory, &[code])?;
         // Of a failed request only the status counts as written, behind what was not.
         match code == OK || input_len == 0 {
             // A buffer has less than 2^32 bytes.
@@ -79,75 +80,85 @@ impl Block {
         }
     }
 
-    fn carry_out(
+    fn execute(
         &self,
         header: [u8; HEADER],
-        output: &[Piece],
-        input: &[Piece],
+        output: &[GuestIovec],
+        input: &[GuestIovec],
         memory: &GuestMemory,
-    ) -> Result<(), Fault> {
-        let [kind, _, sector_low, sector_high] = words(header);
+    ) -> Result<(), RequestError> {
+        let [kind, _, sector_low, sector_high] = le_words(header);
         let sector = u64::from(sector_high) << 32 | u64::from(sector_low);
         match kind {
             VIRTIO_BLK_T_IN => self.read(sector, input, memory),
             VIRTIO_BLK_T_OUT => self.write(sector, output, memory),
             VIRTIO_BLK_T_FLUSH => Ok(self.disk.image.sync_data()?),
-            VIRTIO_BLK_T_GET_ID => match pieces::write(input, memory, &self.serial)? {
-                0 => Err(Fault::Io),
+            VIRTIO_BLK_T_GET_ID => match iovec::write(input, memory, &self.serial)? {
+                0 => Err(RequestError::Io),
                 _ => Ok(()),
             },
             VIRTIO_BLK_T_DISCARD => {
                 let (range, flags) = self.range(output, memory, DISCARD)?;
                 match flags {
                     0 => self.deallocate(range, FallocateFlags::FALLOC_FL_PUNCH_HOLE),
-                    _ => Err(Fault::Unsupported),
+                    _ => Err(RequestError::Unsupported),
                 }
             }
             VIRTIO_BLK_T_WRITE_ZEROES => {
                 let (range, flags) = self.range(output, memory, ZEROES)?;
                 match flags & !UNMAP {
                     0 => self.zero(range, flags & UNMAP != 0),
-                    _ => Err(Fault::Unsupported),
+                    _ => Err(RequestError::Unsupported),
                 }
             }
-            _ => Err(Fault::Unsupported),
+            _ => Err(RequestError::Unsupported),
         }
     }
 
     /// Where in the file the disk's `len` bytes from `sector` on are.
-    fn offset(&self, sector: u64, len: u64) -> Result<u64, Fault> {
-        let offset = sector.checked_mul(BLOCK_SIZE).ok_or(Fault::Io)?;
+    fn offset(&self, sector: u64, len: u64) -> Result<u64, RequestError> {
+        let offset = sector.checked_mul(BLOCK_SIZE).ok_or(RequestError::Io)?;
         match self.disk.has(offset, len) {
             true => Ok(offset),
-            false => Err(Fault::Io),
+            false => Err(RequestError::Io),
         }
     }
 
-    fn read(&self, sector: u64, data: &[Piece], memory: &GuestMemory) -> Result<(), Fault> {
-        let offset = self.offset(sector, pieces::len(data))?;
+    fn read(
+        &self,
+        sector: u64,
+        data: &[GuestIovec],
+        memory: &GuestMemory,
+    ) -> Result<(), RequestError> {
+        let offset = self.offset(sector, iovec::len(data))?;
         transfer(data, memory, |vectors, at| {
             vectors.read_at(&self.disk.image, offset + at)
         })
     }
 
-    fn write(&self, sector: u64, data: &[Piece], memory: &GuestMemory) -> Result<(), Fault> {
-        let offset = self.offset(sector, pieces::len(data))?;
+    fn write(
+        &self,
+        sector: u64,
+        data: &[GuestIovec],
+        memory: &GuestMemory,
+    ) -> Result<(), RequestError> {
+        let offset = self.offset(sector, iovec::len(data))?;
         self.check_writable()?;
         transfer(data, memory, |vectors, at| {
             vectors.write_at(&self.disk.image, offset + at)
         })?;
-        self.keep()
+        self.write_through()
     }
 
-    fn check_writable(&self) -> Result<(), Fault> {
+    fn check_writable(&self) -> Result<(), RequestError> {
         match self.disk.read_only {
-            true => Err(Fault::Io),
+            true => Err(RequestError::Io),
             false => Ok(()),
         }
     }
 
     /// Makes sure of what was written, where the driver will not ask for that.
-    fn keep(&self) -> Result<(), Fault> {
+    fn write_through(&self) -> Result<(), RequestError> {
         match self.writes_through {
             true => Ok(self.disk.image.sync_data()?),
             false => Ok(()),
@@ -157,80 +168,84 @@ impl Block {
     /// The one range that a request to discard or to zero names, in bytes, and its flags.
     fn range(
         &self,
-        data: &[Piece],
+        data: &[GuestIovec],
         memory: &GuestMemory,
         max: u32,
-    ) -> Result<((u64, u64), u32), Fault> {
+    ) -> Result<((u64, u64), u32), RequestError> {
         let mut range = [0; RANGE];
-        if pieces::len(data) != RANGE as u64 || pieces::read(data, memory, &mut range)? != RANGE {
-            return Err(Fault::Io);
+        if iovec::len(data) != RANGE as u64 || iovec::read(data, memory, &mut range)? != RANGE {
+            return Err(RequestError::Io);
         }
         self.check_writable()?;
-        let [sector_low, sector_high, sectors, flags] = words(range);
+        let [sector_low, sector_high, sectors, flags] = le_words(range);
         let len = u64::from(sectors) * BLOCK_SIZE;
         let sector = u64::from(sector_high) << 32 | u64::from(sector_low);
         let offset = self.offset(sector, len)?;
         match sectors {
-            0 => Err(Fault::Io),
-            _ if sectors > max => Err(Fault::Io),
+            0 => Err(RequestError::Io),
+            _ if sectors > max => Err(RequestError::Io),
             _ => Ok(((offset, len), flags)),
         }
     }
 
-    fn zero(&self, range: (u64, u64), unmap: bool) -> Result<(), Fault> {
+    fn zero(&self, range: (u64, u64), unmap: bool) -> Result<(), RequestError> {
         let first = match unmap {
             true => FallocateFlags::FALLOC_FL_PUNCH_HOLE,
             false => FallocateFlags::FALLOC_FL_ZERO_RANGE,
         };
         match self.deallocate(range, first) {
-            Err(Fault::Unsupported) => self.write_zeros(range),
+            Err(RequestError::Unsupported) => self.write_zeros(range),
             result => result,
         }
     }
 
-    fn deallocate(&self, (offset, len): (u64, u64), how: FallocateFlags) -> Result<(), Fault> {
+    fn deallocate(
+        &self,
+        (offset, len): (u64, u64),
+        how: FallocateFlags,
+    ) -> Result<(), RequestError> {
         let how = how | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         // A file has less than 2^63 bytes.
         match fallocate(&self.disk.image, how, offset as i64, len as i64) {
-            Ok(()) => self.keep(),
-            Err(Errno::EOPNOTSUPP) => Err(Fault::Unsupported),
-            Err(_) => Err(Fault::Io),
+            Ok(()) => self.write_through(),
+            Err(Errno::EOPNOTSUPP) => Err(RequestError::Unsupported),
+            Err(_) => Err(RequestError::Io),
         }
     }
 
-    pub(super) fn write_zeros(&self, (offset, len): (u64, u64)) -> Result<(), Fault> {
-        let zeros = [0; PORTION];
+    pub(super) fn write_zeros(&self, (offset, len): (u64, u64)) -> Result<(), RequestError> {
+        let zeros = [0; ZEROES_CHUNK];
         let mut done = 0;
         while done < len {
-            let part = (len - done).min(PORTION as u64);
+            let part = (len - done).min(ZEROES_CHUNK as u64);
             let zeros = &zeros[..part as usize];
             self.disk.image.write_all_at(zeros, offset + done)?;
             done += part;
         }
-        self.keep()
+        self.write_through()
     }
 }
 
-fn words(bytes: [u8; 16]) -> [u32; 4] {
+fn le_words(bytes: [u8; 16]) -> [u32; 4] {
     let (words, _) = bytes.as_chunks::<4>();
     std::array::from_fn(|i| u32::from_le_bytes(words[i]))
 }
 
 /// Moves all of `data`, by as many calls as that takes; each is told how much is done.
 fn transfer(
-    data: &[Piece],
+    data: &[GuestIovec],
     memory: &GuestMemory,
-    call: impl Fn(&mut Vectors<'_>, u64) -> io::Result<usize>,
-) -> Result<(), Fault> {
+    call: impl Fn(&mut Iovecs<'_>, u64) -> io::Result<usize>,
+) -> Result<(), RequestError> {
     let mut rest = data.to_vec();
     let mut done = 0;
-    while pieces::len(&rest) > 0 {
-        match call(&mut Vectors::of(&rest, memory)?, done) {
+    while iovec::len(&rest) > 0 {
+        match call(&mut Iovecs::of(&rest, memory)?, done) {
             // The file ends where the disk does not: somebody has cut it.
-            Ok(0) => return Err(Fault::Io),
+            Ok(0) => return Err(RequestError::Io),
             Ok(len) => {
                 done += len as u64;
-                rest = pieces::split_at(&rest, len as u64).1;
+                rest = iovec::split_at(&rest, len as u64).1;
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e.into()),

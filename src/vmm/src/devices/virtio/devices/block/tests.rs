@@ -9,8 +9,10 @@ use virtio_bindings::virtio_blk::*;
 use super::{Block, FLUSH};
 use crate::boot::testing::Random;
 use crate::config::BlockDevice;
-use crate::devices::virtio::device::Device;
-use crate::devices::virtio::direct::{BUFFERS, Driver, END, INDIRECT, NEXT, WRITE, bad_chains};
+use crate::devices::virtio::device::VirtioDevice;
+use crate::devices::virtio::test_driver::{
+    BUFFERS, Driver, END, INDIRECT, NEXT, WRITE, bad_chains,
+};
 use crate::error::Error;
 
 const HEADER: u64 = BUFFERS;
@@ -48,7 +50,7 @@ impl Driver<Block> {
         self.put(STATUS, &[0xaa]);
         let chain = [&[(HEADER, 16, 0)], data, &[(STATUS, 1, WRITE)]].concat();
         let head = self.offer(0, &chain);
-        self.serve(0).unwrap();
+        self.process_queue(0).unwrap();
         let used = self.used(0);
         assert_eq!((used.len(), used[0].0), (1, head.into()));
         (self.get(STATUS, 1)[0], used[0].1)
@@ -128,13 +130,13 @@ fn header_and_status_may_lie_beside_data() {
         0,
         &[(DATA, 7, 0), (DATA + 7, 9, 0), (DATA + 0x200, 513, WRITE)],
     );
-    driver.serve(0).unwrap();
+    driver.process_queue(0).unwrap();
     assert_eq!(driver.used(0), [(0, 513)]);
     assert_eq!(driver.get(DATA + 0x200, 512), bytes(512));
     driver.put(DATA, &[1]);
     driver.put(DATA + 16, &[7; 512]);
     driver.offer(0, &[(DATA, 528, 0), (STATUS, 1, WRITE)]);
-    driver.serve(0).unwrap();
+    driver.process_queue(0).unwrap();
     assert_eq!(driver.used(0), [(3, 1)]);
     driver.ask(VIRTIO_BLK_T_IN, 0, &[(DATA, 512, WRITE)]);
     assert_eq!(driver.get(DATA, 512), [7; 512]);
@@ -263,7 +265,7 @@ fn a_bad_chain_breaks_the_device() {
                 driver.describe(0, index, entry);
             }
             driver.make_available(0, 0);
-            assert!(driver.serve(0).is_err(), "{flags}: {what}");
+            assert!(driver.process_queue(0).is_err(), "{flags}: {what}");
             assert_eq!(driver.used(0), [], "{flags}: {what}");
             driver.reset(FLUSH | 1 << 32);
             let read = driver.ask(VIRTIO_BLK_T_IN, 0, &[(DATA, 512, WRITE)]);
@@ -285,7 +287,7 @@ fn a_bad_piece_behind_a_good_header_breaks_it_too() {
         driver.describe(0, 1, piece);
         driver.describe(0, 2, (STATUS, 1, WRITE, 0));
         driver.make_available(0, 0);
-        assert!(driver.serve(0).is_err(), "{what}");
+        assert!(driver.process_queue(0).is_err(), "{what}");
         assert_eq!(driver.get(STATUS, 1), [0], "{what}");
     }
 }

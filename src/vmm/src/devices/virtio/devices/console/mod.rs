@@ -14,9 +14,11 @@ use nix::poll::PollFlags;
 use virtio_bindings::virtio_ids::VIRTIO_ID_CONSOLE;
 use virtio_queue::Queue;
 
-use crate::devices::virtio::device::{Broken, Device, Errand, Source, Used};
-use crate::devices::virtio::queue::chain::{self, Piece};
-use crate::devices::virtio::queue::{pieces, used};
+use crate::devices::virtio::device::{
+    Deferred, EventSource, NeedsReset, Notifications, VirtioDevice,
+};
+use crate::devices::virtio::queue::chain::{self, GuestIovec};
+use crate::devices::virtio::queue::{iovec, used_ring};
 use crate::memory::GuestMemory;
 use crate::terminal::Size;
 pub(crate) use port::{INPUT_CAPACITY, Port};
@@ -37,7 +39,7 @@ const PORTION: usize = 4096;
 pub(crate) struct Console {
     port: Port,
     /// The guest's buffer that is being written out, and what is left of it.
-    saying: Option<(u16, Vec<Piece>)>,
+    saying: Option<(u16, Vec<GuestIovec>)>,
     /// What is written out next.
     portion: Vec<u8>,
     /// Columns and rows, 16 bits each; a number of ports and a register that are not offered.
@@ -56,45 +58,53 @@ impl Console {
     }
 
     /// Gives the guest what there is for it and as much as it has room for.
-    fn receive(&self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+    fn receive(
+        &self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        let mut notify = Notifications::NONE;
         while self.port.has_input()
-            && let Some(buffer) = chain::next(queue, memory, MAX)?
+            && let Some(buffer) = chain::next_available(queue, memory, MAX)?
         {
-            let room = pieces::len(&buffer.writable) as usize;
+            let room = iovec::len(&buffer.writable) as usize;
             if !buffer.readable.is_empty() || room == 0 {
-                return Err(Broken("a buffer for input that cannot be written"));
+                return Err(NeedsReset("a buffer for input that cannot be written"));
             }
             let input = self.port.take(room);
-            let len = pieces::write(&buffer.writable, memory, &input)?;
+            let len = iovec::write(&buffer.writable, memory, &input)?;
             // No more than MAX.
-            used::add(queue, memory, buffer.head, len as u32)?;
-            used |= Used::queue(RECEIVE);
+            used_ring::add(queue, memory, buffer.head, len as u32)?;
+            notify |= Notifications::queue(RECEIVE);
         }
-        Ok(used)
+        Ok(notify)
     }
 
     /// Takes the next portion of what the guest says, once the one before is written out. The
     /// reader may be slow: a driver that resets the device meanwhile does not wait for it.
-    fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+    fn transmit(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        let mut notify = Notifications::NONE;
         while self.portion.is_empty()
             && let Some((head, rest)) = self.next_output(queue, memory)?
         {
             self.port.take_over();
             let mut portion = vec![0; PORTION];
-            let len = pieces::read(&rest, memory, &mut portion)?;
+            let len = iovec::read(&rest, memory, &mut portion)?;
             portion.truncate(len);
             if len > 0 {
-                let (_, rest) = pieces::split_at(&rest, len as u64);
+                let (_, rest) = iovec::split_at(&rest, len as u64);
                 self.saying = Some((head, rest));
             } else {
-                used::add(queue, memory, head, 0)?;
-                used |= Used::queue(TRANSMIT);
+                used_ring::add(queue, memory, head, 0)?;
+                notify |= Notifications::queue(TRANSMIT);
             }
             self.portion = portion;
         }
-        Ok(used)
+        Ok(notify)
     }
 
     /// The rest of the buffer that is being written out, or else the next one.
@@ -102,30 +112,30 @@ impl Console {
         &mut self,
         queue: &mut Queue,
         memory: &GuestMemory,
-    ) -> Result<Option<(u16, Vec<Piece>)>, Broken> {
+    ) -> Result<Option<(u16, Vec<GuestIovec>)>, NeedsReset> {
         if let Some(saying) = self.saying.take() {
             return Ok(Some(saying));
         }
-        match chain::next(queue, memory, MAX)? {
+        match chain::next_available(queue, memory, MAX)? {
             Some(buffer) if !buffer.writable.is_empty() => {
-                Err(Broken("output for the device to write"))
+                Err(NeedsReset("output for the device to write"))
             }
             buffer => Ok(buffer.map(|buffer| (buffer.head, buffer.readable))),
         }
     }
 
     /// Takes over a new size, if there is one.
-    fn resize(&mut self) -> Used {
+    fn resize(&mut self) -> Notifications {
         let Some(Size { columns, rows }) = self.port.take_size() else {
-            return Used::NONE;
+            return Notifications::NONE;
         };
         let size = [columns.to_le_bytes(), rows.to_le_bytes()];
         self.config[..4].copy_from_slice(size.as_flattened());
-        Used::CONFIG
+        Notifications::CONFIG
     }
 }
 
-impl Device for Console {
+impl VirtioDevice for Console {
     fn id(&self) -> u32 {
         VIRTIO_ID_CONSOLE
     }
@@ -153,27 +163,31 @@ impl Device for Console {
         self.port.leave();
     }
 
-    fn serve(
+    fn process_queue(
         &mut self,
         index: usize,
         queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<Used, Broken> {
+    ) -> Result<Notifications, NeedsReset> {
         match (index, queues) {
             (RECEIVE, [receive, _]) => self.receive(receive, memory),
             (TRANSMIT, [_, transmit]) => self.transmit(transmit, memory),
-            _ => Ok(Used::NONE),
+            _ => Ok(Notifications::NONE),
         }
     }
 
-    fn source(&self) -> Option<Source<'_>> {
-        Some(Source {
+    fn event_source(&self) -> Option<EventSource<'_>> {
+        Some(EventSource {
             fd: self.port.news().as_fd(),
             events: PollFlags::POLLIN,
         })
     }
 
-    fn ready(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
+    fn process_event(
+        &mut self,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
         let _ = self.port.news().read();
         let used = self.resize();
         match queues {
@@ -185,10 +199,10 @@ impl Device for Console {
         }
     }
 
-    fn errand(&mut self) -> Option<Errand> {
+    fn take_deferred(&mut self) -> Option<Deferred> {
         let portion = std::mem::take(&mut self.portion);
         let port = self.port.clone();
-        (!portion.is_empty()).then(|| -> Errand { Box::new(move || port.write(&portion)) })
+        (!portion.is_empty()).then(|| -> Deferred { Box::new(move || port.write(&portion)) })
     }
 
     fn descriptors(&self) -> Vec<RawFd> {

@@ -14,8 +14,8 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::{Console, INPUT_CAPACITY, Port, RECEIVE, SIZE, TRANSMIT};
 use crate::console::Output;
-use crate::devices::virtio::device::{Device, Used};
-use crate::devices::virtio::direct::{BUFFERS, Driver, WRITE, bad_chains};
+use crate::devices::virtio::device::{Notifications, VirtioDevice};
+use crate::devices::virtio::test_driver::{BUFFERS, Driver, WRITE, bad_chains};
 use crate::devices::virtio::testing::{
     self, DRIVER_OK, FEATURES_OK, FOUND, QUEUE_ADDRESSES, QUEUE_NOTIFY, QUEUE_NUM, QUEUE_READY,
     QUEUE_SEL, STATUS,
@@ -54,7 +54,10 @@ fn what_the_guest_says_comes_out() {
     driver.put(BUFFERS, &[b'a'; 10_000]);
     driver.offer(TRANSMIT, &[(BUFFERS, 5000, 0), (BUFFERS, 4000, 0)]);
     driver.offer(TRANSMIT, &[(BUFFERS, 1, 0)]);
-    assert_eq!(driver.serve(TRANSMIT), Ok(Used::queue(TRANSMIT)));
+    assert_eq!(
+        driver.process_queue(TRANSMIT),
+        Ok(Notifications::queue(TRANSMIT))
+    );
     assert_eq!(driver.used(TRANSMIT), [(0, 0), (2, 0)]);
     let mut said = [0; 9001];
     fixture.said.read_exact(&mut said).unwrap();
@@ -67,10 +70,10 @@ fn input_is_for_a_guest_that_has_said_something() {
     assert!(!fixture.port.is_driven());
     let driver = &mut fixture.driver;
     driver.offer(RECEIVE, &[(BUFFERS, 100, WRITE)]);
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     assert!(!fixture.port.is_driven(), "for Linux gives buffers anyway");
     driver.offer(TRANSMIT, &[(BUFFERS, 1, 0)]);
-    driver.serve(TRANSMIT).unwrap();
+    driver.process_queue(TRANSMIT).unwrap();
     assert!(fixture.port.is_driven());
     assert_eq!(fixture.space.read().unwrap(), 1, "the event loop knows");
     driver.reset(SIZE);
@@ -88,13 +91,16 @@ fn input_fills_the_buffers_in_order_and_waits_for_more() {
     } = fixture();
     assert_eq!(port.offer(b"hello world"), 11);
     driver.offer(RECEIVE, &[(BUFFERS, 3, WRITE), (BUFFERS + 3, 2, WRITE)]);
-    assert_eq!(driver.ready(), Ok(Used::queue(RECEIVE)));
+    assert_eq!(driver.process_event(), Ok(Notifications::queue(RECEIVE)));
     assert_eq!(driver.used(RECEIVE), [(0, 5)]);
     driver.offer(RECEIVE, &[(BUFFERS + 5, 100, WRITE)]);
-    assert_eq!(driver.serve(RECEIVE), Ok(Used::queue(RECEIVE)));
+    assert_eq!(
+        driver.process_queue(RECEIVE),
+        Ok(Notifications::queue(RECEIVE))
+    );
     assert_eq!(driver.used(RECEIVE), [(2, 6)]);
     assert_eq!(driver.get(BUFFERS, 11), b"hello world");
-    assert_eq!(driver.ready(), Ok(Used::NONE));
+    assert_eq!(driver.process_event(), Ok(Notifications::NONE));
 
     // More than there is room for.
     let input = vec![7; INPUT_CAPACITY + 10];
@@ -102,7 +108,7 @@ fn input_fills_the_buffers_in_order_and_waits_for_more() {
     assert_eq!(port.offer(&input), 0);
     assert!(space.read().is_err(), "no room yet");
     driver.offer(RECEIVE, &[(BUFFERS, 8192, WRITE)]);
-    driver.ready().unwrap();
+    driver.process_event().unwrap();
     assert_eq!(driver.used(RECEIVE), [(3, INPUT_CAPACITY as u32)]);
     assert_eq!(space.read().unwrap(), 1, "room again");
     assert_eq!(port.offer(&input[INPUT_CAPACITY..]), 10);
@@ -113,16 +119,24 @@ fn a_new_size_is_told() {
     let Fixture {
         mut driver, port, ..
     } = fixture();
-    assert_eq!(driver.ready(), Ok(Used::NONE), "there is no terminal");
+    assert_eq!(
+        driver.process_event(),
+        Ok(Notifications::NONE),
+        "there is no terminal"
+    );
     let size = |columns, rows| Size { columns, rows };
     port.resize(size(80, 24));
-    assert_eq!(driver.ready(), Ok(Used::CONFIG));
+    assert_eq!(driver.process_event(), Ok(Notifications::CONFIG));
     assert_eq!(driver.device.config()[..4], [80, 0, 24, 0]);
     port.resize(size(80, 24));
-    assert_eq!(driver.ready(), Ok(Used::NONE), "the same");
+    assert_eq!(driver.process_event(), Ok(Notifications::NONE), "the same");
     port.resize(size(300, 70));
     driver.reset(SIZE);
-    assert_eq!(driver.ready(), Ok(Used::CONFIG), "a new driver");
+    assert_eq!(
+        driver.process_event(),
+        Ok(Notifications::CONFIG),
+        "a new driver"
+    );
     assert_eq!(driver.device.config()[..4], [44, 1, 70, 0]);
 }
 
@@ -142,11 +156,11 @@ fn a_bad_chain_breaks_the_device() {
                 driver.describe(queue, index, entry);
             }
             driver.make_available(queue, 0);
-            assert!(driver.serve(queue).is_err(), "{queue}: {what}");
+            assert!(driver.process_queue(queue).is_err(), "{queue}: {what}");
             assert_eq!(driver.used(queue), [], "{queue}: {what}");
             driver.reset(SIZE);
             driver.offer(queue, &[(BUFFERS, 5, flags)]);
-            driver.serve(queue).unwrap();
+            driver.process_queue(queue).unwrap();
             assert_eq!(driver.used(queue).len(), 1, "{queue}: {what}, reset");
         }
     }
@@ -192,8 +206,8 @@ fn neither_a_reset_nor_the_end_waits_for_a_slow_reader() {
     let output = Output::new(Some(writer), stop.clone());
     port.connect(output, EventFd::new(EFD_NONBLOCK).unwrap());
     let mut driver = testing::Driver::with(Box::new(Console::new(port)));
-    driver.is_served_elsewhere = true;
-    let workers = Workers::start(vec![driver.device.serving()]).unwrap();
+    driver.has_thread = true;
+    let workers = Workers::start(vec![driver.device.active_device()]).unwrap();
     let pause = || std::thread::sleep(Duration::from_millis(50));
 
     say(&mut driver, "first");

@@ -7,7 +7,7 @@ use nix::libc::{TUN_F_CSUM, TUN_F_TSO_ECN, TUN_F_TSO4, TUN_F_TSO6};
 use virtio_bindings::virtio_net::*;
 
 use crate::devices::virtio::features::VERSION_1;
-use crate::devices::virtio::queue::pieces::Vectors;
+use crate::devices::virtio::queue::iovec::Iovecs;
 use crate::packets::{MAX_PACKET, Packets};
 
 const CSUM: u64 = 1 << VIRTIO_NET_F_CSUM;
@@ -59,7 +59,7 @@ pub(super) fn offloads_of(packets: &Packets) -> u64 {
 
 /// What the driver and the device agreed on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Agreement {
+pub(super) struct Negotiated {
     features: u64,
     /// Bytes of a header.
     pub header: usize,
@@ -67,14 +67,14 @@ pub(super) struct Agreement {
     pub max: u32,
 }
 
-impl Default for Agreement {
-    fn default() -> Agreement {
-        Agreement::new(0, 0)
+impl Default for Negotiated {
+    fn default() -> Negotiated {
+        Negotiated::new(0, 0)
     }
 }
 
-impl Agreement {
-    pub(super) fn new(features: u64, mtu: u16) -> Agreement {
+impl Negotiated {
+    pub(super) fn new(features: u64, mtu: u16) -> Negotiated {
         let header = match features & (VERSION_1 | MRG_RXBUF) {
             0 => SHORT,
             _ => LONGEST,
@@ -83,7 +83,7 @@ impl Agreement {
             0 => u32::from(mtu) + ETHERNET,
             _ => MAX_PACKET,
         };
-        Agreement {
+        Negotiated {
             features,
             header,
             max: max + header as u32,
@@ -91,12 +91,12 @@ impl Agreement {
     }
 
     /// Whether a packet to the guest may take several buffers.
-    pub(super) fn merges(&self) -> bool {
+    pub(super) fn has_mergeable_buffers(&self) -> bool {
         self.features & MRG_RXBUF != 0
     }
 
     /// Whether the guest lets checksums to itself be left over.
-    pub(super) fn takes_flags(&self) -> bool {
+    pub(super) fn has_guest_csum(&self) -> bool {
         self.features & GUEST_CSUM != 0
     }
 
@@ -104,7 +104,7 @@ impl Agreement {
     ///
     /// # Errors
     /// What the tap refuses.
-    pub(super) fn tell(&self, packets: &Packets, before: &Agreement) -> io::Result<()> {
+    pub(super) fn configure_tap(&self, packets: &Packets, before: &Negotiated) -> io::Result<()> {
         if !packets.has_headers() {
             return Ok(());
         }
@@ -112,7 +112,7 @@ impl Agreement {
         packets.set_offloads(self.offloads())?;
         if before.offloads() & !self.offloads() != 0 {
             let mut byte = [0; LONGEST];
-            let mut vectors = Vectors::default();
+            let mut vectors = Iovecs::default();
             vectors.append_own(&mut byte);
             for _ in 0..STALE {
                 if vectors.read(packets).is_err() {
@@ -133,7 +133,7 @@ impl Agreement {
 
     /// Whether the host may be given a packet with this header. What it does not need is
     /// cleared.
-    pub(super) fn admits(&self, header: &mut [u8; LONGEST]) -> bool {
+    pub(super) fn accepts(&self, header: &mut [u8; LONGEST]) -> bool {
         header[FLAGS] &= VIRTIO_NET_HDR_F_NEEDS_CSUM as u8;
         let ecn = header[KIND] & VIRTIO_NET_HDR_GSO_ECN as u8;
         let needed = match u32::from(header[KIND] ^ ecn) {

@@ -21,12 +21,12 @@ use virtio_bindings::virtio_net::{
 use virtio_queue::Queue;
 
 use crate::config::NetDevice;
-use crate::devices::virtio::device::{Broken, Device, Source, Used};
+use crate::devices::virtio::device::{EventSource, NeedsReset, Notifications, VirtioDevice};
 use crate::devices::virtio::features::VERSION_1;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use crate::packets::Packets;
-use header::Agreement;
+use header::Negotiated;
 use receive::Receiver;
 
 const QUEUE_SIZES: [u16; 2] = [256, 256];
@@ -44,7 +44,7 @@ pub(crate) struct Net {
     offered: u64,
     config: [u8; 12],
     mtu: u16,
-    agreement: Agreement,
+    negotiated: Negotiated,
     receiver: Receiver,
     /// Nothing comes or goes any more.
     is_closed: bool,
@@ -75,7 +75,7 @@ impl Net {
             packets,
             config,
             mtu,
-            agreement: Agreement::default(),
+            negotiated: Negotiated::default(),
             receiver: Receiver::default(),
             is_closed: false,
             has_failed: false,
@@ -83,8 +83,12 @@ impl Net {
     }
 
     /// Receives a turn of packets.
-    fn receive(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+    fn receive(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        let mut notify = Notifications::NONE;
         self.receiver.collect(queue, memory)?;
         for _ in 0..TURN {
             if self.is_closed || !self.receiver.is_ready() {
@@ -92,23 +96,23 @@ impl Net {
             }
             let received = self
                 .receiver
-                .receive(&self.packets, &self.agreement, queue, memory)?;
+                .receive(&self.packets, &self.negotiated, queue, memory)?;
             match received {
-                receive::Received::Packet => used |= Used::queue(RECEIVE),
+                receive::Received::Packet => notify |= Notifications::queue(RECEIVE),
                 receive::Received::TooLarge => {}
                 receive::Received::Nothing => break,
                 receive::Received::Closed => {
                     self.is_closed = true;
                     self.config[STATUS] = 0;
-                    used |= Used::CONFIG;
+                    notify |= Notifications::CONFIG;
                 }
             }
         }
-        Ok(used)
+        Ok(notify)
     }
 }
 
-impl Device for Net {
+impl VirtioDevice for Net {
     fn id(&self) -> u32 {
         VIRTIO_ID_NET
     }
@@ -126,56 +130,63 @@ impl Device for Net {
     }
 
     fn activate(&mut self, features: u64) {
-        let before = self.agreement;
-        self.agreement = Agreement::new(features & (self.offered | VERSION_1), self.mtu);
-        self.receiver = Receiver::new(&self.agreement);
-        self.has_failed = self.agreement.tell(&self.packets, &before).is_err();
+        let before = self.negotiated;
+        self.negotiated = Negotiated::new(features & (self.offered | VERSION_1), self.mtu);
+        self.receiver = Receiver::new(&self.negotiated);
+        self.has_failed = self
+            .negotiated
+            .configure_tap(&self.packets, &before)
+            .is_err();
     }
 
     fn reset(&mut self) {
         self.receiver = Receiver::default();
     }
 
-    fn serve(
+    fn process_queue(
         &mut self,
         index: usize,
         queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<Used, Broken> {
+    ) -> Result<Notifications, NeedsReset> {
         let [receive, transmit] = queues else {
-            return Ok(Used::NONE);
+            return Ok(Notifications::NONE);
         };
         if self.has_failed {
-            return Err(Broken("the tap refuses what the driver was offered"));
+            return Err(NeedsReset("the tap refuses what the driver was offered"));
         }
         if index == RECEIVE {
             return self.receive(receive, memory);
         }
-        let mut used = Used::NONE;
+        let mut notify = Notifications::NONE;
         loop {
-            let sent = transmit::send(&self.packets, &self.agreement, transmit, memory, TURN)?;
+            let sent = transmit::send(&self.packets, &self.negotiated, transmit, memory, TURN)?;
             if sent > 0 {
-                used |= Used::queue(TRANSMIT);
+                notify |= Notifications::queue(TRANSMIT);
             }
             if sent < TURN {
-                return Ok(used);
+                return Ok(notify);
             }
-            used |= self.receive(receive, memory)?;
+            notify |= self.receive(receive, memory)?;
         }
     }
 
-    fn source(&self) -> Option<Source<'_>> {
+    fn event_source(&self) -> Option<EventSource<'_>> {
         let is_ready = !self.is_closed && !self.has_failed && self.receiver.is_ready();
-        is_ready.then(|| Source {
+        is_ready.then(|| EventSource {
             fd: self.packets.as_fd(),
             events: PollFlags::POLLIN,
         })
     }
 
-    fn ready(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
+    fn process_event(
+        &mut self,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
         match queues {
             [receive, _] => self.receive(receive, memory),
-            _ => Ok(Used::NONE),
+            _ => Ok(Notifications::NONE),
         }
     }
 

@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 
 use virtio_queue::{Queue, QueueT};
 
-use super::header::{Agreement, BUFFERS, FLAGS, LONGEST};
-use crate::devices::virtio::device::Broken;
+use super::header::{BUFFERS, FLAGS, LONGEST, Negotiated};
+use crate::devices::virtio::device::NeedsReset;
 use crate::devices::virtio::queue::chain::{self, Buffer};
-use crate::devices::virtio::queue::pieces::{self, Vectors};
-use crate::devices::virtio::queue::used;
+use crate::devices::virtio::queue::iovec;
+use crate::devices::virtio::queue::iovec::Iovecs;
+use crate::devices::virtio::queue::used_ring;
 use crate::memory::GuestMemory;
 use crate::packets::Packets;
 
@@ -38,16 +39,16 @@ pub(super) struct Receiver {
     /// Bytes of all of them.
     room: u64,
     /// The most of these that there ever were.
-    most_room: u64,
+    max_room: u64,
     /// The room without which it is better to wait, if the driver can be expected to make it.
-    wanted: u64,
+    needed: u64,
 }
 
 impl Receiver {
-    pub(super) fn new(agreement: &Agreement) -> Receiver {
+    pub(super) fn new(negotiated: &Negotiated) -> Receiver {
         Receiver {
-            wanted: match agreement.merges() {
-                true => agreement.max.into(),
+            needed: match negotiated.has_mergeable_buffers() {
+                true => negotiated.max.into(),
                 false => 0,
             },
             ..Receiver::default()
@@ -57,23 +58,23 @@ impl Receiver {
     /// Takes all buffers that the driver offers.
     ///
     /// # Errors
-    /// [`Broken`] for those that cannot be written.
+    /// [`NeedsReset`] for those that cannot be written.
     pub(super) fn collect(
         &mut self,
         queue: &mut Queue,
         memory: &GuestMemory,
-    ) -> Result<(), Broken> {
-        while let Some(buffer) = chain::next(queue, memory, MAX)? {
+    ) -> Result<(), NeedsReset> {
+        while let Some(buffer) = chain::next_available(queue, memory, MAX)? {
             if !buffer.readable.is_empty() || buffer.writable.is_empty() {
-                return Err(Broken("a buffer for packets that cannot be written"));
+                return Err(NeedsReset("a buffer for packets that cannot be written"));
             }
             if self.buffers.len() >= queue.size().into() {
-                return Err(Broken("more buffers than its queue holds"));
+                return Err(NeedsReset("more buffers than its queue holds"));
             }
-            self.room += pieces::len(&buffer.writable);
+            self.room += iovec::len(&buffer.writable);
             self.buffers.push_back(buffer);
         }
-        self.most_room = self.most_room.max(self.room);
+        self.max_room = self.max_room.max(self.room);
         Ok(())
     }
 
@@ -82,36 +83,40 @@ impl Receiver {
     /// A driver that is known to give much more than that is waited for: it is about to. Any
     /// other loses what is too large, lest it and the device wait for each other.
     pub(super) fn is_ready(&self) -> bool {
-        let is_generous = self.most_room >= 4 * self.wanted;
-        !self.buffers.is_empty() && (self.room >= self.wanted || !is_generous)
+        let is_generous = self.max_room >= 4 * self.needed;
+        !self.buffers.is_empty() && (self.room >= self.needed || !is_generous)
     }
 
     /// Moves the next packet into the first buffers; there must be one.
     ///
     /// # Errors
-    /// [`Broken`] for buffers too small for a header.
+    /// [`NeedsReset`] for buffers too small for a header.
     pub(super) fn receive(
         &mut self,
         packets: &Packets,
-        agreement: &Agreement,
+        negotiated: &Negotiated,
         queue: &mut Queue,
         memory: &GuestMemory,
-    ) -> Result<Received, Broken> {
+    ) -> Result<Received, NeedsReset> {
         let Some(first) = self.buffers.front() else {
             return Ok(Received::Nothing);
         };
-        let (header, behind) = pieces::split_at(&first.writable, agreement.header as u64);
-        if pieces::len(&header) < agreement.header as u64 {
-            return Err(Broken("a buffer smaller than a packet's header"));
+        let (header, behind) = iovec::split_at(&first.writable, negotiated.header as u64);
+        if iovec::len(&header) < negotiated.header as u64 {
+            return Err(NeedsReset("a buffer smaller than a packet's header"));
         }
-        let mut vectors = Vectors::default();
+        let mut vectors = Iovecs::default();
         if packets.has_headers() {
             vectors.append(&header, memory)?;
         }
         vectors.append(&behind, memory)?;
-        let further = if agreement.merges() { usize::MAX } else { 0 };
+        let further = if negotiated.has_mergeable_buffers() {
+            usize::MAX
+        } else {
+            0
+        };
         for buffer in self.buffers.iter().skip(1).take(further) {
-            let is_enough = vectors.len() >= agreement.max.into();
+            let is_enough = vectors.len() >= negotiated.max.into();
             if is_enough || vectors.count() + buffer.writable.len() > VECTORS {
                 break;
             }
@@ -132,21 +137,21 @@ impl Receiver {
         }
         let len = match packets.has_headers() {
             true => len,
-            false => len + pieces::write(&header, memory, &[0; LONGEST])? as u64,
+            false => len + iovec::write(&header, memory, &[0; LONGEST])? as u64,
         };
-        self.hand_over(len, agreement, queue, memory)?;
+        self.deliver(len, negotiated, queue, memory)?;
         Ok(Received::Packet)
     }
 
     /// Completes the header of the packet of `len` bytes in the first buffers, and gives them to
     /// the driver.
-    fn hand_over(
+    fn deliver(
         &mut self,
         len: u64,
-        agreement: &Agreement,
+        negotiated: &Negotiated,
         queue: &mut Queue,
         memory: &GuestMemory,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), NeedsReset> {
         let mut filled = Vec::with_capacity(1);
         let mut first = Vec::new();
         let mut left = len;
@@ -154,7 +159,7 @@ impl Receiver {
         while left > 0
             && let Some(buffer) = self.buffers.pop_front()
         {
-            let size = pieces::len(&buffer.writable);
+            let size = iovec::len(&buffer.writable);
             self.room -= size;
             let part = left.min(size);
             left -= part;
@@ -164,15 +169,15 @@ impl Receiver {
                 first = buffer.writable;
             }
         }
-        let at = |offset: usize| pieces::split_at(&first, offset as u64).1;
-        if !agreement.takes_flags() {
-            pieces::write(&at(FLAGS), memory, &[0])?;
+        let at = |offset: usize| iovec::split_at(&first, offset as u64).1;
+        if !negotiated.has_guest_csum() {
+            iovec::write(&at(FLAGS), memory, &[0])?;
         }
-        if agreement.header > BUFFERS {
+        if negotiated.header > BUFFERS {
             // No more than a queue has entries.
             let count = filled.len() as u16;
-            pieces::write(&at(BUFFERS), memory, &count.to_le_bytes())?;
+            iovec::write(&at(BUFFERS), memory, &count.to_le_bytes())?;
         }
-        used::add_together(queue, memory, &filled)
+        used_ring::add_all(queue, memory, &filled)
     }
 }

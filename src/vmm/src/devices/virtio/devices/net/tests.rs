@@ -8,8 +8,8 @@ use virtio_bindings::virtio_net::{VIRTIO_NET_F_CSUM, VIRTIO_NET_F_MRG_RXBUF};
 use super::{Net, RECEIVE, TRANSMIT};
 use crate::boot::testing::Random;
 use crate::config::NetDevice;
-use crate::devices::virtio::device::{Device, Used};
-use crate::devices::virtio::direct::{BUFFERS, Driver, WRITE, bad_chains};
+use crate::devices::virtio::device::{Notifications, VirtioDevice};
+use crate::devices::virtio::test_driver::{BUFFERS, Driver, WRITE, bad_chains};
 
 const MERGE: u64 = 1 << VIRTIO_NET_F_MRG_RXBUF;
 const MAC: [u8; 6] = [2, 0, 0, 1, 2, 3];
@@ -67,7 +67,10 @@ fn packets_go_out_without_their_header() {
         ],
     ] {
         let head = driver.offer(TRANSMIT, &pieces);
-        assert_eq!(driver.serve(TRANSMIT), Ok(Used::queue(TRANSMIT)));
+        assert_eq!(
+            driver.process_queue(TRANSMIT),
+            Ok(Notifications::queue(TRANSMIT))
+        );
         assert_eq!(driver.used(TRANSMIT), [(head.into(), 0)]);
         let mut received = [0; 2000];
         assert_eq!(other.recv(&mut received).unwrap(), 1514);
@@ -82,13 +85,13 @@ fn a_legacy_header_is_shorter() {
     driver.put(BUFFERS, &[0; 10]);
     driver.put(BUFFERS + 10, b"packet");
     driver.offer(TRANSMIT, &[(BUFFERS, 16, 0)]);
-    driver.serve(TRANSMIT).unwrap();
+    driver.process_queue(TRANSMIT).unwrap();
     let mut received = [0; 100];
     assert_eq!(other.recv(&mut received).unwrap(), 6);
     other.send(b"answer").unwrap();
     driver.put(BUFFERS, &[0xaa; 32]);
     driver.offer(RECEIVE, &[(BUFFERS, 10, WRITE), (BUFFERS + 10, 22, WRITE)]);
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     assert_eq!(driver.used(RECEIVE), [(0, 16)]);
     assert_eq!(driver.get(BUFFERS, 17), b"\0\0\0\0\0\0\0\0\0\0answer\xaa");
 }
@@ -97,23 +100,26 @@ fn a_legacy_header_is_shorter() {
 fn packets_come_into_the_buffers_in_order() {
     let (net, other) = pair();
     let mut driver = Driver::new(net, 0);
-    assert!(driver.device.source().is_none(), "no buffers");
+    assert!(driver.device.event_source().is_none(), "no buffers");
     let heads: Vec<u32> = (0..3)
         .map(|i| driver.offer(RECEIVE, &[(BUFFERS + 0x1000 * i, 2000, WRITE)]))
         .map(u32::from)
         .collect();
-    assert_eq!(driver.serve(RECEIVE), Ok(Used::NONE));
-    assert!(driver.device.source().is_some());
+    assert_eq!(driver.process_queue(RECEIVE), Ok(Notifications::NONE));
+    assert!(driver.device.event_source().is_some());
     for (i, head) in (0..).zip(heads) {
         let packet = bytes(60 + 700 * i as usize);
         other.send(&packet).unwrap();
-        assert_eq!(driver.ready(), Ok(Used::queue(RECEIVE)));
+        assert_eq!(driver.process_event(), Ok(Notifications::queue(RECEIVE)));
         assert_eq!(driver.used(RECEIVE), [(head, 12 + packet.len() as u32)]);
         let header = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
         assert_eq!(driver.get(BUFFERS + 0x1000 * i, 12), header);
         assert_eq!(driver.get(BUFFERS + 0x1000 * i + 12, packet.len()), packet);
     }
-    assert!(driver.device.source().is_none(), "no buffers any more");
+    assert!(
+        driver.device.event_source().is_none(),
+        "no buffers any more"
+    );
 }
 
 #[test]
@@ -123,10 +129,10 @@ fn a_packet_takes_several_buffers() {
     for i in 0..20 {
         driver.offer(RECEIVE, &[(BUFFERS + 0x1000 * i, 600, WRITE)]);
     }
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     let packet = bytes(1500);
     other.send(&packet).unwrap();
-    assert_eq!(driver.ready(), Ok(Used::queue(RECEIVE)));
+    assert_eq!(driver.process_event(), Ok(Notifications::queue(RECEIVE)));
     assert_eq!(driver.used(RECEIVE), [(0, 600), (1, 600), (2, 312)]);
     assert_eq!(driver.get(BUFFERS + 10, 2), [3, 0], "number of buffers");
     let received = [
@@ -137,7 +143,7 @@ fn a_packet_takes_several_buffers() {
     .concat();
     assert_eq!(received, packet);
     other.send(b"small").unwrap();
-    driver.ready().unwrap();
+    driver.process_event().unwrap();
     assert_eq!(driver.used(RECEIVE), [(3, 17)]);
     assert_eq!(driver.get(BUFFERS + 0x3000 + 10, 2), [1, 0]);
 }
@@ -148,10 +154,10 @@ fn what_is_too_large_is_lost_and_the_next_one_comes() {
         let (net, other) = pair();
         let mut driver = Driver::new(net, features);
         driver.offer(RECEIVE, &[(BUFFERS, 112, WRITE)]);
-        driver.serve(RECEIVE).unwrap();
+        driver.process_queue(RECEIVE).unwrap();
         other.send(&bytes(101)).unwrap();
         other.send(&bytes(100)).unwrap();
-        driver.ready().unwrap();
+        driver.process_event().unwrap();
         assert_eq!(driver.used(RECEIVE), [(0, 112)]);
         assert_eq!(driver.get(BUFFERS + 12, 100), bytes(100));
     }
@@ -166,7 +172,7 @@ fn both_queues_full_freeze_nothing() {
         for _ in 0..64 {
             driver.offer(TRANSMIT, &[(BUFFERS, 1000, 0)]);
         }
-        driver.serve(TRANSMIT).unwrap();
+        driver.process_queue(TRANSMIT).unwrap();
         assert_eq!(driver.used(TRANSMIT).len(), 64);
     }
     // More packets than buffers.
@@ -176,14 +182,14 @@ fn both_queues_full_freeze_nothing() {
     }
     for round in 0..sent {
         driver.offer(RECEIVE, &[(BUFFERS, 2000, WRITE)]);
-        driver.serve(RECEIVE).unwrap();
+        driver.process_queue(RECEIVE).unwrap();
         assert_eq!(driver.used(RECEIVE).len(), 1, "{round} of {sent}");
-        assert!(driver.device.source().is_none());
+        assert!(driver.device.event_source().is_none());
     }
     let mut buffer = [0; 2000];
     while other.recv(&mut buffer).is_ok() {}
     driver.offer(TRANSMIT, &[(BUFFERS, 1000, 0)]);
-    driver.serve(TRANSMIT).unwrap();
+    driver.process_queue(TRANSMIT).unwrap();
     assert_eq!(other.recv(&mut buffer).unwrap(), 988);
 }
 
@@ -195,15 +201,15 @@ fn a_driver_with_room_for_many_packets_is_waited_for() {
     for i in 0..64 {
         driver.offer(RECEIVE, &[(BUFFERS + 0x100 * i, 100, WRITE)]);
     }
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     for _ in 0..60 {
         other.send(b"small").unwrap();
-        driver.ready().unwrap();
+        driver.process_event().unwrap();
     }
     assert_eq!(driver.used(RECEIVE).len(), 49, "1500 bytes are left");
-    assert!(driver.device.source().is_none());
+    assert!(driver.device.event_source().is_none());
     driver.offer(RECEIVE, &[(BUFFERS, 100, WRITE)]);
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     assert_eq!(driver.used(RECEIVE).len(), 1);
 }
 
@@ -212,14 +218,14 @@ fn a_reset_forgets_the_buffers() {
     let (net, other) = pair();
     let mut driver = Driver::new(net, 0);
     driver.offer(RECEIVE, &[(BUFFERS, 2000, WRITE)]);
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     driver.reset(1 << 32);
     other.send(b"packet").unwrap();
-    assert!(driver.device.source().is_none());
-    driver.ready().unwrap();
+    assert!(driver.device.event_source().is_none());
+    driver.process_event().unwrap();
     assert_eq!(driver.get(BUFFERS, 12), [0; 12]);
     driver.offer(RECEIVE, &[(BUFFERS, 2000, WRITE)]);
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     assert_eq!(driver.used(RECEIVE), [(0, 18)]);
 }
 
@@ -235,13 +241,13 @@ fn the_end_of_the_network_is_a_link_that_is_down() {
     .unwrap();
     let mut driver = Driver::new(device(one), 0);
     driver.offer(RECEIVE, &[(BUFFERS, 2000, WRITE)]);
-    driver.serve(RECEIVE).unwrap();
+    driver.process_queue(RECEIVE).unwrap();
     drop(other);
-    assert_eq!(driver.ready(), Ok(Used::CONFIG));
+    assert_eq!(driver.process_event(), Ok(Notifications::CONFIG));
     assert_eq!(driver.device.config()[6], 0);
-    assert!(driver.device.source().is_none());
+    assert!(driver.device.event_source().is_none());
     driver.offer(TRANSMIT, &[(BUFFERS, 1000, 0)]);
-    driver.serve(TRANSMIT).unwrap();
+    driver.process_queue(TRANSMIT).unwrap();
     assert_eq!(driver.used(TRANSMIT).len(), 1);
 }
 
@@ -256,12 +262,12 @@ fn a_bad_chain_breaks_the_device() {
                 driver.describe(queue, index, entry);
             }
             driver.make_available(queue, 0);
-            assert!(driver.serve(queue).is_err(), "{queue}: {what}");
+            assert!(driver.process_queue(queue).is_err(), "{queue}: {what}");
             assert_eq!(driver.used(queue), [], "{queue}: {what}");
             driver.reset(1 << 32);
             driver.put(BUFFERS, &[0; 12]);
             driver.offer(queue, &[(BUFFERS, 100, flags)]);
-            driver.serve(queue).unwrap();
+            driver.process_queue(queue).unwrap();
             assert_eq!(
                 driver.used(queue).len(),
                 1,
@@ -278,7 +284,7 @@ fn a_header_that_was_not_agreed_on_is_not_passed_on() {
     for (flags, kind) in [(1, 0), (0, 1), (0, 4), (0, 3), (0, 0x80), (0, 77)] {
         driver.put(BUFFERS, &[flags, kind]);
         driver.offer(TRANSMIT, &[(BUFFERS, 100, 0)]);
-        driver.serve(TRANSMIT).unwrap();
+        driver.process_queue(TRANSMIT).unwrap();
         assert_eq!(driver.used(TRANSMIT).len(), 1);
         assert!(other.recv(&mut [0; 100]).is_err(), "{flags} {kind}");
     }

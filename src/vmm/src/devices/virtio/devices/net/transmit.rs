@@ -2,10 +2,11 @@
 
 use virtio_queue::Queue;
 
-use super::header::{Agreement, LONGEST};
-use crate::devices::virtio::device::Broken;
-use crate::devices::virtio::queue::pieces::{self, Vectors};
-use crate::devices::virtio::queue::{chain, used};
+use super::header::{LONGEST, Negotiated};
+use crate::devices::virtio::device::NeedsReset;
+use crate::devices::virtio::queue::iovec;
+use crate::devices::virtio::queue::iovec::Iovecs;
+use crate::devices::virtio::queue::{chain, used_ring};
 use crate::memory::GuestMemory;
 use crate::packets::{MAX_PACKET, Packets};
 
@@ -13,38 +14,38 @@ use crate::packets::{MAX_PACKET, Packets};
 /// are.
 ///
 /// # Errors
-/// [`Broken`] for what is no packet.
+/// [`NeedsReset`] for what is no packet.
 pub(super) fn send(
     packets: &Packets,
-    agreement: &Agreement,
+    negotiated: &Negotiated,
     queue: &mut Queue,
     memory: &GuestMemory,
     max: usize,
-) -> Result<usize, Broken> {
-    let most_bytes = MAX_PACKET + LONGEST as u32;
+) -> Result<usize, NeedsReset> {
+    let max_len = MAX_PACKET + LONGEST as u32;
     for sent in 0..max {
-        let Some(buffer) = chain::next(queue, memory, most_bytes)? else {
+        let Some(buffer) = chain::next_available(queue, memory, max_len)? else {
             return Ok(sent);
         };
         if !buffer.writable.is_empty() {
-            return Err(Broken("a packet for the device to write"));
+            return Err(NeedsReset("a packet for the device to write"));
         }
-        let size = agreement.header;
+        let size = negotiated.header;
         let mut header = [0; LONGEST];
-        let read = pieces::read(&buffer.readable, memory, &mut header[..size])?;
+        let read = iovec::read(&buffer.readable, memory, &mut header[..size])?;
         if read < size {
-            return Err(Broken("a packet without its header"));
+            return Err(NeedsReset("a packet without its header"));
         }
-        let (_, data) = pieces::split_at(&buffer.readable, size as u64);
-        if agreement.admits(&mut header) && !data.is_empty() {
-            let mut vectors = Vectors::default();
+        let (_, data) = iovec::split_at(&buffer.readable, size as u64);
+        if negotiated.accepts(&mut header) && !data.is_empty() {
+            let mut vectors = Iovecs::default();
             if packets.has_headers() {
                 vectors.append_own(&mut header[..size]);
             }
             vectors.append(&data, memory)?;
             let _ = vectors.write(packets);
         }
-        used::add(queue, memory, buffer.head, 0)?;
+        used_ring::add(queue, memory, buffer.head, 0)?;
     }
     Ok(max)
 }

@@ -23,7 +23,7 @@ use virtio_queue::{Queue, QueueT};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::devices::virtio::device::{Broken, Source, Used};
+use crate::devices::virtio::device::{EventSource, NeedsReset, Notifications};
 use crate::devices::virtio::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use crate::memory::GuestMemory;
 use crate::vm;
@@ -41,7 +41,7 @@ const NEEDED: u64 = VERSION_1 | EVENT_IDX | INDIRECT_DESC | PROTOCOL;
 const SOCKET: u64 = u64::MAX;
 
 #[cfg(test)]
-mod fake;
+mod fake_back_end;
 #[cfg(test)]
 mod tests;
 
@@ -124,22 +124,22 @@ impl BackEnd {
     }
 
     /// Gives the back end the guest's `memory` and those of its `queues` that are ready. It takes
-    /// the driver's notifications by `bells`, one for each queue.
+    /// the driver's notifications by `queue_events`, one for each queue.
     ///
     /// # Errors
-    /// [`Broken`], also for a driver of the legacy interface, of which it knows nothing.
+    /// [`NeedsReset`], also for a driver of the legacy interface, of which it knows nothing.
     pub(crate) fn start(
         &mut self,
         features: u64,
         queues: &[Queue],
-        bells: &[EventFd],
+        queue_events: &[EventFd],
         memory: &GuestMemory,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), NeedsReset> {
         if features & VERSION_1 == 0 {
-            return Err(Broken("its back end knows no legacy interface"));
+            return Err(NeedsReset("its back end knows no legacy interface"));
         }
         if self.is_gone {
-            return Err(Broken("its back end is gone"));
+            return Err(NeedsReset("its back end is gone"));
         }
         // What was called out before a reset is nothing to this driver.
         for call in &self.calls {
@@ -157,14 +157,14 @@ impl BackEnd {
                 frontend.set_vring_addr(index, &addresses(ring, memory)?)?;
                 frontend.set_vring_base(index, 0)?;
                 frontend.set_vring_call(index, &calls[index])?;
-                frontend.set_vring_kick(index, &bells[index])?;
+                frontend.set_vring_kick(index, &queue_events[index])?;
                 frontend.set_vring_enable(index, true)?;
             }
             Ok(())
         });
         started.map_err(|_| {
             self.give_up();
-            Broken("its back end does not take the queues")
+            NeedsReset("its back end does not take the queues")
         })
     }
 
@@ -187,8 +187,8 @@ impl BackEnd {
     }
 
     /// Where it says that it has used buffers, or that it has ended.
-    pub(crate) fn source(&self) -> Source<'_> {
-        Source {
+    pub(crate) fn event_source(&self) -> EventSource<'_> {
+        EventSource {
             fd: self.epoll.0.as_fd(),
             events: PollFlags::POLLIN,
         }
@@ -197,25 +197,25 @@ impl BackEnd {
     /// The queues in which it has used buffers since.
     ///
     /// # Errors
-    /// [`Broken`]: it has ended, or speaks without being asked.
-    pub(crate) fn used(&mut self) -> Result<Used, Broken> {
+    /// [`NeedsReset`]: it has ended, or speaks without being asked.
+    pub(crate) fn used(&mut self) -> Result<Notifications, NeedsReset> {
         let mut events = vec![EpollEvent::empty(); self.calls.len() + 1];
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
         // A signal came, at most: the next turn sees the same.
         let count = count.unwrap_or(0);
-        let mut used = Used::NONE;
+        let mut notify = Notifications::NONE;
         for event in &events[..count] {
             if event.data() == SOCKET {
                 self.give_up();
-                return Err(Broken("its back end is gone"));
+                return Err(NeedsReset("its back end is gone"));
             }
             // No more than there are calls.
             let index = event.data() as usize;
             if self.calls[index].read().is_ok() {
-                used |= Used::queue(index);
+                notify |= Notifications::queue(index);
             }
         }
-        Ok(used)
+        Ok(notify)
     }
 
     /// All file descriptors that it needs.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use vm_memory::{Bytes, GuestAddress};
 
-use super::fake::*;
+use super::fake_back_end::*;
 use super::*;
 use crate::devices::virtio::devices::fs::Fs;
 use crate::devices::virtio::testing::*;
@@ -119,7 +119,7 @@ fn a_reset_takes_them_back_and_the_next_driver_gets_them() {
     driver.write(QUEUE_SEL, 0);
     driver.write(QUEUE_READY, 0);
     assert_eq!(fake.requests(), [(GET_VRING_BASE, 0)], "one queue alone");
-    assert!(!driver.is_broken());
+    assert!(!driver.needs_reset());
     driver.write(STATUS, 0);
     assert_eq!(fake.requests(), [], "it has none any more");
 }
@@ -165,11 +165,11 @@ fn one_that_fails_breaks_its_device_and_no_more() {
         for request in [SET_FEATURES, SET_MEM_TABLE, SET_VRING_KICK] {
             let (driver, _fake) = driver(Some((request, misdeed)));
             in_time(|| come_up(&driver));
-            assert!(driver.is_broken(), "{request} {misdeed:?}");
+            assert!(driver.needs_reset(), "{request} {misdeed:?}");
             assert_eq!(driver.read(INTERRUPT_STATUS), 2, "the driver is told");
             in_time(|| driver.write(STATUS, 0));
             in_time(|| come_up(&driver));
-            assert!(driver.is_broken(), "it gets no second chance");
+            assert!(driver.needs_reset(), "it gets no second chance");
         }
     }
 }
@@ -183,7 +183,7 @@ fn one_that_keeps_the_rings_gets_no_others() {
         in_time(|| driver.write(STATUS, 0));
         assert_eq!(driver.read(STATUS), 0, "a reset is a reset");
         in_time(|| come_up(&driver));
-        assert!(driver.is_broken(), "{misdeed:?}");
+        assert!(driver.needs_reset(), "{misdeed:?}");
     }
 }
 
@@ -192,13 +192,13 @@ fn one_that_dies_or_speaks_without_being_asked_breaks_its_device() {
     for dies in [true, false] {
         let (driver, mut fake) = driver(None);
         driver.come_up(0);
-        assert!(!driver.is_broken());
+        assert!(!driver.needs_reset());
         match dies {
             true => fake.socket.shutdown(Shutdown::Both).unwrap(),
             false => fake.socket.write_all(b"boo").unwrap(),
         }
         driver.write(QUEUE_SEL, 0);
-        assert!(driver.is_broken(), "{dies}");
+        assert!(driver.needs_reset(), "{dies}");
         in_time(|| driver.write(STATUS, 0));
     }
 }
@@ -211,5 +211,5 @@ fn a_driver_of_the_legacy_interface_breaks_it() {
     fake.requests();
     driver.write(STATUS, FOUND | DRIVER_OK);
     assert_eq!(fake.requests(), []);
-    assert!(driver.is_broken());
+    assert!(driver.needs_reset());
 }

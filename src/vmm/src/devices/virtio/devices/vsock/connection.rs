@@ -8,9 +8,10 @@ use std::os::unix::net::UnixStream;
 use nix::sys::epoll::EpollFlags;
 
 use super::header::{Credit, Header, NO_RECEIVE, NO_SEND, Ports, op};
-use crate::devices::virtio::device::Broken;
-use crate::devices::virtio::queue::chain::Piece;
-use crate::devices::virtio::queue::pieces::{self, Vectors};
+use crate::devices::virtio::device::NeedsReset;
+use crate::devices::virtio::queue::chain::GuestIovec;
+use crate::devices::virtio::queue::iovec;
+use crate::devices::virtio::queue::iovec::Iovecs;
 use crate::memory::GuestMemory;
 
 /// How many bytes of the guest's may wait for a Unix socket that takes none: what the guest is
@@ -248,12 +249,12 @@ impl Connection {
     /// none after all.
     ///
     /// # Errors
-    /// [`Broken`] where no memory is.
+    /// [`NeedsReset`] where no memory is.
     pub(super) fn next(
         &mut self,
-        room: &[Piece],
+        room: &[GuestIovec],
         memory: &GuestMemory,
-    ) -> Result<Option<Header>, Broken> {
+    ) -> Result<Option<Header>, NeedsReset> {
         if let Some(opening) = self.opening.take() {
             return Ok(Some(self.packet(opening)));
         }
@@ -286,9 +287,13 @@ impl Connection {
     }
 
     /// Reads as much as the guest has room for; `None` where there is nothing.
-    fn read(&mut self, room: &[Piece], memory: &GuestMemory) -> Result<Option<u32>, Broken> {
-        let (room, _) = pieces::split_at(room, self.credit.left().into());
-        match Vectors::of(&room, memory)?.read(&self.socket) {
+    fn read(
+        &mut self,
+        room: &[GuestIovec],
+        memory: &GuestMemory,
+    ) -> Result<Option<u32>, NeedsReset> {
+        let (room, _) = iovec::split_at(room, self.credit.left().into());
+        match Iovecs::of(&room, memory)?.read(&self.socket) {
             Ok(len @ 1..) => {
                 // No more than the credit.
                 self.credit.spend(len as u32);

@@ -25,9 +25,9 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 use virtio_queue::Queue;
 
 use crate::config;
-use crate::devices::virtio::device::{Broken, Device, Source, Used};
+use crate::devices::virtio::device::{EventSource, NeedsReset, Notifications, VirtioDevice};
 use crate::devices::virtio::queue::chain::{self, Buffer};
-use crate::devices::virtio::queue::{pieces, used};
+use crate::devices::virtio::queue::{iovec, used_ring};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use header::{GUEST, Header};
@@ -66,86 +66,98 @@ impl Vsock {
     }
 
     /// Takes what the guest sends and gives it what it has room for, as far as both go.
-    fn work(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+    fn work(
+        &mut self,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        let mut notify = Notifications::NONE;
         let [receive, transmit, _] = queues else {
-            return Ok(used);
+            return Ok(notify);
         };
         loop {
-            used |= self.transmit(transmit, memory)?;
+            notify |= self.transmit(transmit, memory)?;
             let was_congested = self.muxer.is_congested();
-            used |= self.receive(receive, memory)?;
+            notify |= self.receive(receive, memory)?;
             if !was_congested || self.muxer.is_congested() {
-                return Ok(used);
+                return Ok(notify);
             }
         }
     }
 
     /// Takes the guest's packets, but none while it takes no answers: they would have no end.
-    fn transmit(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+    fn transmit(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        let mut notify = Notifications::NONE;
         while !self.muxer.is_congested()
-            && let Some(buffer) = chain::next(queue, memory, MAX)?
+            && let Some(buffer) = chain::next_available(queue, memory, MAX)?
         {
             let (header, data) = packet(&buffer, memory)?;
             self.muxer.hear(&header, &data);
-            used::add(queue, memory, buffer.head, 0)?;
-            used |= Used::queue(TRANSMIT);
+            used_ring::add(queue, memory, buffer.head, 0)?;
+            notify |= Notifications::queue(TRANSMIT);
         }
-        Ok(used)
+        Ok(notify)
     }
 
     /// Gives the guest packets as long as there are some, and room.
-    fn receive(&mut self, queue: &mut Queue, memory: &GuestMemory) -> Result<Used, Broken> {
-        let mut used = Used::NONE;
+    fn receive(
+        &mut self,
+        queue: &mut Queue,
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
+        let mut notify = Notifications::NONE;
         while self.muxer.has_packet() {
             let taken = self.room.take().map(Ok);
             let Some(buffer) = taken
-                .or_else(|| chain::next(queue, memory, MAX).transpose())
+                .or_else(|| chain::next_available(queue, memory, MAX).transpose())
                 .transpose()?
             else {
                 break;
             };
-            let (head, behind) = pieces::split_at(&buffer.writable, header::SIZE as u64);
+            let (head, behind) = iovec::split_at(&buffer.writable, header::SIZE as u64);
             if !buffer.readable.is_empty() || behind.is_empty() {
-                return Err(Broken("a buffer without room for a packet"));
+                return Err(NeedsReset("a buffer without room for a packet"));
             }
             match self.muxer.next(&behind, memory)? {
                 Some(header) => {
-                    pieces::write(&head, memory, &header.bytes())?;
+                    iovec::write(&head, memory, &header.bytes())?;
                     // No more than MAX.
                     let len = header::SIZE as u32 + header.len;
-                    used::add(queue, memory, buffer.head, len)?;
-                    used |= Used::queue(RECEIVE);
+                    used_ring::add(queue, memory, buffer.head, len)?;
+                    notify |= Notifications::queue(RECEIVE);
                 }
                 None => self.room = Some(buffer),
             }
         }
-        Ok(used)
+        Ok(notify)
     }
 }
 
 /// A packet of the guest's.
-fn packet(buffer: &Buffer, memory: &GuestMemory) -> Result<(Header, Vec<u8>), Broken> {
+fn packet(buffer: &Buffer, memory: &GuestMemory) -> Result<(Header, Vec<u8>), NeedsReset> {
     if !buffer.writable.is_empty() {
-        return Err(Broken("a packet for the device to write"));
+        return Err(NeedsReset("a packet for the device to write"));
     }
     let mut header = [0; header::SIZE];
-    if pieces::read(&buffer.readable, memory, &mut header)? < header.len() {
-        return Err(Broken("a packet without its header"));
+    if iovec::read(&buffer.readable, memory, &mut header)? < header.len() {
+        return Err(NeedsReset("a packet without its header"));
     }
     let header = Header::read(&header);
-    let (_, behind) = pieces::split_at(&buffer.readable, header::SIZE as u64);
-    if pieces::len(&behind) < header.len.into() {
-        return Err(Broken("a packet shorter than it says"));
+    let (_, behind) = iovec::split_at(&buffer.readable, header::SIZE as u64);
+    if iovec::len(&behind) < header.len.into() {
+        return Err(NeedsReset("a packet shorter than it says"));
     }
     // No more than MAX.
     let mut data = vec![0; header.len as usize];
-    pieces::read(&behind, memory, &mut data)?;
+    iovec::read(&behind, memory, &mut data)?;
     Ok((header, data))
 }
 
-impl Device for Vsock {
+impl VirtioDevice for Vsock {
     fn id(&self) -> u32 {
         VIRTIO_ID_VSOCK
     }
@@ -167,23 +179,27 @@ impl Device for Vsock {
         self.room = None;
     }
 
-    fn serve(
+    fn process_queue(
         &mut self,
         _: usize,
         queues: &mut [Queue],
         memory: &GuestMemory,
-    ) -> Result<Used, Broken> {
+    ) -> Result<Notifications, NeedsReset> {
         self.work(queues, memory)
     }
 
-    fn source(&self) -> Option<Source<'_>> {
-        Some(Source {
+    fn event_source(&self) -> Option<EventSource<'_>> {
+        Some(EventSource {
             fd: self.muxer.as_fd(),
             events: PollFlags::POLLIN,
         })
     }
 
-    fn ready(&mut self, queues: &mut [Queue], memory: &GuestMemory) -> Result<Used, Broken> {
+    fn process_event(
+        &mut self,
+        queues: &mut [Queue],
+        memory: &GuestMemory,
+    ) -> Result<Notifications, NeedsReset> {
         self.muxer.ready();
         self.work(queues, memory)
     }

@@ -13,8 +13,8 @@ use super::connection::{Connection, Reset};
 use super::header::{GUEST, HOST, Header, NO_PORT, Ports, STREAM, op};
 use super::host::{self, Entrance};
 use crate::config::Vsock;
-use crate::devices::virtio::device::Broken;
-use crate::devices::virtio::queue::chain::Piece;
+use crate::devices::virtio::device::NeedsReset;
+use crate::devices::virtio::queue::chain::GuestIovec;
 use crate::memory::GuestMemory;
 
 /// The most connections at a time.
@@ -170,12 +170,12 @@ impl Muxer {
     /// none after all.
     ///
     /// # Errors
-    /// [`Broken`] where no memory is.
+    /// [`NeedsReset`] where no memory is.
     pub(super) fn next(
         &mut self,
-        room: &[Piece],
+        room: &[GuestIovec],
         memory: &GuestMemory,
-    ) -> Result<Option<Header>, Broken> {
+    ) -> Result<Option<Header>, NeedsReset> {
         if let Some(answer) = self.answers.pop_front() {
             return Ok(Some(answer));
         }

@@ -20,7 +20,7 @@ const MODERN_SUBSYSTEM: u16 = 0x40;
 pub(super) const PORTS: usize = 0;
 pub(super) const MEMORY: usize = 1;
 
-/// Bytes between the places where the driver notifies of one queue and of the next.
+/// Bytes between the offsets where the driver notifies of one queue and of the next.
 pub(super) const NOTIFY_MULTIPLIER: usize = 4;
 
 /// Bytes of each base address register.
@@ -55,7 +55,7 @@ const DEVICE_CFG: u8 = 4;
 const PCI_CFG: u8 = 5;
 
 /// Where in the configuration space a driver has something to write.
-pub(super) struct Places {
+pub(super) struct CapabilityOffsets {
     /// The capability of MSI-X, whose second half word is the message control.
     pub msix: usize,
     /// The window to the base address registers: their number, the offset there, the length.
@@ -69,7 +69,7 @@ pub(super) fn describe(
     (oldest, slot): (Interface, &PciSlot),
     id: u32,
     queues: usize,
-) -> (ConfigSpace, Places) {
+) -> (ConfigSpace, CapabilityOffsets) {
     let legacy = match oldest {
         Interface::Legacy => legacy_device(id),
         Interface::Modern => None,
@@ -89,8 +89,8 @@ pub(super) fn describe(
     let mut config = ConfigSpace::new(&identity, slot.irq);
     config.add_bar(Space::Ports, slot.ports, FUNCTION_PORTS);
     config.add_bar(Space::Memory, slot.memory, FUNCTION_MEMORY);
-    let places = add_capabilities(&mut config, queues);
-    (config, places)
+    let offsets = add_capabilities(&mut config, queues);
+    (config, offsets)
 }
 
 /// The identity of a device that has a legacy interface too.
@@ -115,14 +115,14 @@ fn class(id: u32) -> u32 {
     }
 }
 
-fn add_capabilities(config: &mut ConfigSpace, queues: usize) -> Places {
+fn add_capabilities(config: &mut ConfigSpace, queues: usize) -> CapabilityOffsets {
     let vectors = queues + 1;
     let in_memory = |region: u64| (offset(region) as u32 | MEMORY as u32).to_le_bytes();
     // The table's size less one, and where it and the bits of the pending are.
     let control = (vectors as u16 - 1).to_le_bytes();
     let body = [&control[..], &in_memory(TABLE), &in_memory(PENDING)].concat();
     let msix = config.add_capability(MSIX, &body);
-    config.allow(msix + 2, &msix::WRITABLE_CONTROL.to_le_bytes());
+    config.set_writable(msix + 2, &msix::WRITABLE_CONTROL.to_le_bytes());
     let page = PAGE as u32;
     for (kind, region) in [(COMMON_CFG, COMMON), (ISR_CFG, ISR), (DEVICE_CFG, DEVICE)] {
         config.add_capability(VENDOR_SPECIFIC, &structure(kind, region, page, None));
@@ -132,14 +132,14 @@ fn add_capabilities(config: &mut ConfigSpace, queues: usize) -> Places {
     config.add_capability(VENDOR_SPECIFIC, &notify);
     let window = structure(PCI_CFG, 0, 0, Some([0; 4]));
     let window = config.add_capability(VENDOR_SPECIFIC, &window);
-    let places = Places {
+    let offsets = CapabilityOffsets {
         msix,
         window: [window + 4, window + 8, window + 12],
         window_data: window + 16,
     };
-    config.allow(places.window[0], &[0xff]);
-    config.allow(places.window[1], &[0xff; 12]);
-    places
+    config.set_writable(offsets.window[0], &[0xff]);
+    config.set_writable(offsets.window[1], &[0xff; 12]);
+    offsets
 }
 
 /// A capability that says where a structure is, and what follows that.

@@ -2,76 +2,76 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::capabilities::{self, MEMORY, NOTIFY, NOTIFY_MULTIPLIER, PORTS, Places};
-use super::interrupts::Interrupts;
+use super::capabilities::{self, CapabilityOffsets, MEMORY, NOTIFY, NOTIFY_MULTIPLIER, PORTS};
+use super::interrupts::PciInterrupts;
 use super::legacy;
 use super::registers::Registers;
 use crate::devices::irq::Message;
 use crate::devices::pci::config::{BARS, BARS_END, COMMAND, ConfigSpace, Space};
 use crate::devices::pci::device::PciDevice;
-use crate::devices::pci::line::Pin;
+use crate::devices::pci::intx::IntxPin;
 use crate::devices::pci::slot::PciSlot;
-use crate::devices::virtio::device::Device;
-use crate::devices::virtio::doors::{Doors, Doorway};
-use crate::devices::virtio::serving::Serving;
+use crate::devices::virtio::active_device::ActiveDevice;
+use crate::devices::virtio::device::VirtioDevice;
+use crate::devices::virtio::ioeventfds::{IoEventFds, RegisteredIoEventFds};
 use crate::devices::virtio::transport::core::Core;
 use crate::devices::virtio::transport::interface::Interface;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
 /// A device as a function of the PCI bus.
-pub(crate) struct Function {
+pub(crate) struct PciTransport {
     /// Held for moments only, as the interrupts' own lock is: who looks for a function at an
     /// address, or for an interrupt's reason, waits for no request.
     config: Mutex<ConfigSpace>,
-    places: Places,
-    interrupts: Arc<Interrupts>,
+    offsets: CapabilityOffsets,
+    interrupts: Arc<PciInterrupts>,
     registers: Mutex<Registers>,
 }
 
-impl Function {
+impl PciTransport {
     /// A device in its place, that offers no older interface than `oldest`, uses `memory`,
-    /// interrupts by `pin` or `message`, and is notified by `doors`.
+    /// interrupts by `pin` or `message`, and is notified by `ioeventfds`.
     ///
     /// # Errors
     /// [`Error::EventFd`].
     pub(crate) fn new(
         (oldest, slot): (Interface, &PciSlot),
-        device: Box<dyn Device>,
+        device: Box<dyn VirtioDevice>,
         memory: GuestMemory,
-        (pin, message): (Pin, Message),
-        doors: Box<dyn Doors>,
-    ) -> Result<Function, Error> {
+        (pin, message): (IntxPin, Message),
+        ioeventfds: Box<dyn IoEventFds>,
+    ) -> Result<PciTransport, Error> {
         let queues = device.queue_sizes().len();
-        let (config, places) = capabilities::describe((oldest, slot), device.id(), queues);
-        let interrupts = Arc::new(Interrupts::new(queues, pin, message));
+        let (config, offsets) = capabilities::describe((oldest, slot), device.id(), queues);
+        let interrupts = Arc::new(PciInterrupts::new(queues, pin, message));
         let registers = Registers {
             core: Core::new(device, memory, interrupts.clone())?,
             interrupts: interrupts.clone(),
-            device_features_half: 0,
-            driver_features_half: 0,
+            device_features_select: 0,
+            driver_features_select: 0,
             queue: 0,
             interface: Interface::Modern,
-            doorway: Doorway::new(doors),
+            ioeventfds: RegisteredIoEventFds::new(ioeventfds),
         };
-        Ok(Function {
+        Ok(PciTransport {
             config: Mutex::new(config),
-            places,
+            offsets,
             interrupts,
             registers: Mutex::new(registers),
         })
     }
 
     /// The device, for its thread.
-    pub(crate) fn serving(&self) -> Arc<Serving> {
-        self.registers().core.serving().clone()
+    pub(crate) fn active_device(&self) -> Arc<ActiveDevice> {
+        self.registers().core.active_device().clone()
     }
 
     fn read_bar(&self, bar: usize, offset: u64, data: &mut [u8]) {
         match (bar, capabilities::region(offset)) {
             (PORTS, _) => self.read_legacy(offset as usize, data),
             (MEMORY, (capabilities::COMMON, at)) => self.registers().read_common(at, data),
-            (MEMORY, (capabilities::ISR, 0)) => data.fill_with(|| self.interrupts.take_reasons()),
+            (MEMORY, (capabilities::ISR, 0)) => data.fill_with(|| self.interrupts.take_isr()),
             (MEMORY, (capabilities::DEVICE, at)) => self.registers().core.read_config(at, data),
             (MEMORY, (capabilities::TABLE, at)) => self.interrupts.read_table(at, data),
             (MEMORY, (capabilities::PENDING, at)) => self.interrupts.read_pending(at, data),
@@ -84,12 +84,12 @@ impl Function {
             (PORTS, _) => {
                 let mut registers = self.registers();
                 registers.write_legacy(offset as usize, data);
-                registers.open_doors(&self.config);
+                registers.update_ioeventfds(&self.config);
             }
             (MEMORY, (capabilities::COMMON, at)) => {
                 let mut registers = self.registers();
                 registers.write_common(at, data);
-                registers.open_doors(&self.config);
+                registers.update_ioeventfds(&self.config);
             }
             (MEMORY, (NOTIFY, at)) => self.registers().core.notify(at / NOTIFY_MULTIPLIER),
             (MEMORY, (capabilities::TABLE, at)) => self.interrupts.write_table(at, data),
@@ -100,7 +100,7 @@ impl Function {
     /// Reads the legacy interface; its reasons wait for nobody.
     fn read_legacy(&self, offset: usize, data: &mut [u8]) {
         match (offset, data) {
-            (legacy::ISR, [reasons]) => *reasons = self.interrupts.take_reasons(),
+            (legacy::ISR, [isr]) => *isr = self.interrupts.take_isr(),
             (offset, data) => self.registers().read_legacy(offset, data),
         }
     }
@@ -109,7 +109,7 @@ impl Function {
     /// 4.1.4.9).
     fn window(&self, len: usize) -> Option<(usize, u64)> {
         let config = self.config();
-        let [bar, offset, length] = self.places.window.map(|at| config.u32(at));
+        let [bar, offset, length] = self.offsets.window.map(|at| config.u32(at));
         let (bar, offset) = ((bar & 0xff) as usize, u64::from(offset));
         let size = capabilities::SIZES.get(bar)?;
         let fits = offset.checked_add(len as u64)? <= u64::from(*size);
@@ -128,15 +128,15 @@ impl Function {
     }
 }
 
-impl PciDevice for Function {
+impl PciDevice for PciTransport {
     fn read_config(&self, at: usize, data: &mut [u8]) {
-        if at == self.places.window_data
+        if at == self.offsets.window_data
             && let Some((bar, offset)) = self.window(data.len())
         {
             return self.read_bar(bar, offset, data);
         }
         let mut config = self.config();
-        config.set_interrupt_status(self.interrupts.pin_asks());
+        config.set_interrupt_status(self.interrupts.is_pin_asserted());
         config.read(at, data);
     }
 
@@ -144,17 +144,17 @@ impl PciDevice for Function {
         let mut config = self.config();
         config.write(at, data);
         // While nobody else writes: the interrupts must not keep an older state.
-        let control = config.u32(self.places.msix);
-        self.interrupts.control(config.is_pin_silent(), control);
+        let control = config.u32(self.offsets.msix);
+        self.interrupts.control(config.is_intx_disabled(), control);
         drop(config);
-        if at == self.places.window_data
+        if at == self.offsets.window_data
             && let Some((bar, offset)) = self.window(data.len())
         {
             self.write_bar(bar, offset, data);
         }
         let touches = |start, end| at < end && at + data.len() > start;
         if touches(COMMAND, COMMAND + 2) || touches(BARS, BARS_END) {
-            self.registers().open_doors(&self.config);
+            self.registers().update_ioeventfds(&self.config);
         }
     }
 

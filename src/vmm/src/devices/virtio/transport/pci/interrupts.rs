@@ -3,15 +3,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::msix::{Sent, Table};
+use super::msix::{MsiMessage, MsixTable};
 use crate::devices::irq::Message;
-use crate::devices::pci::line::Pin;
+use crate::devices::pci::intx::IntxPin;
 use crate::devices::virtio::device;
 
 /// A driver that wants no message says so by this number.
 pub(super) const NO_VECTOR: u16 = 0xffff;
 
-/// The reasons.
+/// The isr.
 const QUEUE: u8 = 1 << 0;
 const CONFIG: u8 = 1 << 1;
 
@@ -20,30 +20,30 @@ const CONFIG: u8 = 1 << 1;
 pub(super) const CONFIG_VECTOR: usize = 0;
 pub(super) const FIRST_QUEUE_VECTOR: usize = 1;
 
-pub(super) struct Interrupts {
+pub(super) struct PciInterrupts {
     state: Mutex<State>,
-    pin: Pin,
+    pin: IntxPin,
     message: Message,
 }
 
 struct State {
-    reasons: u8,
-    pin_is_silent: bool,
-    table: Table,
+    isr: u8,
+    intx_disabled: bool,
+    table: MsixTable,
     /// Which message is for what.
     vectors: Vec<u16>,
 }
 
-impl Interrupts {
-    pub(super) fn new(queues: usize, pin: Pin, message: Message) -> Interrupts {
+impl PciInterrupts {
+    pub(super) fn new(queues: usize, pin: IntxPin, message: Message) -> PciInterrupts {
         let vectors = FIRST_QUEUE_VECTOR + queues;
         let state = State {
-            reasons: 0,
-            pin_is_silent: false,
-            table: Table::new(vectors),
+            isr: 0,
+            intx_disabled: false,
+            table: MsixTable::new(vectors),
             vectors: vec![NO_VECTOR; vectors],
         };
-        Interrupts {
+        PciInterrupts {
             state: Mutex::new(state),
             pin,
             message,
@@ -52,31 +52,31 @@ impl Interrupts {
 
     /// The command register, or the message control in the upper half of MSI-X's first word,
     /// may have been written.
-    pub(super) fn control(&self, pin_is_silent: bool, msix: u32) {
+    pub(super) fn control(&self, intx_disabled: bool, msix: u32) {
         let mut state = self.lock();
-        state.pin_is_silent = pin_is_silent;
+        state.intx_disabled = intx_disabled;
         let sent = state.table.set_control((msix >> 16) as u16);
         self.send(sent);
-        self.settle(&state);
+        self.update_pin(&state);
     }
 
     /// Whether the driver has turned messages on.
-    pub(super) fn by_messages(&self) -> bool {
-        self.lock().table.is_on()
+    pub(super) fn is_msix_enabled(&self) -> bool {
+        self.lock().table.is_enabled()
     }
 
     /// Whether the pin asks for an interrupt, or would.
-    pub(super) fn pin_asks(&self) -> bool {
+    pub(super) fn is_pin_asserted(&self) -> bool {
         let state = self.lock();
-        state.reasons != 0 && !state.table.is_on()
+        state.isr != 0 && !state.table.is_enabled()
     }
 
-    /// Reads the reasons, which clears them.
-    pub(super) fn take_reasons(&self) -> u8 {
+    /// Reads the isr, which clears them.
+    pub(super) fn take_isr(&self) -> u8 {
         let mut state = self.lock();
-        let reasons = std::mem::take(&mut state.reasons);
-        self.settle(&state);
-        reasons
+        let isr = std::mem::take(&mut state.isr);
+        self.update_pin(&state);
+        isr
     }
 
     /// The number of the message for something.
@@ -110,23 +110,23 @@ impl Interrupts {
 
     fn raise(&self, reason: u8, what: usize) {
         let mut state = self.lock();
-        if state.table.is_on() {
+        if state.table.is_enabled() {
             let vector = state.vectors.get(what).copied().unwrap_or(NO_VECTOR);
             let sent = state.table.send(vector.into());
             self.send(sent);
         } else {
-            state.reasons |= reason;
-            self.settle(&state);
+            state.isr |= reason;
+            self.update_pin(&state);
         }
     }
 
     /// The pin follows from the rest.
-    fn settle(&self, state: &State) {
-        let asks = state.reasons != 0 && !state.pin_is_silent && !state.table.is_on();
+    fn update_pin(&self, state: &State) {
+        let asks = state.isr != 0 && !state.intx_disabled && !state.table.is_enabled();
         self.pin.set(asks);
     }
 
-    fn send(&self, messages: impl IntoIterator<Item = Sent>) {
+    fn send(&self, messages: impl IntoIterator<Item = MsiMessage>) {
         for (address, data) in messages {
             (self.message)(address, data);
         }
@@ -137,22 +137,22 @@ impl Interrupts {
     }
 }
 
-impl device::Interrupts for Interrupts {
-    fn queue(&self, index: usize) {
+impl device::Interrupts for PciInterrupts {
+    fn used_buffer(&self, index: usize) {
         self.raise(QUEUE, FIRST_QUEUE_VECTOR + index);
     }
 
-    fn config(&self) {
+    fn config_change(&self) {
         // A driver that has messages for its queues may ask for this reason all the same.
-        self.lock().reasons |= CONFIG;
+        self.lock().isr |= CONFIG;
         self.raise(CONFIG, CONFIG_VECTOR);
     }
 
     fn clear(&self) {
         let mut state = self.lock();
-        state.reasons = 0;
+        state.isr = 0;
         state.vectors.fill(NO_VECTOR);
-        state.table.forget();
-        self.settle(&state);
+        state.table.clear_pending();
+        self.update_pin(&state);
     }
 }

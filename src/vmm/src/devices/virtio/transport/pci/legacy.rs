@@ -21,7 +21,7 @@ const END: usize = 24;
 const PAGE_SHIFT: u32 = 12;
 
 impl Registers {
-    /// Reads from `offset` on, but for the interrupt's reasons.
+    /// Reads from `offset` on, but for the interrupt's isr.
     pub(super) fn read_legacy(&self, offset: usize, data: &mut [u8]) {
         let (bytes, end) = (self.header(), self.end_of_header());
         let of_header = end.saturating_sub(offset).min(data.len());
@@ -74,7 +74,7 @@ impl Registers {
     }
 
     fn end_of_header(&self) -> usize {
-        match self.interrupts.by_messages() {
+        match self.interrupts.is_msix_enabled() {
             true => END,
             false => CONFIG_MSIX_VECTOR,
         }
@@ -82,12 +82,12 @@ impl Registers {
 
     fn write_legacy_u32(&mut self, offset: usize, value: u32) {
         match offset {
-            DRIVER_FEATURES => self.core.accept_features(Interface::Legacy, 0, value),
-            QUEUE_ADDRESS if value == 0 => self.core.take_back(self.queue),
+            DRIVER_FEATURES => self.core.set_driver_features(Interface::Legacy, 0, value),
+            QUEUE_ADDRESS if value == 0 => self.core.disable_queue(self.queue),
             QUEUE_ADDRESS => {
                 if let Some(queue) = self.core.queue_mut(Interface::Legacy, self.queue) {
                     queue.size = queue.max;
-                    queue.place_legacy(u64::from(value) << PAGE_SHIFT, 1 << PAGE_SHIFT);
+                    queue.set_legacy_address(u64::from(value) << PAGE_SHIFT, 1 << PAGE_SHIFT);
                 }
             }
             _ => {}

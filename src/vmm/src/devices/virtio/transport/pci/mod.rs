@@ -8,7 +8,7 @@
 //! | [`capabilities`] | what the configuration space says of the function |
 //! | [`modern`] | the registers in memory |
 //! | [`legacy`] | the registers in ports |
-//! | [`interrupts`] | the pin, the messages, and the reasons |
+//! | [`interrupts`] | the pin, the messages, and the isr |
 //! | [`msix`] | the table of messages |
 
 mod capabilities;

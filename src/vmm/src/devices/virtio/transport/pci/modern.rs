@@ -2,7 +2,7 @@
 
 use super::interrupts::{CONFIG_VECTOR, FIRST_QUEUE_VECTOR};
 use super::registers::Registers;
-use crate::devices::virtio::transport::core::QueueSetup;
+use crate::devices::virtio::transport::core::QueueConfig;
 use crate::devices::virtio::transport::interface::Interface;
 
 /// Offsets.
@@ -56,7 +56,7 @@ impl Registers {
         let mut bytes = [0; END];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         let core = &self.core;
-        let (device_half, driver_half) = (self.device_features_half, self.driver_features_half);
+        let (device_half, driver_half) = (self.device_features_select, self.driver_features_select);
         let offered = core.device_features(Interface::Modern, device_half);
         put(DEVICE_FEATURE_SELECT, &device_half.to_le_bytes());
         put(DEVICE_FEATURE, &offered.to_le_bytes());
@@ -87,14 +87,15 @@ impl Registers {
 
     fn write_u32(&mut self, offset: usize, value: u32) {
         match offset {
-            DEVICE_FEATURE_SELECT => self.device_features_half = value,
-            DRIVER_FEATURE_SELECT => self.driver_features_half = value,
+            DEVICE_FEATURE_SELECT => self.device_features_select = value,
+            DRIVER_FEATURE_SELECT => self.driver_features_select = value,
             DRIVER_FEATURE => {
-                let half = self.driver_features_half;
-                self.core.accept_features(Interface::Modern, half, value);
+                let half = self.driver_features_select;
+                self.core
+                    .set_driver_features(Interface::Modern, half, value);
             }
             QUEUE_DESC..END => {
-                if let Some(queue) = self.queue_to_set_up() {
+                if let Some(queue) = self.configurable_queue() {
                     set_address(queue, offset, value);
                 }
             }
@@ -111,12 +112,12 @@ impl Registers {
                 self.interrupts.set_vector(what, value);
             }
             QUEUE_SIZE => {
-                if let Some(queue) = self.queue_to_set_up() {
+                if let Some(queue) = self.configurable_queue() {
                     queue.size = value;
                 }
             }
             QUEUE_ENABLE => {
-                if let Some(queue) = self.queue_to_set_up() {
+                if let Some(queue) = self.configurable_queue() {
                     queue.ready = value == 1;
                 }
             }
@@ -125,13 +126,13 @@ impl Registers {
     }
 
     /// The queue that is selected, if it may still be changed.
-    fn queue_to_set_up(&mut self) -> Option<&mut QueueSetup> {
+    fn configurable_queue(&mut self) -> Option<&mut QueueConfig> {
         let queue = self.core.queue_mut(Interface::Modern, self.queue)?;
         Some(queue).filter(|queue| !queue.ready)
     }
 }
 
-fn set_address(queue: &mut QueueSetup, offset: usize, value: u32) {
+fn set_address(queue: &mut QueueConfig, offset: usize, value: u32) {
     let (address, at) = match offset {
         QUEUE_DESC..QUEUE_DRIVER => (&mut queue.descriptors, offset - QUEUE_DESC),
         QUEUE_DRIVER..QUEUE_DEVICE => (&mut queue.available, offset - QUEUE_DRIVER),

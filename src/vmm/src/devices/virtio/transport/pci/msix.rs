@@ -15,19 +15,19 @@ const APICS: u64 = 0xfee0_0000;
 const APICS_END: u64 = 0xff00_0000;
 
 /// A message: to which guest-physical address, and what.
-pub(super) type Sent = (u64, u32);
+pub(super) type MsiMessage = (u64, u32);
 
-pub(super) struct Table {
+pub(super) struct MsixTable {
     control: u16,
     /// Words as the driver has written them.
     entries: Vec<[u32; ENTRY / 4]>,
     pending: u64,
 }
 
-impl Table {
+impl MsixTable {
     /// Of so many messages, 64 at most. All are masked.
-    pub(super) fn new(messages: usize) -> Table {
-        Table {
+    pub(super) fn new(messages: usize) -> MsixTable {
+        MsixTable {
             control: 0,
             entries: vec![[0, 0, 0, MASKED]; messages],
             pending: 0,
@@ -38,18 +38,18 @@ impl Table {
         self.entries.len()
     }
 
-    pub(super) fn is_on(&self) -> bool {
+    pub(super) fn is_enabled(&self) -> bool {
         self.control & ENABLE != 0
     }
 
     /// The driver has written the message control; gives what is to be sent now.
-    pub(super) fn set_control(&mut self, control: u16) -> Vec<Sent> {
+    pub(super) fn set_control(&mut self, control: u16) -> Vec<MsiMessage> {
         self.control = control & WRITABLE_CONTROL;
         self.take_pending()
     }
 
     /// Gives message `index` to be sent, or keeps it until it is no longer masked.
-    pub(super) fn send(&mut self, index: usize) -> Option<Sent> {
+    pub(super) fn send(&mut self, index: usize) -> Option<MsiMessage> {
         let message = self.message(index)?;
         if self.is_masked(index) {
             self.pending |= 1 << index;
@@ -59,7 +59,7 @@ impl Table {
     }
 
     /// Nothing is pending any more.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn clear_pending(&mut self) {
         self.pending = 0;
     }
 
@@ -76,7 +76,7 @@ impl Table {
     }
 
     /// Writes the table, by whole words; gives what is to be sent now.
-    pub(super) fn write(&mut self, at: usize, data: &[u8]) -> Vec<Sent> {
+    pub(super) fn write(&mut self, at: usize, data: &[u8]) -> Vec<MsiMessage> {
         let (words, rest) = data.as_chunks();
         if rest.is_empty() && at.is_multiple_of(4) {
             let entries = self.entries.as_flattened_mut();
@@ -88,7 +88,7 @@ impl Table {
     }
 
     /// What waited and need not any longer.
-    fn take_pending(&mut self) -> Vec<Sent> {
+    fn take_pending(&mut self) -> Vec<MsiMessage> {
         let messages = 0..self.entries.len();
         let free: Vec<usize> = messages
             .filter(|index| self.pending & 1 << index != 0 && !self.is_masked(*index))
@@ -102,13 +102,13 @@ impl Table {
 
     fn is_masked(&self, index: usize) -> bool {
         let entry = self.entries.get(index);
-        !self.is_on()
+        !self.is_enabled()
             || self.control & FUNCTION_MASK != 0
             || entry.is_none_or(|entry| entry[3] & MASKED != 0)
     }
 
     /// Message `index`, if there is one; and in it nothing, where it does not go to an APIC.
-    fn message(&self, index: usize) -> Option<Option<Sent>> {
+    fn message(&self, index: usize) -> Option<Option<MsiMessage>> {
         let [low, high, data, _] = *self.entries.get(index)?;
         let address = u64::from(high) << 32 | u64::from(low);
         let is_apics = (APICS..APICS_END).contains(&u64::from(low));
@@ -131,8 +131,8 @@ mod tests {
 
     const ON: u16 = ENABLE;
 
-    fn table() -> Table {
-        let mut table = Table::new(3);
+    fn table() -> MsixTable {
+        let mut table = MsixTable::new(3);
         for (index, data) in (0..).zip([0x41u32, 0x42, 0x43]) {
             assert_eq!(table.write(16 * index, &0xfee0_1000u32.to_le_bytes()), []);
             assert_eq!(table.write(16 * index + 8, &data.to_le_bytes()), []);
@@ -140,7 +140,7 @@ mod tests {
         table
     }
 
-    fn unmask(table: &mut Table, index: usize) -> Vec<Sent> {
+    fn unmask(table: &mut MsixTable, index: usize) -> Vec<MsiMessage> {
         table.write(16 * index + 12, &[0; 4])
     }
 
@@ -167,7 +167,7 @@ mod tests {
         let mut table = table();
         table.set_control(ON);
         assert_eq!(table.send(1), None);
-        table.forget();
+        table.clear_pending();
         assert_eq!(unmask(&mut table, 1), []);
     }
 

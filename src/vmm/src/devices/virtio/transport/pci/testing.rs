@@ -4,15 +4,15 @@ use std::sync::mpsc::{Receiver, channel};
 
 use vm_memory::{Bytes, GuestAddress};
 
-use super::function::Function;
+use super::function::PciTransport;
 use crate::devices::pci::bus::{ADDRESS, DATA, PciBus};
 use crate::devices::pci::config::Space;
-use crate::devices::pci::line::Pin;
+use crate::devices::pci::intx::IntxPin;
 use crate::devices::pci::slot::PciSlot;
-use crate::devices::virtio::device::Device;
+use crate::devices::virtio::active_device::ActiveDevice;
+use crate::devices::virtio::device::VirtioDevice;
 use crate::devices::virtio::devices::rng::Rng;
-use crate::devices::virtio::doors::NoDoors;
-use crate::devices::virtio::serving::Serving;
+use crate::devices::virtio::ioeventfds::NoIoEventFds;
 use crate::devices::virtio::testing::{
     AVAILABLE, BUFFER, DESCRIPTORS, DRIVER_OK, FEATURES_OK, FOUND, SIZE, USED, WRITE,
 };
@@ -46,7 +46,7 @@ pub(super) struct Driver {
     pub memory: GuestMemory,
     pub levels: Receiver<bool>,
     pub messages: Receiver<(u64, u32)>,
-    serving: Arc<Serving>,
+    active: Arc<ActiveDevice>,
     pub available: u16,
     pub ports: u64,
     pub bar: u64,
@@ -57,24 +57,25 @@ impl Driver {
         Driver::with(Box::new(Rng))
     }
 
-    pub(super) fn with(device: Box<dyn Device>) -> Driver {
+    pub(super) fn with(device: Box<dyn VirtioDevice>) -> Driver {
         Self::of(Interface::Legacy, device)
     }
 
     /// The driver of a device that offers no older interface than `oldest`.
-    pub(super) fn of(oldest: Interface, device: Box<dyn Device>) -> Driver {
+    pub(super) fn of(oldest: Interface, device: Box<dyn VirtioDevice>) -> Driver {
         let memory = memory::allocate(MIN_MEMORY).unwrap();
         let (level, levels) = channel();
         let (message, messages) = channel();
-        let pin = Pin::new(Box::new(move |high| level.send(high).unwrap()));
+        let pin = IntxPin::new(Box::new(move |high| level.send(high).unwrap()));
         let message = Box::new(move |address, data| message.send((address, data)).unwrap());
-        let slot = PciSlot::first(1).unwrap()[0];
+        let slot = PciSlot::allocate(1).unwrap()[0];
         let signals = (pin, message as _);
-        let doors = Box::new(NoDoors);
+        let ioeventfds = Box::new(NoIoEventFds);
         let function =
-            Function::new((oldest, &slot), device, memory.clone(), signals, doors).unwrap();
+            PciTransport::new((oldest, &slot), device, memory.clone(), signals, ioeventfds)
+                .unwrap();
         Driver {
-            serving: function.serving(),
+            active: function.active_device(),
             bus: PciBus::new(vec![Box::new(function)]),
             memory,
             levels,
@@ -142,7 +143,7 @@ impl Driver {
     }
 
     fn work(&self) {
-        worker::turn(&self.serving, Wait::Not);
+        worker::poll_once(&self.active, Wait::DontWait);
     }
 
     /// Comes up to DRIVER_OK by the modern interface, with these features of the first half.
@@ -181,7 +182,7 @@ impl Driver {
         self.write(DEVICE_STATUS, status.into(), 1);
     }
 
-    /// Offers a buffer of 8 bytes in a queue of `size` entries at these places, and gives how
+    /// Offers a buffer of 8 bytes in a queue of `size` entries at these offsets, and gives how
     /// many have been used when `notify` has been called.
     pub(super) fn offer(
         &mut self,
@@ -202,7 +203,7 @@ impl Driver {
 
     /// As above, by the modern interface.
     pub(super) fn offer_modern(&mut self) -> u16 {
-        let places = [DESCRIPTORS, AVAILABLE, USED];
-        self.offer(SIZE, places, |driver| driver.write(NOTIFY, 0, 2))
+        let offsets = [DESCRIPTORS, AVAILABLE, USED];
+        self.offer(SIZE, offsets, |driver| driver.write(NOTIFY, 0, 2))
     }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use super::*;
 use crate::devices::virtio::devices::vsock::{connection, muxer};
-use crate::devices::virtio::direct::bad_chains;
+use crate::devices::virtio::test_driver::bad_chains;
 
 const PORTS: (u32, u32) = (1, 1000);
 
@@ -175,7 +175,7 @@ fn a_guest_that_takes_no_answers_is_not_heard() {
         for _ in 0..32 {
             guest.driver.offer(TRANSMIT, &[(BUFFERS, 44, 0)]);
         }
-        guest.driver.serve(TRANSMIT).unwrap();
+        guest.driver.process_queue(TRANSMIT).unwrap();
         heard += guest.driver.used(TRANSMIT).len();
     }
     assert_eq!(heard, 128);
@@ -198,13 +198,16 @@ fn a_bad_chain_breaks_the_device() {
             guest.driver.put(BUFFERS, &packet(op::RW, PORTS).bytes());
             // There is an answer to give.
             guest.driver.offer(TRANSMIT, &[(BUFFERS, 44, 0)]);
-            guest.driver.serve(TRANSMIT).unwrap();
+            guest.driver.process_queue(TRANSMIT).unwrap();
             guest.driver.used(TRANSMIT);
             for (index, entry) in (0..).zip(entries) {
                 guest.driver.describe(queue, index, entry);
             }
             guest.driver.make_available(queue, 0);
-            assert!(guest.driver.serve(queue).is_err(), "{queue}: {what}");
+            assert!(
+                guest.driver.process_queue(queue).is_err(),
+                "{queue}: {what}"
+            );
             assert_eq!(guest.driver.used(queue), [], "{queue}: {what}");
             guest.driver.reset(STREAMS);
             guest.give(1, 100);
@@ -221,13 +224,16 @@ fn a_guest_that_lies_about_lengths_breaks_the_device() {
         let header = packet(op::RW, PORTS);
         guest.driver.put(BUFFERS, &Header { len, ..header }.bytes());
         guest.driver.offer(TRANSMIT, &[(BUFFERS, size, 0)]);
-        assert!(guest.driver.serve(TRANSMIT).is_err(), "{len} {size}");
+        assert!(
+            guest.driver.process_queue(TRANSMIT).is_err(),
+            "{len} {size}"
+        );
     }
     // What is behind the packet is not looked at.
     let mut guest = Guest::with_room(8);
     guest.driver.put(BUFFERS, &packet(op::RW, PORTS).bytes());
     guest.driver.offer(TRANSMIT, &[(BUFFERS, 144, 0)]);
-    guest.driver.serve(TRANSMIT).unwrap();
+    guest.driver.process_queue(TRANSMIT).unwrap();
     guest.expect(op::RST, PORTS);
 }
 
@@ -237,6 +243,6 @@ fn a_buffer_without_room_for_data_breaks_the_device() {
         let mut guest = Guest::new();
         guest.send(packet(op::RW, PORTS), b"");
         guest.driver.offer(RECEIVE, &[(ROOM, size, WRITE)]);
-        assert!(guest.driver.serve(RECEIVE).is_err(), "{size}");
+        assert!(guest.driver.process_queue(RECEIVE).is_err(), "{size}");
     }
 }

@@ -15,8 +15,8 @@ use nix::poll::{PollFd, PollTimeout, poll};
 use super::header::{self, GUEST, HOST, Header, STREAM, op};
 use super::{RECEIVE, STREAMS, TRANSMIT, Vsock};
 use crate::config;
-use crate::devices::virtio::device::Device;
-use crate::devices::virtio::direct::{BUFFERS, Driver, WRITE};
+use crate::devices::virtio::device::VirtioDevice;
+use crate::devices::virtio::test_driver::{BUFFERS, Driver, WRITE};
 
 /// Where the buffers for packets to the guest lie: behind those of its own.
 const ROOM: u64 = BUFFERS + 0x2_0000;
@@ -78,7 +78,7 @@ impl Guest {
             let head = self.driver.offer(RECEIVE, &[(gpa, size, WRITE)]);
             self.given.insert(head.into(), gpa);
         }
-        self.driver.serve(RECEIVE).unwrap();
+        self.driver.process_queue(RECEIVE).unwrap();
     }
 
     /// Sends a packet.
@@ -87,10 +87,10 @@ impl Guest {
         let bytes = [&Header { len, ..header }.bytes(), data].concat();
         self.driver.put(BUFFERS, &bytes);
         let size = bytes.len() as u32;
-        // In two pieces, the header among both.
+        // In two iovecs, the header among both.
         let pieces = [(BUFFERS, 20, 0), (BUFFERS + 20, size - 20, 0)];
         self.driver.offer(TRANSMIT, &pieces);
-        self.driver.serve(TRANSMIT).unwrap();
+        self.driver.process_queue(TRANSMIT).unwrap();
         assert_eq!(self.driver.used(TRANSMIT).len(), 1, "{header:?}");
     }
 
@@ -98,12 +98,12 @@ impl Guest {
     /// does.
     fn look(&mut self) {
         for _ in 0..1000 {
-            let source = self.driver.device.source().unwrap();
+            let source = self.driver.device.event_source().unwrap();
             let mut fds = [PollFd::new(source.fd, source.events)];
             if poll(&mut fds, PollTimeout::ZERO) == Ok(0) {
                 return;
             }
-            self.driver.ready().unwrap();
+            self.driver.process_event().unwrap();
         }
         panic!("the device's thread would never rest");
     }

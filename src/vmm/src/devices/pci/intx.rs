@@ -1,4 +1,4 @@
-//! Interrupt lines that several functions share: a line is high while one of them asks.
+//! Interrupt lines that several functions share: a line is high while one of them asserts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,47 +6,47 @@ use crate::devices::irq::Line;
 
 /// One function's pin on a line.
 #[derive(Clone)]
-pub(crate) struct Pin {
-    line: Arc<Mutex<Shared>>,
+pub(crate) struct IntxPin {
+    line: Arc<Mutex<SharedLine>>,
     /// This one's bit.
     bit: u32,
 }
 
-struct Shared {
+struct SharedLine {
     line: Line,
-    /// Who asks for an interrupt.
-    askers: u32,
+    /// Who asserts for an interrupt.
+    asserting: u32,
 }
 
-impl Pin {
+impl IntxPin {
     /// The only pin on `line`.
-    pub(crate) fn new(line: Line) -> Pin {
-        let shared = Shared { line, askers: 0 };
-        Pin {
+    pub(crate) fn new(line: Line) -> IntxPin {
+        let shared = SharedLine { line, asserting: 0 };
+        IntxPin {
             line: Arc::new(Mutex::new(shared)),
             bit: 1,
         }
     }
 
     /// The next pin on this one's line, which has 32 at most.
-    pub(crate) fn next(&self) -> Pin {
-        Pin {
+    pub(crate) fn next(&self) -> IntxPin {
+        IntxPin {
             line: self.line.clone(),
             bit: self.bit << 1,
         }
     }
 
     /// Asks for an interrupt, or no longer.
-    pub(crate) fn set(&self, asks: bool) {
+    pub(crate) fn set(&self, asserts: bool) {
         let mut shared = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shared.askers;
-        match asks {
-            true => shared.askers |= self.bit,
-            false => shared.askers &= !self.bit,
+        let before = shared.asserting;
+        match asserts {
+            true => shared.asserting |= self.bit,
+            false => shared.asserting &= !self.bit,
         }
         // The line itself is a system call.
-        if (before == 0) != (shared.askers == 0) {
-            (shared.line)(shared.askers != 0);
+        if (before == 0) != (shared.asserting == 0) {
+            (shared.line)(shared.asserting != 0);
         }
     }
 }
@@ -61,9 +61,9 @@ mod tests {
     fn a_line_is_high_while_somebody_asks() {
         let (sender, levels) = channel();
         let line: Line = Box::new(move |high| sender.send(high).unwrap());
-        let first = Pin::new(line);
+        let first = IntxPin::new(line);
         let pins = [first.next(), first];
-        for (pin, asks) in [
+        for (pin, asserts) in [
             (0, true),
             (1, true),
             (0, false),
@@ -71,7 +71,7 @@ mod tests {
             (1, false),
             (1, true),
         ] {
-            pins[pin].set(asks);
+            pins[pin].set(asserts);
         }
         assert_eq!(levels.try_iter().collect::<Vec<_>>(), [true, false, true]);
     }

@@ -4,8 +4,9 @@
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
-use super::device::{Broken, Device, Used};
-use crate::memory::{self, GuestMemory, MIN_MEMORY};
+use super::device::{NeedsReset, Notifications, VirtioDevice};
+use crate::memory;
+use crate::memory::{GuestMemory, MIN_MEMORY};
 
 /// Flags of a descriptor.
 pub(crate) const NEXT: u16 = 1;
@@ -32,7 +33,7 @@ const SIZE: u16 = 64;
 pub(crate) type Descriptor = (u64, u32, u16, u16);
 
 /// A device and its driver's side.
-pub(crate) struct Driver<D: Device> {
+pub(crate) struct Driver<D: VirtioDevice> {
     pub device: D,
     pub memory: GuestMemory,
     queues: Vec<Queue>,
@@ -46,11 +47,11 @@ struct Ring {
     /// The next descriptor that is free: they are used in turn.
     descriptor: u16,
     available: u16,
-    /// Used buffers that were looked at.
+    /// Notifications buffers that were looked at.
     seen: u16,
 }
 
-impl<D: Device> Driver<D> {
+impl<D: VirtioDevice> Driver<D> {
     /// A driver that has agreed on these features, beside VERSION_1.
     pub(crate) fn new(device: D, features: u64) -> Driver<D> {
         Driver::legacy(device, features | VERSION_1)
@@ -95,14 +96,14 @@ impl<D: Device> Driver<D> {
         self.activate(features);
     }
 
-    /// Offers a buffer of these pieces: address, bytes, flags but NEXT. Gives its head.
-    pub(crate) fn offer(&mut self, queue: usize, pieces: &[(u64, u32, u16)]) -> u16 {
+    /// Offers a buffer of these iovecs: address, bytes, flags but NEXT. Gives its head.
+    pub(crate) fn offer(&mut self, queue: usize, iovecs: &[(u64, u32, u16)]) -> u16 {
         let ring = &mut self.rings[queue];
         let head = ring.descriptor % ring.size;
-        for (at, (gpa, len, flags)) in pieces.iter().enumerate() {
+        for (at, (gpa, len, flags)) in iovecs.iter().enumerate() {
             let index = ring.descriptor % ring.size;
             ring.descriptor = (index + 1) % ring.size;
-            let more = if at + 1 < pieces.len() { NEXT } else { 0 };
+            let more = if at + 1 < iovecs.len() { NEXT } else { 0 };
             let entry = (*gpa, *len, flags | more, ring.descriptor);
             describe(&self.memory, ring.gpa + 16 * u64::from(index), entry);
         }
@@ -127,18 +128,20 @@ impl<D: Device> Driver<D> {
     }
 
     /// Notifies the device, and does its errands.
-    pub(crate) fn serve(&mut self, queue: usize) -> Result<Used, Broken> {
-        let mut used = self.device.serve(queue, &mut self.queues, &self.memory)?;
-        while let Some(errand) = self.device.errand() {
-            errand();
-            used |= self.ready()?;
+    pub(crate) fn process_queue(&mut self, queue: usize) -> Result<Notifications, NeedsReset> {
+        let mut used = self
+            .device
+            .process_queue(queue, &mut self.queues, &self.memory)?;
+        while let Some(deferred) = self.device.take_deferred() {
+            deferred();
+            used |= self.process_event()?;
         }
         Ok(used)
     }
 
     /// Lets the device find its source ready.
-    pub(crate) fn ready(&mut self) -> Result<Used, Broken> {
-        self.device.ready(&mut self.queues, &self.memory)
+    pub(crate) fn process_event(&mut self) -> Result<Notifications, NeedsReset> {
+        self.device.process_event(&mut self.queues, &self.memory)
     }
 
     /// Takes what was used since: heads and lengths.

@@ -8,32 +8,32 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::libc::{self, c_int, iovec, off_t, ssize_t};
 use vm_memory::{Address, Bytes, GuestMemoryBackend};
 
-use super::chain::Piece;
-use crate::devices::virtio::device::Broken;
+use super::chain::GuestIovec;
+use crate::devices::virtio::device::NeedsReset;
 use crate::memory::GuestMemory;
 
 /// Pieces were checked when their buffer was taken, and memory never shrinks.
-const NO_MEMORY: Broken = Broken("a buffer where no memory is");
+const NO_MEMORY: NeedsReset = NeedsReset("a buffer where no memory is");
 
 /// How many bytes they are.
-pub(crate) fn len(pieces: &[Piece]) -> u64 {
-    pieces.iter().map(|piece| u64::from(piece.len)).sum()
+pub(crate) fn len(iovecs: &[GuestIovec]) -> u64 {
+    iovecs.iter().map(|iovec| u64::from(iovec.len)).sum()
 }
 
 /// The first `at` bytes, or all where there are fewer, and the rest.
-pub(crate) fn split_at(pieces: &[Piece], mut at: u64) -> (Vec<Piece>, Vec<Piece>) {
+pub(crate) fn split_at(iovecs: &[GuestIovec], mut at: u64) -> (Vec<GuestIovec>, Vec<GuestIovec>) {
     let (mut before, mut behind) = (Vec::new(), Vec::new());
-    for piece in pieces {
+    for iovec in iovecs {
         // No more than the piece's length.
-        let len = at.min(piece.len.into()) as u32;
+        let len = at.min(iovec.len.into()) as u32;
         at -= u64::from(len);
         if len > 0 {
-            before.push(Piece { len, ..*piece });
+            before.push(GuestIovec { len, ..*iovec });
         }
-        if len < piece.len {
-            behind.push(Piece {
-                gpa: piece.gpa.unchecked_add(len.into()),
-                len: piece.len - len,
+        if len < iovec.len {
+            behind.push(GuestIovec {
+                gpa: iovec.gpa.unchecked_add(len.into()),
+                len: iovec.len - len,
             });
         }
     }
@@ -43,17 +43,17 @@ pub(crate) fn split_at(pieces: &[Piece], mut at: u64) -> (Vec<Piece>, Vec<Piece>
 /// Copies their first bytes to `data`; says how many there were.
 ///
 /// # Errors
-/// [`Broken`] where no memory is.
+/// [`NeedsReset`] where no memory is.
 pub(crate) fn read(
-    pieces: &[Piece],
+    iovecs: &[GuestIovec],
     memory: &GuestMemory,
     data: &mut [u8],
-) -> Result<usize, Broken> {
+) -> Result<usize, NeedsReset> {
     let mut done = 0;
-    for piece in pieces {
+    for iovec in iovecs {
         let rest = &mut data[done..];
-        let part = rest.len().min(piece.len as usize);
-        let read = memory.read_slice(&mut rest[..part], piece.gpa);
+        let part = rest.len().min(iovec.len as usize);
+        let read = memory.read_slice(&mut rest[..part], iovec.gpa);
         read.map_err(|_| NO_MEMORY)?;
         done += part;
     }
@@ -63,13 +63,17 @@ pub(crate) fn read(
 /// Copies `data` to their first bytes; says how many there was room for.
 ///
 /// # Errors
-/// [`Broken`] where no memory is.
-pub(crate) fn write(pieces: &[Piece], memory: &GuestMemory, data: &[u8]) -> Result<usize, Broken> {
+/// [`NeedsReset`] where no memory is.
+pub(crate) fn write(
+    iovecs: &[GuestIovec],
+    memory: &GuestMemory,
+    data: &[u8],
+) -> Result<usize, NeedsReset> {
     let mut done = 0;
-    for piece in pieces {
+    for iovec in iovecs {
         let rest = &data[done..];
-        let part = rest.len().min(piece.len as usize);
-        let written = memory.write_slice(&rest[..part], piece.gpa);
+        let part = rest.len().min(iovec.len as usize);
+        let written = memory.write_slice(&rest[..part], iovec.gpa);
         written.map_err(|_| NO_MEMORY)?;
         done += part;
     }
@@ -79,34 +83,34 @@ pub(crate) fn write(pieces: &[Piece], memory: &GuestMemory, data: &[u8]) -> Resu
 /// What readv(2), writev(2), preadv(2) and pwritev(2) take: pieces of guest memory, and memory
 /// of our own between them. They refuse more than 1024.
 #[derive(Default)]
-pub(crate) struct Vectors<'a> {
+pub(crate) struct Iovecs<'a> {
     vectors: Vec<iovec>,
     len: u64,
     memory: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a> Vectors<'a> {
+impl<'a> Iovecs<'a> {
     /// Those of `pieces`.
     ///
     /// # Errors
-    /// [`Broken`] where no memory is.
-    pub(crate) fn of(pieces: &[Piece], memory: &'a GuestMemory) -> Result<Self, Broken> {
-        let mut vectors = Vectors::default();
-        vectors.append(pieces, memory)?;
+    /// [`NeedsReset`] where no memory is.
+    pub(crate) fn of(iovecs: &[GuestIovec], memory: &'a GuestMemory) -> Result<Self, NeedsReset> {
+        let mut vectors = Iovecs::default();
+        vectors.append(iovecs, memory)?;
         Ok(vectors)
     }
 
     /// Adds `pieces` behind the others.
     ///
     /// # Errors
-    /// [`Broken`] where no memory is.
+    /// [`NeedsReset`] where no memory is.
     pub(crate) fn append(
         &mut self,
-        pieces: &[Piece],
+        iovecs: &[GuestIovec],
         memory: &'a GuestMemory,
-    ) -> Result<(), Broken> {
-        for piece in pieces.iter().filter(|piece| piece.len > 0) {
-            let slice = memory.get_slice(piece.gpa, piece.len as usize);
+    ) -> Result<(), NeedsReset> {
+        for iovec in iovecs.iter().filter(|iovec| iovec.len > 0) {
+            let slice = memory.get_slice(iovec.gpa, iovec.len as usize);
             let slice = slice.map_err(|_| NO_MEMORY)?;
             self.add(slice.ptr_guard_mut().as_ptr(), slice.len());
         }

@@ -6,11 +6,12 @@ use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Address, Bytes, GuestAddress};
 
-use super::chain::{self, Buffer};
-use crate::devices::virtio::device::{Broken, Used};
+use super::chain;
+use super::chain::Buffer;
+use crate::devices::virtio::device::{NeedsReset, Notifications};
 use crate::memory::GuestMemory;
 
-const NO_RING: Broken = Broken("its ring of used buffers is no ring");
+const NO_RING: NeedsReset = NeedsReset("its ring of used buffers is no ring");
 /// Where the ring's entries begin, and the size of one: head and length.
 const ENTRIES: u64 = 4;
 const ENTRY: u64 = 8;
@@ -18,13 +19,13 @@ const ENTRY: u64 = 8;
 /// Puts the buffer with this `head`, of which `len` bytes were written, into the ring.
 ///
 /// # Errors
-/// [`Broken`] for a head past the queue, or where no memory is.
+/// [`NeedsReset`] for a head past the queue, or where no memory is.
 pub(crate) fn add(
     queue: &mut Queue,
     memory: &GuestMemory,
     head: u16,
     len: u32,
-) -> Result<(), Broken> {
+) -> Result<(), NeedsReset> {
     queue.add_used(memory, head, len).map_err(|_| NO_RING)
 }
 
@@ -32,35 +33,35 @@ pub(crate) fn add(
 /// bytes written as `answer` says.
 ///
 /// # Errors
-/// Those of [`chain::next`], of `answer` and of [`add`].
-pub(crate) fn answer_all(
+/// Those of [`chain::next_available`], of `answer` and of [`add`].
+pub(crate) fn process_all(
     queues: &mut [Queue],
     index: usize,
     memory: &GuestMemory,
     max: u32,
-    mut answer: impl FnMut(&Buffer) -> Result<u32, Broken>,
-) -> Result<Used, Broken> {
-    let mut used = Used::NONE;
+    mut answer: impl FnMut(&Buffer) -> Result<u32, NeedsReset>,
+) -> Result<Notifications, NeedsReset> {
+    let mut notify = Notifications::NONE;
     let Some(queue) = queues.get_mut(index) else {
-        return Ok(used);
+        return Ok(notify);
     };
-    while let Some(buffer) = chain::next(queue, memory, max)? {
+    while let Some(buffer) = chain::next_available(queue, memory, max)? {
         let len = answer(&buffer)?;
         add(queue, memory, buffer.head, len)?;
-        used |= Used::queue(index);
+        notify |= Notifications::queue(index);
     }
-    Ok(used)
+    Ok(notify)
 }
 
 /// As [`add`] for several, which the driver sees all at once: the parts of one packet.
 ///
 /// # Errors
 /// As [`add`].
-pub(crate) fn add_together(
+pub(crate) fn add_all(
     queue: &mut Queue,
     memory: &GuestMemory,
     buffers: &[(u16, u32)],
-) -> Result<(), Broken> {
+) -> Result<(), NeedsReset> {
     let Some(((head, len), others)) = buffers.split_last() else {
         return Ok(());
     };
@@ -87,16 +88,16 @@ pub(crate) fn add_together(
 /// The crate's own answer counts what its `add_used` added, which is not all.
 ///
 /// # Errors
-/// [`Broken`] where no memory is.
-pub(crate) fn wants_interrupt(
+/// [`NeedsReset`] where no memory is.
+pub(crate) fn needs_notification(
     queue: &Queue,
     memory: &GuestMemory,
     before: u16,
-) -> Result<bool, Broken> {
+) -> Result<bool, NeedsReset> {
     // The driver must find what was used, or be found to want an interrupt.
     fence(Ordering::SeqCst);
     let ring = GuestAddress(queue.avail_ring());
-    let load = |offset| -> Result<u16, Broken> {
+    let load = |offset| -> Result<u16, NeedsReset> {
         let at = ring.checked_add(offset).ok_or(NO_RING)?;
         let word = memory.load(at, Ordering::Relaxed).map_err(|_| NO_RING)?;
         Ok(u16::from_le(word))
@@ -124,7 +125,7 @@ mod tests {
         queue.try_set_used_ring_address(used).unwrap();
         queue.set_event_idx(true);
         queue.set_next_used(6);
-        add_together(&mut queue, &memory, &[(1, 10), (2, 20), (3, 30)]).unwrap();
+        add_all(&mut queue, &memory, &[(1, 10), (2, 20), (3, 30)]).unwrap();
         let words: [u32; 17] = memory.read_obj(used).unwrap();
         assert_eq!(words[0] >> 16, 9, "the ring's index");
         assert_eq!(words[13..17], [1, 10, 2, 20]);
@@ -135,8 +136,12 @@ mod tests {
             memory
                 .write_obj(event, available.checked_add(20).unwrap())
                 .unwrap();
-            assert_eq!(wants_interrupt(&queue, &memory, 6), Ok(wanted), "{event}");
+            assert_eq!(
+                needs_notification(&queue, &memory, 6),
+                Ok(wanted),
+                "{event}"
+            );
         }
-        assert!(add_together(&mut queue, &memory, &[(1, 0), (8, 0)]).is_err());
+        assert!(add_all(&mut queue, &memory, &[(1, 0), (8, 0)]).is_err());
     }
 }

@@ -4,24 +4,26 @@
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 
-use vm_memory::{Bytes as _, GuestAddress};
+use vm_memory::{Bytes, GuestAddress};
 
-use super::Bytes;
+use super::input::Input;
 use crate::config::NetDevice;
 use crate::devices::pci::bus::{ADDRESS, DATA, PciBus};
 use crate::devices::pci::config::Space;
-use crate::devices::pci::line::Pin;
+use crate::devices::pci::intx::IntxPin;
 use crate::devices::pci::slot::PciSlot;
-use crate::devices::virtio::device::Device;
+use crate::devices::virtio::active_device::ActiveDevice;
+use crate::devices::virtio::device::VirtioDevice;
 use crate::devices::virtio::devices::net::Net;
 use crate::devices::virtio::devices::rng::Rng;
-use crate::devices::virtio::doors::NoDoors;
-use crate::devices::virtio::serving::Serving;
+use crate::devices::virtio::ioeventfds::NoIoEventFds;
 use crate::devices::virtio::transport::interface::Interface;
-use crate::devices::virtio::transport::mmio::Mmio;
-use crate::devices::virtio::transport::pci::function::Function;
-use crate::devices::virtio::worker::{self, Wait};
-use crate::memory::{self, GuestMemory, MIN_MEMORY};
+use crate::devices::virtio::transport::mmio::MmioTransport;
+use crate::devices::virtio::transport::pci::function::PciTransport;
+use crate::devices::virtio::worker;
+use crate::devices::virtio::worker::Wait;
+use crate::memory;
+use crate::memory::{GuestMemory, MIN_MEMORY};
 
 /// Where the shortest way to DRIVER_OK puts the rings of the first queue: descriptors, available
 /// and used buffers.
@@ -30,27 +32,27 @@ const PAGE: u64 = 0x1000;
 const ENTRIES: u64 = 16;
 
 /// A device behind a transport.
-enum Behind {
-    Memory(Interface, Mmio),
-    Bus(PciBus, PciSlot),
+enum Transport {
+    Mmio(Interface, MmioTransport),
+    Pci(PciBus, PciSlot),
 }
 
 /// All of it.
-struct Trial {
-    behind: Behind,
+struct Fixture {
+    transport: Transport,
     memory: GuestMemory,
-    serving: Arc<Serving>,
+    active: Arc<ActiveDevice>,
 }
 
 /// Register accesses by any transport.
 ///
 /// # Panics
 /// Where something does not hold that must.
-pub(crate) fn transport(input: &[u8]) {
-    let mut input = Bytes(input);
-    let kind = input.byte();
+pub fn transport(input: &[u8]) {
+    let mut input = Input(input);
+    let kind = input.u8();
     let (network, _other) = UnixDatagram::pair().expect("sockets");
-    let device: Box<dyn Device> = match kind & 4 {
+    let device: Box<dyn VirtioDevice> = match kind & 4 {
         0 => Box::new(Rng),
         _ => {
             let net = Net::new(NetDevice {
@@ -62,56 +64,56 @@ pub(crate) fn transport(input: &[u8]) {
             Box::new(net.expect("a device"))
         }
     };
-    let trial = match kind & 3 {
-        0 => Trial::in_memory(Interface::Modern, device),
-        1 => Trial::in_memory(Interface::Legacy, device),
-        _ => Trial::on_bus(device),
+    let fixture = match kind & 3 {
+        0 => Fixture::over_mmio(Interface::Modern, device),
+        1 => Fixture::over_mmio(Interface::Legacy, device),
+        _ => Fixture::over_pci(device),
     };
     while !input.0.is_empty() {
-        trial.step(&mut input);
+        fixture.step(&mut input);
     }
 }
 
-impl Trial {
-    fn in_memory(interface: Interface, device: Box<dyn Device>) -> Trial {
+impl Fixture {
+    fn over_mmio(interface: Interface, device: Box<dyn VirtioDevice>) -> Fixture {
         let memory = memory::allocate(MIN_MEMORY).expect("memory");
         let irq = crate::vm::event().expect("an event");
         let place = (interface, 0xd000_0000);
-        let mmio = Mmio::new(place, device, memory.clone(), irq, Box::new(NoDoors));
+        let mmio = MmioTransport::new(place, device, memory.clone(), irq, Box::new(NoIoEventFds));
         let mmio = mmio.expect("a device");
-        Trial {
-            serving: mmio.serving(),
-            behind: Behind::Memory(interface, mmio),
+        Fixture {
+            active: mmio.active_device(),
+            transport: Transport::Mmio(interface, mmio),
             memory,
         }
     }
 
-    fn on_bus(device: Box<dyn Device>) -> Trial {
+    fn over_pci(device: Box<dyn VirtioDevice>) -> Fixture {
         let memory = memory::allocate(MIN_MEMORY).expect("memory");
-        let slots = PciSlot::first(1).expect("a place");
-        let pin = Pin::new(Box::new(|_| ()));
+        let slots = PciSlot::allocate(1).expect("a place");
+        let pin = IntxPin::new(Box::new(|_| ()));
         let message = Box::new(|address: u64, _| {
             assert_eq!(address & 0xfff0_0000, 0xfee0_0000, "no local APIC's");
         });
         let signals = (pin, message as _);
-        let doors = Box::new(NoDoors);
-        let function = Function::new(
+        let ioeventfds = Box::new(NoIoEventFds);
+        let function = PciTransport::new(
             (Interface::Legacy, &slots[0]),
             device,
             memory.clone(),
             signals,
-            doors,
+            ioeventfds,
         );
         let function = function.expect("a function");
-        Trial {
-            serving: function.serving(),
-            behind: Behind::Bus(PciBus::new(vec![Box::new(function)]), slots[0]),
+        Fixture {
+            active: function.active_device(),
+            transport: Transport::Pci(PciBus::new(vec![Box::new(function)]), slots[0]),
             memory,
         }
     }
 
-    fn step(&self, input: &mut Bytes<'_>) {
-        let (kind, offset) = (input.byte(), u64::from(input.word()));
+    fn step(&self, input: &mut Input<'_>) {
+        let (kind, offset) = (input.u8(), u64::from(input.u16()));
         let width = 1 << (kind >> 6);
         match kind & 0x3f {
             0..8 => self.read(offset, width),
@@ -122,7 +124,7 @@ impl Trial {
                 let (gpa, bytes) = (input.gpa(), input.take::<16>());
                 let _ = self.memory.write_slice(&bytes, GuestAddress(gpa));
             }
-            48..56 => worker::turn(&self.serving, Wait::Not),
+            48..56 => worker::poll_once(&self.active, Wait::DontWait),
             56..60 => self.come_up(),
             _ => self.reset(),
         }
@@ -130,9 +132,9 @@ impl Trial {
 
     fn read(&self, offset: u64, width: usize) {
         let mut data = vec![0; width];
-        match &self.behind {
-            Behind::Memory(_, mmio) => mmio.read(offset % PAGE, &mut data),
-            Behind::Bus(bus, slot) => {
+        match &self.transport {
+            Transport::Mmio(_, mmio) => mmio.read(offset % PAGE, &mut data),
+            Transport::Pci(bus, slot) => {
                 bus.read_at(Space::Memory, u64::from(slot.memory) + offset, &mut data);
                 bus.read_at(Space::Ports, u64::from(slot.ports) + offset, &mut data);
                 bus.read(DATA + (offset & 3) as u16, &mut data);
@@ -141,25 +143,25 @@ impl Trial {
     }
 
     fn write(&self, offset: u64, data: &[u8]) {
-        match &self.behind {
-            Behind::Memory(_, mmio) => mmio.write(offset % PAGE, data),
-            Behind::Bus(bus, slot) => {
+        match &self.transport {
+            Transport::Mmio(_, mmio) => mmio.write(offset % PAGE, data),
+            Transport::Pci(bus, slot) => {
                 bus.write_at(Space::Memory, u64::from(slot.memory) + offset, data);
             }
         }
     }
 
     fn write_ports(&self, offset: u64, data: &[u8]) {
-        match &self.behind {
-            Behind::Memory(_, mmio) => mmio.write(offset % 0x100, data),
-            Behind::Bus(bus, slot) => {
+        match &self.transport {
+            Transport::Mmio(_, mmio) => mmio.write(offset % 0x100, data),
+            Transport::Pci(bus, slot) => {
                 bus.write_at(Space::Ports, u64::from(slot.ports) + offset % 0x100, data);
             }
         }
     }
 
     fn write_config(&self, offset: u64, data: &[u8]) {
-        if let Behind::Bus(bus, _) = &self.behind {
+        if let Transport::Pci(bus, _) = &self.transport {
             let address = 0x8000_0800 | (offset as u32 & 0xfc);
             bus.write(ADDRESS, &address.to_le_bytes());
             bus.write(DATA + (offset & 3) as u16, data);
@@ -168,8 +170,8 @@ impl Trial {
 
     /// The shortest way to a device at work, whatever stood there before.
     fn come_up(&self) {
-        let writes: Vec<(u64, u64, usize)> = match &self.behind {
-            Behind::Memory(Interface::Modern, _) => {
+        let writes: Vec<(u64, u64, usize)> = match &self.transport {
+            Transport::Mmio(Interface::Modern, _) => {
                 let [table, available, used] = RINGS;
                 let negotiate = [
                     (0x70, 0),
@@ -189,7 +191,7 @@ impl Trial {
                 let all = [&negotiate[..], &queue, &start].concat();
                 all.into_iter().map(|(at, value)| (at, value, 4)).collect()
             }
-            Behind::Memory(Interface::Legacy, _) => {
+            Transport::Mmio(Interface::Legacy, _) => {
                 let negotiate = [(0x70, 0), (0x70, 3), (0x28, PAGE), (0x30, 0)];
                 let queue = [
                     (0x38, ENTRIES),
@@ -200,7 +202,7 @@ impl Trial {
                 let all = [negotiate, queue].concat();
                 all.into_iter().map(|(at, value)| (at, value, 4)).collect()
             }
-            Behind::Bus(..) => {
+            Transport::Pci(..) => {
                 let [table, available, used] = RINGS;
                 let negotiate = [(20, 0, 1), (20, 3, 1), (8, 1, 4), (12, 1, 4), (20, 11, 1)];
                 let queue = [
@@ -220,10 +222,10 @@ impl Trial {
 
     /// After a reset nothing is in use any more.
     fn reset(&self) {
-        match &self.behind {
-            Behind::Memory(..) => self.write(0x70, &[0; 4]),
+        match &self.transport {
+            Transport::Mmio(..) => self.write(0x70, &[0; 4]),
             // Wherever its registers have gone.
-            Behind::Bus(..) => {
+            Transport::Pci(..) => {
                 self.write_config(0x04, &[3]);
                 self.write_config(0x14, &0xe000_0000u32.to_le_bytes());
                 self.write(20, &[0]);
@@ -236,7 +238,7 @@ impl Trial {
             bytes
         };
         let before = content();
-        worker::turn(&self.serving, Wait::Not);
-        assert!(!self.serving.is_broken() && before == content());
+        worker::poll_once(&self.active, Wait::DontWait);
+        assert!(!self.active.needs_reset() && before == content());
     }
 }
