@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use super::boot::image::BootAbi;
 use super::boot::solo5::manifest::Kind;
+use super::devices::virtio::devices::vhost_user::BackEndError;
 
 /// A fault of a kernel file. The messages do not name the path: the caller, who
 /// knows it, puts it in front.
@@ -103,8 +104,8 @@ pub enum Error {
     #[error("the files of share {tag}: {source}")]
     Share { tag: String, source: io::Error },
 
-    #[error("the server of share {tag} {fault}")]
-    BackEnd { tag: String, fault: String },
+    #[error("the server of share {tag} {source}")]
+    BackEnd { tag: String, source: BackEndError },
     #[error("the guest's sockets cannot be waited for: {0}")]
     Vsock(#[source] io::Error),
 

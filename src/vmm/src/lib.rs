@@ -82,7 +82,7 @@ pub use config::{
     BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };
 pub use console::Console;
-pub use devices::virtio::devices::vhost_user::check as check_back_end;
+pub use devices::virtio::devices::vhost_user::{BackEndError, check as check_back_end};
 #[cfg(fuzzing)]
 pub use devices::virtio::fuzzing;
 pub use devices::virtio::slots::count as virtio_devices;

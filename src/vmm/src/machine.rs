@@ -167,7 +167,7 @@ impl Machine {
             stopper: Stopper::new(self.pc, self.vm.clone()),
         };
         events.stdio.resize();
-        let workers = Workers::start(self.virtio)?;
+        let workers = Workers::start(self.virtio).map_err(io::Error::other)?;
         let vcpus = VcpuThreads::start(self.vcpus, self.ended, stop)?;
         let ended = events.run(&vcpus);
         let by_itself = vcpus.stop(|| workers.interrupt());

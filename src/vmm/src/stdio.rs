@@ -71,6 +71,6 @@ impl Stdio {
 
     /// The console, if the guest uses it.
     fn driven(&self) -> Option<&Port> {
-        self.port.as_ref().filter(|port| port.is_driven())
+        self.port.as_ref().filter(|port| port.is_in_use())
     }
 }

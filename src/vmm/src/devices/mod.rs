@@ -7,19 +7,25 @@
 //! | [`legacy`] | a PC's small devices: serial port, keyboard controller, clock, power button |
 //! | [`pci`] | the PCI bus, and what its devices have in common |
 //! | [`virtio`] | virtio devices and their transports |
+//! | [`numbers`] | halves of 64 bits, and other narrow registers |
 //! | [`irq`] | how a device reaches the interrupt controllers |
 //!
-//! How a device is added:
+//! How a device is added: one file, one entry.
 //!
-//! | kind | file | entry |
+//! | kind | the file | the entry |
 //! |---|---|---|
-//! | virtio | one in `virtio/devices/`, that implements [`virtio::device::Device`] | in `devices` of `virtio/attach.rs`; if a machine always has one, in `count` of `virtio/slots.rs` too |
-//! | PCI | one that implements [`pci::device::PciDevice`] | in the list given to [`pci::bus::PciBus::new`] |
-//! | on ports | one in `legacy/` | in `read` and `write` of `legacy/pc.rs`; of `port_bus.rs`, if it may block |
+//! | virtio | in `virtio/devices/` | `devices` in `virtio/attach.rs` |
+//! | PCI | a [`pci::device::PciDevice`] | the list for [`pci::bus::PciBus::new`] |
+//! | at ports | in `legacy/` | `read` and `write` in `legacy/pc.rs` |
+//!
+//! A virtio device implements [`virtio::device::VirtioDevice`]; `count` in `virtio/slots.rs` knows
+//! how many a machine has. A device at ports that may block is not for `legacy/pc.rs`, whose lock
+//! nobody holds for long, but for [`port_bus`], as the serial port is.
 
 pub(crate) mod irq;
 pub(crate) mod legacy;
 pub(crate) mod mmio_bus;
+mod numbers;
 pub(crate) mod pci;
 pub(crate) mod port_bus;
 pub(crate) mod virtio;

@@ -48,7 +48,7 @@ impl PortBus {
     pub(crate) fn read(&mut self, port: u16, data: &mut [u8]) {
         match port {
             COM1..=COM1_LAST => {
-                let offset = (port - COM1) as u8;
+                let offset = register(port);
                 data.fill_with(|| self.serial.read(offset));
             }
             bus::ADDRESS..=bus::DATA_LAST => {
@@ -71,7 +71,7 @@ impl PortBus {
     pub(crate) fn write(&mut self, port: u16, data: &[u8]) -> Option<GuestExit> {
         match port {
             COM1..=COM1_LAST => {
-                self.send((port - COM1) as u8, data);
+                self.send(register(port), data);
                 None
             }
             bus::ADDRESS..=bus::DATA_LAST => {
@@ -98,6 +98,11 @@ impl PortBus {
             self.output.write(&self.sent);
         }
     }
+}
+
+/// The number of one of COM1's registers.
+fn register(port: u16) -> u8 {
+    ((port - COM1) & 7) as u8
 }
 
 #[cfg(test)]

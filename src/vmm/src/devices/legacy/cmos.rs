@@ -29,7 +29,7 @@ impl Cmos {
 
     /// The selected register, at the time `now`.
     pub(super) fn read(&self, now: OffsetDateTime) -> u8 {
-        let year = now.year().clamp(0, 9999) as u16;
+        let two_digits = |number: i32| u8::try_from(number.rem_euclid(100)).map_or(0, bcd);
         match self.index {
             0x00 => bcd(now.second()),
             0x02 => bcd(now.minute()),
@@ -37,12 +37,12 @@ impl Cmos {
             0x06 => now.weekday().number_from_sunday(),
             0x07 => bcd(now.day()),
             0x08 => bcd(now.month().into()),
-            0x09 => bcd((year % 100) as u8),
+            0x09 => two_digits(now.year()),
             0x0a => STATUS_A,
             0x0b => STATUS_B,
             0x0d => STATUS_D,
             // The century, where PCs without ACPI keep it.
-            0x32 => bcd((year / 100) as u8),
+            0x32 => two_digits(now.year() / 100),
             _ => 0,
         }
     }

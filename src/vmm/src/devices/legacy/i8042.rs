@@ -75,7 +75,7 @@ pub(crate) struct I8042 {
 
 impl I8042 {
     /// A controller whose interrupt nobody has enabled, so that a guest that has can be told
-    /// from one that never heard of it.
+    /// from one that does not use it.
     pub(crate) fn new(irq: EventFd) -> I8042 {
         I8042 {
             command_byte: SYSTEM_FLAG,

@@ -1,4 +1,4 @@
-//! The small devices that answer at once. All vCPUs and the event loop share them by one lock,
+//! The PC's devices that answer at once. All vCPUs and the event loop share them by one lock,
 //! which nobody holds while anything blocks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -31,7 +31,7 @@ impl SerialPort {
     /// has taken all its input while somebody waits for that.
     pub(crate) fn new(irq: EventFd, space: EventFd) -> SerialPort {
         let space = Arc::new(InputSpace {
-            wanted: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
             event: space,
         });
         let uart = Serial::with_events(IrqLine(irq), space.clone(), Vec::with_capacity(1));
@@ -62,7 +62,7 @@ impl SerialPort {
         // In loopback mode the port takes none.
         let taken = uart.enqueue_raw_bytes(input).unwrap_or(0);
         self.space
-            .wanted
+            .is_awaited
             .store(taken < input.len(), Ordering::Relaxed);
         taken
     }
@@ -86,7 +86,7 @@ impl Trigger for IrqLine {
 /// Wakes the event loop when the guest has read all input, if it waits for that. A
 /// guest that reads an empty port in a loop wakes nobody.
 struct InputSpace {
-    wanted: AtomicBool,
+    is_awaited: AtomicBool,
     event: EventFd,
 }
 
@@ -96,7 +96,7 @@ impl SerialEvents for InputSpace {
     fn tx_lost_byte(&self) {}
 
     fn in_buffer_empty(&self) {
-        if self.wanted.swap(false, Ordering::Relaxed) {
+        if self.is_awaited.swap(false, Ordering::Relaxed) {
             // Cannot fail: the counter of an event that is read never overflows.
             let _ = self.event.write(1);
         }

@@ -1,4 +1,5 @@
-//! Interrupt lines that several functions share: a line is high while one of them asserts.
+//! Interrupt lines that several functions share: a line is high while one of them asserts its
+//! pin.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,14 +15,14 @@ pub(crate) struct IntxPin {
 
 struct SharedLine {
     line: Line,
-    /// Who asserts for an interrupt.
-    asserting: u32,
+    /// The pins that are asserted.
+    asserted: u32,
 }
 
 impl IntxPin {
     /// The only pin on `line`.
     pub(crate) fn new(line: Line) -> IntxPin {
-        let shared = SharedLine { line, asserting: 0 };
+        let shared = SharedLine { line, asserted: 0 };
         IntxPin {
             line: Arc::new(Mutex::new(shared)),
             bit: 1,
@@ -36,17 +37,17 @@ impl IntxPin {
         }
     }
 
-    /// Asks for an interrupt, or no longer.
-    pub(crate) fn set(&self, asserts: bool) {
+    /// Asserts the pin, or no longer.
+    pub(crate) fn set(&self, is_asserted: bool) {
         let mut shared = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shared.asserting;
-        match asserts {
-            true => shared.asserting |= self.bit,
-            false => shared.asserting &= !self.bit,
+        let before = shared.asserted;
+        match is_asserted {
+            true => shared.asserted |= self.bit,
+            false => shared.asserted &= !self.bit,
         }
         // The line itself is a system call.
-        if (before == 0) != (shared.asserting == 0) {
-            (shared.line)(shared.asserting != 0);
+        if (before == 0) != (shared.asserted == 0) {
+            (shared.line)(shared.asserted != 0);
         }
     }
 }

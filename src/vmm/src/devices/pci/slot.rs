@@ -13,7 +13,7 @@ pub(crate) const IRQS: [u8; 8] = [10, 11, 5, 6, 7, 12, 14, 15];
 /// The bus has 32 devices, the first of which is the bridge.
 const MAX_DEVICES: usize = 31;
 
-/// A function's place on the bus, and what it has there before a guest moves it.
+/// A function's address on the bus, and what it has there before a guest moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PciSlot {
     /// On bus 0; its function is 0.
@@ -26,7 +26,7 @@ pub(crate) struct PciSlot {
 }
 
 impl PciSlot {
-    /// The places of so many functions.
+    /// The slots of so many functions.
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_function_has_a_place_of_its_own() {
+    fn each_function_has_a_slot_of_its_own() {
         let slots = PciSlot::allocate(31).unwrap();
         let last = slots[30];
         assert_eq!((last.device, last.irq), (31, 14));

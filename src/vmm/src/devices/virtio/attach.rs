@@ -1,4 +1,4 @@
-//! A machine's virtio devices, each in its place.
+//! A machine's virtio devices, each in its slot.
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -75,17 +75,17 @@ pub(crate) struct Attached {
     pub descriptors: Vec<RawFd>,
 }
 
-/// Puts `devices` in their `places`, of which there are as many.
+/// Attaches `devices` to their `slots`, of which there are as many.
 ///
 /// # Errors
 /// What KVM refuses.
 pub(crate) fn attach(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
-    places: &DeviceSlots,
+    slots: &DeviceSlots,
     devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
-    match places {
+    match slots {
         DeviceSlots::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
         DeviceSlots::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
     }
@@ -141,8 +141,8 @@ fn attach_pci(
         pins.insert(slot.irq, pin.clone());
         let signals = (pin, vm::messages(vm));
         let ioeventfds = Box::new(vm.clone());
-        let place = (oldest, slot);
-        let function = PciTransport::new(place, device, memory.clone(), signals, ioeventfds)?;
+        let slot = (oldest, slot);
+        let function = PciTransport::new(slot, device, memory.clone(), signals, ioeventfds)?;
         active_devices.push(function.active_device());
         functions.push(Box::new(function));
     }

@@ -148,7 +148,7 @@ impl BitOrAssign for Notifications {
 }
 
 /// The device sets DEVICE_NEEDS_RESET (virtio 1.2, section 2.1.2): its driver, or its back end, has
-/// broken the rules, with what.
+/// broken the rules; with what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a virtio device is broken: {0}")]
 pub(crate) struct NeedsReset(pub &'static str);

@@ -6,7 +6,7 @@ use crate::config::Transport;
 use crate::devices::pci::slot::PciSlot;
 use crate::error::Error;
 
-/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
+/// How many virtio devices a guest has that gets so many of these, shares of both kinds.
 pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
     // And the console and the entropy device.
     nets + blocks + shares + vsocks + 2
@@ -24,7 +24,7 @@ impl DeviceSlots {
     /// Where it finds none.
     pub(crate) const NONE: DeviceSlots = DeviceSlots::Mmio(Interface::Modern, Vec::new());
 
-    /// The places of so many devices.
+    /// The slots of so many devices.
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].

@@ -1,5 +1,5 @@
-//! The threads of devices: each device has one, which waits for notifications and for the
-//! device's source, and serves. No vCPU does a device's work.
+//! The devices' threads: each device has one, which waits for the driver's notifications and for
+//! the device's event source, and processes them. No vCPU does a device's work.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -19,6 +19,14 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often to look whether all have ended, which most do at once.
 const PAUSE: Duration = Duration::from_micros(50);
 
+/// clone(2) has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("virtio device {number} gets no thread: {source}; let the container have more of them")]
+pub(crate) struct SpawnError {
+    number: usize,
+    source: io::Error,
+}
+
 /// The running threads. When this is dropped, there are none any more.
 pub(crate) struct Workers(Vec<(Arc<ActiveDevice>, JoinHandle<()>)>);
 
@@ -26,8 +34,8 @@ impl Workers {
     /// Starts a thread for each device.
     ///
     /// # Errors
-    /// Those of clone(2), with a word on whose they are; no thread is left then.
-    pub(crate) fn start(devices: Vec<Arc<ActiveDevice>>) -> io::Result<Workers> {
+    /// [`SpawnError`]; no thread is left then.
+    pub(crate) fn start(devices: Vec<Arc<ActiveDevice>>) -> Result<Workers, SpawnError> {
         let mut running = Workers(Vec::with_capacity(devices.len()));
         for (number, device) in devices.into_iter().enumerate() {
             let active = NeedsResetOnPanic(device.clone());
@@ -40,11 +48,7 @@ impl Workers {
                     // What the driver has notified of last.
                     poll_once(&active.0, Wait::DontWait);
                 })
-                .map_err(|e| {
-                    io::Error::other(format!(
-                        "virtio device {number} gets no thread: {e}; let the container have more of them"
-                    ))
-                })?;
+                .map_err(|source| SpawnError { number, source })?;
             running.0.push((device, thread));
         }
         Ok(running)
@@ -73,7 +77,7 @@ impl Drop for Workers {
             std::thread::sleep(PAUSE);
         }
         for (_, thread) in self.0.drain(..) {
-            // One that panicked has broken its device, and said so.
+            // One that panicked has left its device in need of a reset.
             let _ = thread.join();
         }
     }
@@ -97,8 +101,8 @@ pub(crate) enum Wait {
     DontWait,
 }
 
-/// One turn of a device's thread: waits, and serves what the driver has notified of and what is
-/// ready.
+/// One turn of a device's thread: waits, and processes the queues that the driver has notified of
+/// and the event source, if that is ready.
 pub(crate) fn poll_once(active: &ActiveDevice, wait: Wait) {
     let wake = &active.queue_events().wake;
     let queue_events = active.queue_events().polled();
@@ -110,11 +114,7 @@ pub(crate) fn poll_once(active: &ActiveDevice, wait: Wait) {
     };
     let readable = |fd| descriptor(fd, libc::POLLIN);
     let mut fds = vec![readable(wake.as_raw_fd())];
-    fds.extend(
-        queue_events
-            .iter()
-            .map(|queue_event| readable(queue_event.as_raw_fd())),
-    );
+    fds.extend(queue_events.iter().map(|event| readable(event.as_raw_fd())));
     fds.extend(source.map(|(fd, events)| descriptor(fd, events.bits())));
     if poll(&mut fds, wait).is_err() {
         return;
@@ -123,9 +123,9 @@ pub(crate) fn poll_once(active: &ActiveDevice, wait: Wait) {
     if is_ready(0) {
         let _ = wake.read();
     }
-    for (index, queue_event) in queue_events.iter().enumerate() {
+    for (index, event) in queue_events.iter().enumerate() {
         if is_ready(1 + index) {
-            let _ = queue_event.read();
+            let _ = event.read();
             active.process_queue(index);
         }
     }
@@ -143,7 +143,7 @@ fn poll(fds: &mut [pollfd], wait: Wait) -> nix::Result<()> {
         Wait::Forever => -1,
         Wait::DontWait => 0,
     };
-    // SAFETY: the pointer and the length are a slice's. A source that a vCPU's reset of the
+    // SAFETY: the pointer and the length are a slice's. An event source that a vCPU's reset of the
     // device closes meanwhile is a number that poll(2) calls invalid, or somebody else's, and
     // then ready in vain.
     let result = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };

@@ -13,11 +13,11 @@ use crate::devices::virtio::device::{EventSource, NeedsReset, Notifications, Vir
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
-/// What must not wait, and all other requests. Linux's have as many pages at most as the second
+/// Requests of high priority, and all others. Linux's have as many pages at most as the second
 /// has entries, and no back end that is known takes more entries.
-const QUEUE_SIZES: [u16; 2] = [128, 1024];
-/// Queues for requests, of 32 bits.
-const REQUEST_QUEUES: u32 = QUEUE_SIZES.len() as u32 - 1;
+const QUEUE_SIZES: [u16; 1 + REQUEST_QUEUES as usize] = [128, 1024];
+/// Queues for requests, behind the one of high priority.
+const REQUEST_QUEUES: u32 = 1;
 /// Bytes of the tag, which zeros fill.
 const TAG: usize = 36;
 
@@ -30,15 +30,15 @@ impl Fs {
     /// # Errors
     /// [`Error::BackEnd`], [`Error::EventFd`].
     pub(crate) fn new(share: ServedShare) -> Result<Fs, Error> {
-        let back_end = BackEnd::greet(share.back_end, QUEUE_SIZES.len());
-        let back_end = back_end.map_err(|fault| Error::BackEnd {
+        let back_end = BackEnd::connect(share.back_end, QUEUE_SIZES.len());
+        let back_end = back_end.map_err(|source| Error::BackEnd {
             tag: share.tag.clone(),
-            fault: fault.to_string(),
+            source,
         })?;
-        Ok(Fs::served_by(back_end, share.tag))
+        Ok(Fs::with_back_end(back_end, share.tag))
     }
 
-    pub(crate) fn served_by(back_end: BackEnd, tag: String) -> Fs {
+    pub(crate) fn with_back_end(back_end: BackEnd, tag: String) -> Fs {
         let mut config = tag.into_bytes();
         config.resize(TAG, 0);
         config.extend(REQUEST_QUEUES.to_le_bytes());
@@ -99,7 +99,7 @@ impl VirtioDevice for Fs {
         _: &mut [Queue],
         _: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
-        self.back_end.used()
+        self.back_end.take_calls()
     }
 
     fn descriptors(&self) -> Vec<RawFd> {

@@ -6,8 +6,8 @@
 //! | [`block`] | the block device |
 //! | [`console`] | the console device |
 //! | [`p9`] | a tree of files, by 9P |
-//! | [`fs`] | a tree of files that another process serves |
-//! | [`vhost_user`] | that process |
+//! | [`fs`] | a tree of files, by a vhost-user back end |
+//! | [`vhost_user`] | the connection with the back end |
 //! | [`rng`] | the entropy device |
 //! | [`vsock`] | the socket device |
 

@@ -1,6 +1,7 @@
 //! The 9P transport (Linux's net/9p/trans_virtio.c; the device's ID is virtio 1.2's, section
 //! 5): each buffer is a request to read and, behind it, the room for its reply.
 
+use std::io;
 use std::os::fd::RawFd;
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_9P;
@@ -33,15 +34,15 @@ pub(crate) struct P9 {
 
 impl P9 {
     /// # Errors
-    /// What statx(2) refuses of the share's root.
+    /// What statx(2) refuses of the share's root; a tag of more than 65,535 bytes.
     pub(crate) fn new(share: Share) -> Result<P9, Error> {
         let failed = |source| Error::Share {
             tag: share.tag.clone(),
             source,
         };
+        let len = u16::try_from(share.tag.len());
+        let len = len.map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
         let server = Server::new(share.root).map_err(failed)?;
-        // The caller's own, a word.
-        let len = share.tag.len() as u16;
         Ok(P9 {
             server,
             config: [&len.to_le_bytes(), share.tag.as_bytes()].concat(),
@@ -49,8 +50,8 @@ impl P9 {
         })
     }
 
-    /// Answers the request in a buffer; gives the reply's bytes.
-    fn answer(&mut self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
+    /// Processes the request in a buffer; gives the reply's bytes.
+    fn process(&mut self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
         let mut size = [0; SIZE];
         iovec::read(&buffer.readable, memory, &mut size)?;
         let size = u32::from_le_bytes(size);
@@ -65,9 +66,7 @@ impl P9 {
         let room = iovec::len(&buffer.writable) as usize;
         let reply = self.server.answer(&self.frame, room);
         let reply = reply.map_err(|_| NeedsReset("a 9P request that cannot be answered"))?;
-        iovec::write(&buffer.writable, memory, reply)?;
-        // No more than MAX_FRAME.
-        Ok(reply.len() as u32)
+        iovec::write(&buffer.writable, memory, reply)
     }
 }
 
@@ -103,7 +102,7 @@ impl VirtioDevice for P9 {
         memory: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
         used_ring::process_all(queues, index, memory, MAX, |buffer| {
-            self.answer(buffer, memory)
+            self.process(buffer, memory)
         })
     }
 }

@@ -13,8 +13,8 @@ use crate::memory::GuestMemory;
 const QUEUE_SIZES: [u16; 1] = [64];
 /// The most bytes that one buffer may have. Linux asks for 64.
 const MAX: u32 = 64 << 10;
-/// What the host is asked for at a time: getrandom(2) gives so little in one piece.
-const PORTION: usize = 256;
+/// Bytes that the host is asked for at a time: getrandom(2) gives so few in one piece.
+const CHUNK: usize = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Rng;
@@ -53,11 +53,10 @@ fn fill(buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
     }
     // MAX at most.
     let mut random = vec![0; iovec::len(&buffer.writable) as usize];
-    for portion in random.chunks_mut(PORTION) {
+    for chunk in random.chunks_mut(CHUNK) {
         // Without its own error the guest would take what is no secret for entropy.
-        getrandom(portion, GetRandomFlags::empty())
+        getrandom(chunk, GetRandomFlags::empty())
             .map_err(|_| NeedsReset("the host has no random bytes"))?;
     }
-    let len = iovec::write(&buffer.writable, memory, &random)?;
-    Ok(len as u32)
+    iovec::write(&buffer.writable, memory, &random)
 }

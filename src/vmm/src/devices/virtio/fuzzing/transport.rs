@@ -78,8 +78,8 @@ impl Fixture {
     fn over_mmio(interface: Interface, device: Box<dyn VirtioDevice>) -> Fixture {
         let memory = memory::allocate(MIN_MEMORY).expect("memory");
         let irq = crate::vm::event().expect("an event");
-        let place = (interface, 0xd000_0000);
-        let mmio = MmioTransport::new(place, device, memory.clone(), irq, Box::new(NoIoEventFds));
+        let slot = (interface, 0xd000_0000);
+        let mmio = MmioTransport::new(slot, device, memory.clone(), irq, Box::new(NoIoEventFds));
         let mmio = mmio.expect("a device");
         Fixture {
             active: mmio.active_device(),
@@ -90,7 +90,7 @@ impl Fixture {
 
     fn over_pci(device: Box<dyn VirtioDevice>) -> Fixture {
         let memory = memory::allocate(MIN_MEMORY).expect("memory");
-        let slots = PciSlot::allocate(1).expect("a place");
+        let slots = PciSlot::allocate(1).expect("a slot");
         let pin = IntxPin::new(Box::new(|_| ()));
         let message = Box::new(|address: u64, _| {
             assert_eq!(address & 0xfff0_0000, 0xfee0_0000, "no local APIC's");

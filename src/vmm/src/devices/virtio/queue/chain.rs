@@ -1,45 +1,39 @@
-//! One buffer of the driver's: a chain of descriptors (virtio 1.2, section 2.7.5).
+//! One buffer that the driver has made available: a chain of descriptors (virtio 1.2, section
+//! 2.7.5).
 
 use std::ops::Deref;
 
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
-use vm_memory::{GuestAddress, GuestMemoryBackend};
+use vm_memory::GuestMemoryBackend;
 
+use super::iovec::GuestIovec;
 use crate::devices::virtio::device::NeedsReset;
 use crate::memory::GuestMemory;
-
-/// A piece of guest memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GuestIovec {
-    pub gpa: GuestAddress,
-    /// Bytes.
-    pub len: u32,
-}
 
 /// A buffer that was checked: all of it lies in the guest's memory, and what the device may
 /// write follows what it may read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Buffer {
-    /// By which the queue is told that it was used.
+    /// The index of its first descriptor, by which it is put into the used ring.
     pub head: u16,
-    /// What the device may read.
+    /// The device-readable part.
     pub readable: Vec<GuestIovec>,
-    /// What the device may write.
+    /// The device-writable part.
     pub writable: Vec<GuestIovec>,
 }
 
-/// The most pieces of a buffer: preadv(2) and its like take no more, and drivers that follow
+/// The most descriptors of a buffer: preadv(2) and its like take no more, and drivers that follow
 /// section 2.7.5.3.1 send no more than their queue has entries.
 const MAX_IOVECS: usize = 1024;
 
-/// Takes the next buffer from `queue`, of `most` bytes at most; `None` where there is none,
-/// and where the driver has not set up the queue.
+/// Takes the next available buffer from `queue`, of `max` bytes at most; `None` where there is
+/// none, and where the driver has not set up the queue.
 ///
 /// # Errors
 /// [`NeedsReset`] for a queue or chain that breaks the rules: too many buffers at once, a loop, an
-/// index past the table, no descriptor at all, memory that is not there, a piece to read behind
-/// one to write, more bytes than `most`, more than 1024 iovecs.
+/// index past the table, no descriptor at all, memory that is not there, a readable descriptor
+/// behind a writable one, more bytes than `max`, more than 1024 descriptors.
 pub(crate) fn next_available(
     queue: &mut Queue,
     memory: &GuestMemory,
@@ -66,22 +60,24 @@ where
         writable: Vec::new(),
     };
     let mut total = 0u32;
-    let mut goes_on = true;
+    let mut has_next = true;
     for descriptor in chain {
-        goes_on = descriptor.has_next();
-        let piece = piece(&descriptor, memory)?;
-        total = total.saturating_add(piece.len);
+        has_next = descriptor.has_next();
+        let iovec = guest_iovec(&descriptor, memory)?;
+        total = total.saturating_add(iovec.len);
         if buffer.readable.len() + buffer.writable.len() == MAX_IOVECS {
-            return Err(NeedsReset("a buffer of too many pieces"));
+            return Err(NeedsReset("a buffer of too many descriptors"));
         }
         match (descriptor.is_write_only(), buffer.writable.is_empty()) {
-            (true, _) => buffer.writable.push(piece),
-            (false, true) => buffer.readable.push(piece),
-            (false, false) => return Err(NeedsReset("a piece to read behind one to write")),
+            (true, _) => buffer.writable.push(iovec),
+            (false, true) => buffer.readable.push(iovec),
+            (false, false) => {
+                return Err(NeedsReset("a readable descriptor behind a writable one"));
+            }
         }
     }
     // The crate's iterator ends a chain that it cannot follow without a word.
-    if goes_on {
+    if has_next {
         return Err(NeedsReset("a chain of descriptors without an end"));
     }
     if total > max {
@@ -90,7 +86,7 @@ where
     Ok(buffer)
 }
 
-fn piece(descriptor: &Descriptor, memory: &GuestMemory) -> Result<GuestIovec, NeedsReset> {
+fn guest_iovec(descriptor: &Descriptor, memory: &GuestMemory) -> Result<GuestIovec, NeedsReset> {
     let (gpa, len) = (descriptor.addr(), descriptor.len());
     // A u32 is a usize here: the monitor is for x86-64 only.
     match memory.check_range(gpa, len as usize) {

@@ -1,4 +1,4 @@
-//! Telling the driver that buffers were used (virtio 1.2, section 2.7.8).
+//! Giving used buffers back to the driver (virtio 1.2, section 2.7.8).
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -6,8 +6,7 @@ use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::{Address, Bytes, GuestAddress};
 
-use super::chain;
-use super::chain::Buffer;
+use super::chain::{self, Buffer};
 use crate::devices::virtio::device::{NeedsReset, Notifications};
 use crate::memory::GuestMemory;
 
@@ -29,24 +28,24 @@ pub(crate) fn add(
     queue.add_used(memory, head, len).map_err(|_| NO_RING)
 }
 
-/// Takes every buffer of queue `index`, each of `most` bytes at most, and uses it with as many
-/// bytes written as `answer` says.
+/// Takes every available buffer of queue `index`, each of `max` bytes at most, and gives it back
+/// with as many bytes written as `process` says.
 ///
 /// # Errors
-/// Those of [`chain::next_available`], of `answer` and of [`add`].
+/// Those of [`chain::next_available`], of `process` and of [`add`].
 pub(crate) fn process_all(
     queues: &mut [Queue],
     index: usize,
     memory: &GuestMemory,
     max: u32,
-    mut answer: impl FnMut(&Buffer) -> Result<u32, NeedsReset>,
+    mut process: impl FnMut(&Buffer) -> Result<u32, NeedsReset>,
 ) -> Result<Notifications, NeedsReset> {
     let mut notify = Notifications::NONE;
     let Some(queue) = queues.get_mut(index) else {
         return Ok(notify);
     };
     while let Some(buffer) = chain::next_available(queue, memory, max)? {
-        let len = answer(&buffer)?;
+        let len = process(&buffer)?;
         add(queue, memory, buffer.head, len)?;
         notify |= Notifications::queue(index);
     }
@@ -82,10 +81,10 @@ pub(crate) fn add_all(
     add(queue, memory, *head, *len)
 }
 
-/// Whether the driver wants to be interrupted for what was used since the ring's index was
-/// `before` (section 2.7.7).
+/// Whether the driver wants a used buffer notification for what was used since the ring's index
+/// was `before` (section 2.7.7).
 ///
-/// The crate's own answer counts what its `add_used` added, which is not all.
+/// The crate's own function for this counts what its `add_used` added, which is not all.
 ///
 /// # Errors
 /// [`NeedsReset`] where no memory is.
@@ -131,14 +130,14 @@ mod tests {
         assert_eq!(words[13..17], [1, 10, 2, 20]);
         assert_eq!(words[1..3], [3, 30]);
         // It may wait for any of the three, not for the next one.
-        for (event, wanted) in [(5, false), (6, true), (7, true), (8, true), (9, false)] {
+        for (event, needed) in [(5, false), (6, true), (7, true), (8, true), (9, false)] {
             let event: u16 = event;
             memory
                 .write_obj(event, available.checked_add(20).unwrap())
                 .unwrap();
             assert_eq!(
                 needs_notification(&queue, &memory, 6),
-                Ok(wanted),
+                Ok(needed),
                 "{event}"
             );
         }

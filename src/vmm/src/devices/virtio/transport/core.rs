@@ -1,9 +1,9 @@
-//! What all transports have in common: the features agreed on, the device's status, and the
-//! set-up of queues (virtio 1.2, sections 2.1, 2.2, 3.1).
+//! What all transports have in common: feature negotiation, the device's status, and the
+//! configuration of queues (virtio 1.2, sections 2.1, 2.2, 3.1).
 //!
 //! A driver sets up queues between FEATURES_OK and DRIVER_OK; before and after, and while a
 //! queue is ready, what it writes there is dropped. One of the legacy interface knows no
-//! FEATURES_OK. What was set up is checked at DRIVER_OK, when the device gets its queues.
+//! FEATURES_OK. It is checked at DRIVER_OK, when the device gets its queues.
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestAddress;
 
 use super::interface::Interface;
+use crate::devices::numbers::{high, join, low};
 use crate::devices::virtio::active_device::{ActiveDevice, Identity};
 use crate::devices::virtio::device::{Interrupts, NeedsReset, VirtioDevice};
 use crate::devices::virtio::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
-/// The features that the legacy interface can tell of.
-const LEGACY_FEATURES: u64 = u32::MAX as u64;
+/// The features that the legacy interface has bits for.
+const LEGACY_FEATURES: u64 = 0xffff_ffff;
 
-/// The driver's side of a device.
+/// What a driver negotiates and configures of a device.
 pub(crate) struct Core {
     identity: Identity,
     active: Arc<ActiveDevice>,
@@ -33,7 +34,7 @@ pub(crate) struct Core {
     queues: Vec<QueueConfig>,
 }
 
-/// A queue as the driver has set it up. Nothing of it is checked yet.
+/// A queue as the driver has configured it. Nothing of it is checked yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueConfig {
     /// The most entries.
@@ -41,9 +42,9 @@ pub(crate) struct QueueConfig {
     pub size: u16,
     pub ready: bool,
     /// Guest-physical.
-    pub descriptors: u64,
-    pub available: u64,
-    pub used: u64,
+    pub desc_table: u64,
+    pub avail_ring: u64,
+    pub used_ring: u64,
 }
 
 impl Core {
@@ -72,27 +73,26 @@ impl Core {
         &self.active
     }
 
-    /// The device's type.
+    /// The device ID.
     pub(crate) fn id(&self) -> u32 {
         self.identity.id
     }
 
-    /// The features offered, in halves of 32 bits: 0 or 1, there are no more.
-    pub(crate) fn device_features(&self, interface: Interface, which: u32) -> u32 {
-        half(self.offered_features(interface), which)
+    /// The features offered: half 0 or 1 of them, there are no more.
+    pub(crate) fn device_features(&self, interface: Interface, select: u32) -> u32 {
+        half(self.offered_features(interface), select)
     }
 
     /// The driver accepts features. Of the legacy interface, where nobody would tell it that
     /// they were refused, those not offered are left out.
-    pub(crate) fn set_driver_features(&mut self, interface: Interface, which: u32, value: u32) {
-        let shift = match which {
-            0 => 0,
-            1 => 32,
+    pub(crate) fn set_driver_features(&mut self, interface: Interface, select: u32, value: u32) {
+        let accepted = match select {
+            0 => join(value, high(self.driver_features)),
+            1 => join(low(self.driver_features), value),
             _ => return,
         };
         if self.status & (FEATURES_OK | DRIVER_OK) == 0 {
-            let other = self.driver_features & !(u64::from(u32::MAX) << shift);
-            self.driver_features = other | (u64::from(value) << shift);
+            self.driver_features = accepted;
             if interface == Interface::Legacy {
                 self.driver_features &= self.offered_features(interface);
             }
@@ -100,8 +100,8 @@ impl Core {
     }
 
     /// Half 0 or 1 of the features accepted.
-    pub(crate) fn driver_features(&self, which: u32) -> u32 {
-        half(self.driver_features, which)
+    pub(crate) fn driver_features(&self, select: u32) -> u32 {
+        half(self.driver_features, select)
     }
 
     /// The status bits; NEEDS_RESET is the device's own.
@@ -141,12 +141,12 @@ impl Core {
         self.queues.len()
     }
 
-    /// Queue `index` as it is set up; `None` where there is no such queue.
+    /// Queue `index` as it is configured; `None` where there is no such queue.
     pub(crate) fn queue(&self, index: usize) -> Option<&QueueConfig> {
         self.queues.get(index)
     }
 
-    /// Queue `index`, if it may be set up now.
+    /// Queue `index`, if it may be configured now.
     pub(crate) fn queue_mut(
         &mut self,
         interface: Interface,
@@ -156,11 +156,11 @@ impl Core {
             Interface::Legacy => 0,
             Interface::Modern => FEATURES_OK,
         };
-        let may_set_up = self.status & (expected | DRIVER_OK) == expected;
-        self.queues.get_mut(index).filter(|_| may_set_up)
+        let may_configure = self.status & (expected | DRIVER_OK) == expected;
+        self.queues.get_mut(index).filter(|_| may_configure)
     }
 
-    /// The driver takes back queue `index`: a device at work rests from now on, until its next
+    /// The driver disables queue `index`: a device at work is quiesced from now on, until its next
     /// reset (virtio 1.2, sections 4.2.2.2 and 4.2.4.1). Nothing of it is in use any more when
     /// this returns.
     pub(crate) fn disable_queue(&mut self, index: usize) {
@@ -172,7 +172,7 @@ impl Core {
         }
     }
 
-    /// The driver has offered buffers in queue `index`.
+    /// The driver has made buffers available in queue `index`.
     pub(crate) fn notify(&self, index: usize) {
         self.active.notify(index);
     }
@@ -203,7 +203,10 @@ impl Core {
 
     fn activate(&mut self) {
         let features = self.driver_features;
-        let queues = self.queues.iter().map(|setup| setup.check(features));
+        let queues = self
+            .queues
+            .iter()
+            .map(|config| config.build_queue(features));
         self.active.activate(features, queues.collect());
     }
 
@@ -223,9 +226,9 @@ impl QueueConfig {
             max,
             size: max,
             ready: false,
-            descriptors: 0,
-            available: 0,
-            used: 0,
+            desc_table: 0,
+            avail_ring: 0,
+            used_ring: 0,
         }
     }
 
@@ -240,22 +243,22 @@ impl QueueConfig {
             let used = end.checked_next_multiple_of(align)?;
             Some((available, used))
         };
-        // What has no place at all lies where no queue can, and breaks the device.
+        // What has no address at all lies where no queue can, and breaks the device.
         let (available, used) = parts().unwrap_or((u64::MAX, u64::MAX));
-        self.descriptors = gpa;
-        (self.available, self.used) = (available, used);
+        self.desc_table = gpa;
+        (self.avail_ring, self.used_ring) = (available, used);
         self.ready = gpa != 0;
     }
 
     /// The queue itself; whether it lies in memory is left to be seen.
-    fn check(&self, features: u64) -> Result<Queue, NeedsReset> {
+    fn build_queue(&self, features: u64) -> Result<Queue, NeedsReset> {
         const BAD: NeedsReset = NeedsReset("a queue of no size, or not where one may lie");
         let mut queue = Queue::new(self.max).map_err(|_| BAD)?;
         if !self.ready {
             return Ok(queue);
         }
         let [descriptors, available, used] =
-            [self.descriptors, self.available, self.used].map(GuestAddress);
+            [self.desc_table, self.avail_ring, self.used_ring].map(GuestAddress);
         queue
             .try_set_size(self.size)
             .and_then(|()| queue.try_set_desc_table_address(descriptors))
@@ -269,10 +272,10 @@ impl QueueConfig {
 }
 
 /// Half 0 or 1 of the feature bits; there are no more.
-fn half(features: u64, which: u32) -> u32 {
-    match which {
-        0 => features as u32,
-        1 => (features >> 32) as u32,
+fn half(features: u64, select: u32) -> u32 {
+    match select {
+        0 => low(features),
+        1 => high(features),
         _ => 0,
     }
 }

@@ -11,6 +11,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::core::{Core, QueueConfig};
 use super::interface::Interface;
+use crate::devices::numbers::{high, join, low, number};
 use crate::devices::virtio::active_device::ActiveDevice;
 use crate::devices::virtio::device::{Interrupts, VirtioDevice};
 use crate::devices::virtio::ioeventfds::{IoEventFds, NotifyAddress, RegisteredIoEventFds};
@@ -35,17 +36,17 @@ struct Registers {
     /// What the selecting registers have selected.
     device_features_select: u32,
     driver_features_select: u32,
-    queue: usize,
+    queue_select: usize,
     ioeventfds: RegisteredIoEventFds,
     /// Where the window is.
     gpa: u64,
-    /// Of legacy queues, in bytes: what their place is counted in, and how their used rings
+    /// Of legacy queues, in bytes: what their address is counted in, and how their used rings
     /// are aligned.
     page_size: u32,
     alignment: u32,
 }
 
-/// The interrupt with its reasons, which a handler asks for without waiting for anybody.
+/// The interrupt and its status register, which a handler reads without waiting for anybody.
 struct Interrupt {
     status: AtomicU32,
     irq: EventFd,
@@ -53,7 +54,7 @@ struct Interrupt {
 
 impl MmioTransport {
     /// A device with this interface and its window at `gpa`, that uses `memory`, interrupts by
-    /// `irq`, and is notified by `ioeventfds`.
+    /// `irq`, and has its driver's notifications taken by `ioeventfds`.
     ///
     /// # Errors
     /// [`Error::EventFd`].
@@ -73,7 +74,7 @@ impl MmioTransport {
             core: Core::new(device, memory, interrupt.clone())?,
             device_features_select: 0,
             driver_features_select: 0,
-            queue: 0,
+            queue_select: 0,
             ioeventfds: RegisteredIoEventFds::new(ioeventfds),
             gpa,
             page_size: 0,
@@ -100,12 +101,14 @@ impl MmioTransport {
     /// Reads at `offset` in the window. Registers are read whole; anything else finds zeros.
     pub(crate) fn read(&self, offset: u64, data: &mut [u8]) {
         data.fill(0);
-        // A window's offset fits in a usize and a u32.
-        match offset.checked_sub(VIRTIO_MMIO_CONFIG.into()) {
+        let Ok(offset) = u32::try_from(offset) else {
+            return;
+        };
+        match offset.checked_sub(VIRTIO_MMIO_CONFIG) {
             Some(at) => self.lock().core.read_config(at as usize, data),
             None => {
                 if let Ok(data) = <&mut [u8; 4]>::try_from(data) {
-                    *data = self.register(offset as u32).to_le_bytes();
+                    *data = self.register(offset).to_le_bytes();
                 }
             }
         }
@@ -139,7 +142,7 @@ impl MmioTransport {
 impl Registers {
     fn read(&self, offset: u32) -> u32 {
         let core = &self.core;
-        let queue = core.queue(self.queue);
+        let queue = core.queue(self.queue_select);
         match offset {
             VIRTIO_MMIO_MAGIC_VALUE => MAGIC,
             VIRTIO_MMIO_VERSION => match self.interface {
@@ -172,7 +175,7 @@ impl Registers {
             VIRTIO_MMIO_DRIVER_FEATURES => {
                 core.set_driver_features(self.interface, self.driver_features_select, value);
             }
-            VIRTIO_MMIO_QUEUE_SEL => self.queue = value as usize,
+            VIRTIO_MMIO_QUEUE_SEL => self.queue_select = value as usize,
             VIRTIO_MMIO_QUEUE_NOTIFY => core.notify(value as usize),
             VIRTIO_MMIO_STATUS => {
                 core.set_status(self.interface, value);
@@ -181,16 +184,16 @@ impl Registers {
             VIRTIO_MMIO_GUEST_PAGE_SIZE => self.page_size = value,
             VIRTIO_MMIO_QUEUE_ALIGN => self.alignment = value,
             _ if offset == self.interface.queue_enable_register() && value == 0 => {
-                core.disable_queue(self.queue);
+                core.disable_queue(self.queue_select);
             }
             _ => {
-                if let Some(queue) = core.queue_mut(self.interface, self.queue) {
+                if let Some(queue) = core.queue_mut(self.interface, self.queue_select) {
                     match self.interface {
                         Interface::Legacy => {
                             let (page_size, align) = (self.page_size, self.alignment);
-                            set_up_legacy(queue, offset, value, page_size.into(), align.into());
+                            configure_legacy(queue, offset, value, page_size.into(), align.into());
                         }
-                        Interface::Modern => set_up(queue, offset, value),
+                        Interface::Modern => configure(queue, offset, value),
                     }
                 }
             }
@@ -204,22 +207,22 @@ impl Registers {
         let gpa = self.gpa + u64::from(VIRTIO_MMIO_QUEUE_NOTIFY);
         let queues = match self.core.status() & DRIVER_OK {
             0 => 0,
-            _ => queue_events.len() as u32,
+            _ => number(queue_events.len()).into(),
         };
-        let ioeventfds = (0..queues).map(|queue| NotifyAddress::Mmio { gpa, queue });
-        self.ioeventfds.update(ioeventfds.collect(), queue_events);
+        let addresses = (0..queues).map(|queue| NotifyAddress::Mmio { gpa, queue });
+        self.ioeventfds.update(addresses.collect(), queue_events);
     }
 
     /// Where a legacy queue lies, in the driver's pages.
     fn page_number(&self, queue: &QueueConfig) -> u32 {
-        let page = queue.descriptors.checked_div(self.page_size.into());
+        let page = queue.desc_table.checked_div(self.page_size.into());
         // It came from a u32, times what may have changed since.
-        page.filter(|_| queue.ready).map_or(0, |page| page as u32)
+        page.filter(|_| queue.ready).map_or(0, low)
     }
 }
 
 impl Interface {
-    /// The register by which a driver has a queue used, or no more.
+    /// The register by which a driver enables a queue, or disables it.
     fn queue_enable_register(self) -> u32 {
         match self {
             Interface::Legacy => VIRTIO_MMIO_QUEUE_PFN,
@@ -228,7 +231,7 @@ impl Interface {
     }
 }
 
-fn set_up_legacy(queue: &mut QueueConfig, offset: u32, value: u32, page_size: u64, align: u64) {
+fn configure_legacy(queue: &mut QueueConfig, offset: u32, value: u32, page_size: u64, align: u64) {
     match offset {
         VIRTIO_MMIO_QUEUE_NUM if !queue.ready => set_size(queue, value),
         VIRTIO_MMIO_QUEUE_PFN => queue.set_legacy_address(u64::from(value) * page_size, align),
@@ -236,12 +239,12 @@ fn set_up_legacy(queue: &mut QueueConfig, offset: u32, value: u32, page_size: u6
     }
 }
 
-/// What is no size is 0, which is none either.
+/// What is no size becomes 0, which is none either.
 fn set_size(queue: &mut QueueConfig, value: u32) {
     queue.size = u16::try_from(value).unwrap_or(0);
 }
 
-fn set_up(queue: &mut QueueConfig, offset: u32, value: u32) {
+fn configure(queue: &mut QueueConfig, offset: u32, value: u32) {
     if offset == VIRTIO_MMIO_QUEUE_READY {
         queue.ready = value == 1;
     }
@@ -250,22 +253,22 @@ fn set_up(queue: &mut QueueConfig, offset: u32, value: u32) {
     }
     match offset {
         VIRTIO_MMIO_QUEUE_NUM => set_size(queue, value),
-        VIRTIO_MMIO_QUEUE_DESC_LOW => set_low(&mut queue.descriptors, value),
-        VIRTIO_MMIO_QUEUE_DESC_HIGH => set_high(&mut queue.descriptors, value),
-        VIRTIO_MMIO_QUEUE_AVAIL_LOW => set_low(&mut queue.available, value),
-        VIRTIO_MMIO_QUEUE_AVAIL_HIGH => set_high(&mut queue.available, value),
-        VIRTIO_MMIO_QUEUE_USED_LOW => set_low(&mut queue.used, value),
-        VIRTIO_MMIO_QUEUE_USED_HIGH => set_high(&mut queue.used, value),
+        VIRTIO_MMIO_QUEUE_DESC_LOW => set_low(&mut queue.desc_table, value),
+        VIRTIO_MMIO_QUEUE_DESC_HIGH => set_high(&mut queue.desc_table, value),
+        VIRTIO_MMIO_QUEUE_AVAIL_LOW => set_low(&mut queue.avail_ring, value),
+        VIRTIO_MMIO_QUEUE_AVAIL_HIGH => set_high(&mut queue.avail_ring, value),
+        VIRTIO_MMIO_QUEUE_USED_LOW => set_low(&mut queue.used_ring, value),
+        VIRTIO_MMIO_QUEUE_USED_HIGH => set_high(&mut queue.used_ring, value),
         _ => {}
     }
 }
 
 fn set_low(address: &mut u64, value: u32) {
-    *address = (*address >> 32 << 32) | u64::from(value);
+    *address = join(value, high(*address));
 }
 
 fn set_high(address: &mut u64, value: u32) {
-    *address = (u64::from(value) << 32) | u64::from(*address as u32);
+    *address = join(low(*address), value);
 }
 
 impl Interrupt {

@@ -10,7 +10,7 @@ pub(crate) const WINDOW: u64 = 0x1000;
 /// shared. Firecracker's guests look for the first at 5.
 const IRQS: [u32; 8] = [5, 6, 7, 10, 11, 12, 14, 15];
 
-/// A place for a device.
+/// Where one device's window is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MmioSlot {
     pub index: u8,
@@ -20,7 +20,7 @@ pub(crate) struct MmioSlot {
 }
 
 impl MmioSlot {
-    /// The places of so many devices.
+    /// The slots of so many devices.
     ///
     /// # Errors
     /// [`Error::TooManyDevices`].
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_told_as_firecracker_tells_them() {
+    fn slots_are_told_as_firecracker_tells_them() {
         let words = virtio_mmio_parameters(2).unwrap();
         assert_eq!(
             words,

@@ -14,6 +14,7 @@ use virtio_queue::Queue;
 use self::limits::{DISCARD, MAX, SEGMENT, SEGMENTS, ZEROES};
 use crate::boot::solo5::manifest::BLOCK_SIZE;
 use crate::config::BlockDevice;
+use crate::devices::numbers::low;
 use crate::devices::virtio::device::{NeedsReset, Notifications, VirtioDevice};
 use crate::devices::virtio::queue::used_ring;
 use crate::disk::Disk;
@@ -25,7 +26,7 @@ const FLUSH: u64 = 1 << VIRTIO_BLK_F_FLUSH;
 
 pub(crate) struct Block {
     disk: Disk,
-    /// What the driver is told that the disk's name is, and zeros.
+    /// The device ID string (VIRTIO_BLK_T_GET_ID): the disk's name, and zeros.
     serial: [u8; VIRTIO_BLK_ID_BYTES as usize],
     config: Vec<u8>,
     /// The driver will never ask for what was written to be kept: it is kept at once.
@@ -58,7 +59,7 @@ fn config(capacity: u64) -> Vec<u8> {
         SEGMENT,
         SEGMENTS,
         0, // its geometry, not offered
-        BLOCK_SIZE as u32,
+        low(BLOCK_SIZE),
         0, // its topology, not offered, in two words
         0,
         0, // no cache to be turned off, one queue
@@ -113,7 +114,7 @@ impl VirtioDevice for Block {
         memory: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
         used_ring::process_all(queues, index, memory, MAX, |buffer| {
-            self.answer(buffer, memory)
+            self.process(buffer, memory)
         })
     }
 

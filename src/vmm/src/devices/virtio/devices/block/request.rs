@@ -1,5 +1,4 @@
-//! One request to the disk (virtio 1.2, section 5.2.6): a header, data, and a byte for how it
-//! went.
+//! One request to the disk (virtio 1.2, section 5.2.6): a header, data, and a byte of status.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -11,10 +10,10 @@ use virtio_bindings::virtio_blk::*;
 use super::Block;
 use super::limits::{DISCARD, HEADER, ZEROES};
 use crate::boot::solo5::manifest::BLOCK_SIZE;
+use crate::devices::numbers::join;
 use crate::devices::virtio::device::NeedsReset;
-use crate::devices::virtio::queue::chain::{Buffer, GuestIovec};
-use crate::devices::virtio::queue::iovec;
-use crate::devices::virtio::queue::iovec::Iovecs;
+use crate::devices::virtio::queue::chain::Buffer;
+use crate::devices::virtio::queue::iovec::{self, GuestIovec, Iovecs};
 use crate::memory::GuestMemory;
 
 /// Bytes of a range to be discarded or zeroed: sector, number of sectors, flags.
@@ -24,12 +23,12 @@ const UNMAP: u32 = 1;
 /// How many zeros are written at a time where the host has no other way.
 const ZEROES_CHUNK: usize = 64 << 10;
 
-// How it went (VIRTIO_BLK_S_…).
+// The status (VIRTIO_BLK_S_…).
 const OK: u8 = 0;
 const IO_ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
-/// Why a request was not carried out.
+/// Why a request was not executed.
 pub(super) enum RequestError {
     /// It cannot be, or the host could not.
     Io,
@@ -50,21 +49,21 @@ impl From<NeedsReset> for RequestError {
 }
 
 impl Block {
-    /// Carries out a request and says in it how that went; gives the number of bytes written.
+    /// Executes a request and writes its status; gives the number of bytes written.
     ///
     /// # Errors
     /// [`NeedsReset`] for a request without its header or room for its status.
-    pub(crate) fn answer(&self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
-        let mut header = [0; HEADER];
-        if iovec::read(&buffer.readable, memory, &mut header)? < HEADER {
+    pub(crate) fn process(&self, buffer: &Buffer, memory: &GuestMemory) -> Result<u32, NeedsReset> {
+        let mut header = [0; HEADER as usize];
+        if iovec::read(&buffer.readable, memory, &mut header)? < header.len() {
             return Err(NeedsReset("a request without its header"));
         }
-        let (_, output) = iovec::split_at(&buffer.readable, HEADER as u64);
+        let (_, output) = iovec::split_at(&buffer.readable, HEADER as usize);
         let room = iovec::len(&buffer.writable);
         let Some(input_len) = room.checked_sub(1) else {
             return Err(NeedsReset("a request without room for its status"));
         };
-        let (input, status) = iovec::split_at(&buffer.writable, input_len);
+        let (input, status) = iovec::split_at(&buffer.writable, input_len as usize);
         let code = match self.execute(header, &output, &input, memory) {
             Ok(()) => OK,
             Err(RequestError::Io) => IO_ERROR,
@@ -74,21 +73,20 @@ impl Block {
         iovec::write(&status, memory, &[code])?;
         // Of a failed request only the status counts as written, behind what was not.
         match code == OK || input_len == 0 {
-            // A buffer has less than 2^32 bytes.
-            true => Ok(room as u32),
+            true => Ok(room),
             false => Ok(0),
         }
     }
 
     fn execute(
         &self,
-        header: [u8; HEADER],
+        header: [u8; HEADER as usize],
         output: &[GuestIovec],
         input: &[GuestIovec],
         memory: &GuestMemory,
     ) -> Result<(), RequestError> {
         let [kind, _, sector_low, sector_high] = le_words(header);
-        let sector = u64::from(sector_high) << 32 | u64::from(sector_low);
+        let sector = join(sector_low, sector_high);
         match kind {
             VIRTIO_BLK_T_IN => self.read(sector, input, memory),
             VIRTIO_BLK_T_OUT => self.write(sector, output, memory),
@@ -130,9 +128,9 @@ impl Block {
         data: &[GuestIovec],
         memory: &GuestMemory,
     ) -> Result<(), RequestError> {
-        let offset = self.offset(sector, iovec::len(data))?;
-        transfer(data, memory, |vectors, at| {
-            vectors.read_at(&self.disk.image, offset + at)
+        let offset = self.offset(sector, iovec::len(data).into())?;
+        transfer(data, memory, |iovecs, at| {
+            iovecs.read_at(&self.disk.image, offset + at)
         })
     }
 
@@ -142,10 +140,10 @@ impl Block {
         data: &[GuestIovec],
         memory: &GuestMemory,
     ) -> Result<(), RequestError> {
-        let offset = self.offset(sector, iovec::len(data))?;
+        let offset = self.offset(sector, iovec::len(data).into())?;
         self.check_writable()?;
-        transfer(data, memory, |vectors, at| {
-            vectors.write_at(&self.disk.image, offset + at)
+        transfer(data, memory, |iovecs, at| {
+            iovecs.write_at(&self.disk.image, offset + at)
         })?;
         self.write_through()
     }
@@ -157,7 +155,7 @@ impl Block {
         }
     }
 
-    /// Makes sure of what was written, where the driver will not ask for that.
+    /// Flushes what was written, where the driver will not ask for that.
     fn write_through(&self) -> Result<(), RequestError> {
         match self.writes_through {
             true => Ok(self.disk.image.sync_data()?),
@@ -173,13 +171,13 @@ impl Block {
         max: u32,
     ) -> Result<((u64, u64), u32), RequestError> {
         let mut range = [0; RANGE];
-        if iovec::len(data) != RANGE as u64 || iovec::read(data, memory, &mut range)? != RANGE {
+        if iovec::len(data) as usize != RANGE || iovec::read(data, memory, &mut range)? != RANGE {
             return Err(RequestError::Io);
         }
         self.check_writable()?;
         let [sector_low, sector_high, sectors, flags] = le_words(range);
         let len = u64::from(sectors) * BLOCK_SIZE;
-        let sector = u64::from(sector_high) << 32 | u64::from(sector_low);
+        let sector = join(sector_low, sector_high);
         let offset = self.offset(sector, len)?;
         match sectors {
             0 => Err(RequestError::Io),
@@ -206,7 +204,10 @@ impl Block {
     ) -> Result<(), RequestError> {
         let how = how | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         // A file has less than 2^63 bytes.
-        match fallocate(&self.disk.image, how, offset as i64, len as i64) {
+        let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else {
+            return Err(RequestError::Io);
+        };
+        match fallocate(&self.disk.image, how, offset, len) {
             Ok(()) => self.write_through(),
             Err(Errno::EOPNOTSUPP) => Err(RequestError::Unsupported),
             Err(_) => Err(RequestError::Io),
@@ -217,10 +218,10 @@ impl Block {
         let zeros = [0; ZEROES_CHUNK];
         let mut done = 0;
         while done < len {
-            let part = (len - done).min(ZEROES_CHUNK as u64);
-            let zeros = &zeros[..part as usize];
+            let left = usize::try_from(len - done).unwrap_or(usize::MAX);
+            let zeros = &zeros[..left.min(ZEROES_CHUNK)];
             self.disk.image.write_all_at(zeros, offset + done)?;
-            done += part;
+            done += zeros.len() as u64;
         }
         self.write_through()
     }
@@ -231,11 +232,11 @@ fn le_words(bytes: [u8; 16]) -> [u32; 4] {
     std::array::from_fn(|i| u32::from_le_bytes(words[i]))
 }
 
-/// Moves all of `data`, by as many calls as that takes; each is told how much is done.
+/// Moves all of `data`, by as many calls as that takes; each is given how much is done.
 fn transfer(
     data: &[GuestIovec],
     memory: &GuestMemory,
-    call: impl Fn(&mut Iovecs<'_>, u64) -> io::Result<usize>,
+    call: impl Fn(&mut Iovecs<'_>, u64) -> io::Result<u32>,
 ) -> Result<(), RequestError> {
     let mut rest = data.to_vec();
     let mut done = 0;
@@ -244,8 +245,8 @@ fn transfer(
             // The file ends where the disk does not: somebody has cut it.
             Ok(0) => return Err(RequestError::Io),
             Ok(len) => {
-                done += len as u64;
-                rest = iovec::split_at(&rest, len as u64).1;
+                done += u64::from(len);
+                rest = iovec::split_at(&rest, len as usize).1;
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e.into()),

@@ -17,7 +17,8 @@ use virtio_queue::Queue;
 use crate::devices::virtio::device::{
     Deferred, EventSource, NeedsReset, Notifications, VirtioDevice,
 };
-use crate::devices::virtio::queue::chain::{self, GuestIovec};
+use crate::devices::virtio::queue::chain;
+use crate::devices::virtio::queue::iovec::GuestIovec;
 use crate::devices::virtio::queue::{iovec, used_ring};
 use crate::memory::GuestMemory;
 use crate::terminal::Size;
@@ -33,15 +34,15 @@ const SIZE: u64 = 1;
 
 /// The most bytes of a buffer.
 const MAX: u32 = 1 << 20;
-/// What is written at a time.
-const PORTION: usize = 4096;
+/// Bytes that are written out at a time.
+const OUTPUT_CHUNK: usize = 4096;
 
 pub(crate) struct Console {
     port: Port,
-    /// The guest's buffer that is being written out, and what is left of it.
-    saying: Option<(u16, Vec<GuestIovec>)>,
-    /// What is written out next.
-    portion: Vec<u8>,
+    /// The head of the buffer that is being written out, and what is left of it.
+    current_output: Option<(u16, Vec<GuestIovec>)>,
+    /// What is to be written out next.
+    pending_output: Vec<u8>,
     /// Columns and rows, 16 bits each; a number of ports and a register that are not offered.
     config: [u8; 12],
 }
@@ -51,8 +52,8 @@ impl Console {
     pub(crate) fn new(port: Port) -> Console {
         Console {
             port,
-            saying: None,
-            portion: Vec::new(),
+            current_output: None,
+            pending_output: Vec::new(),
             config: [0; 12],
         }
     }
@@ -73,14 +74,13 @@ impl Console {
             }
             let input = self.port.take(room);
             let len = iovec::write(&buffer.writable, memory, &input)?;
-            // No more than MAX.
-            used_ring::add(queue, memory, buffer.head, len as u32)?;
+            used_ring::add(queue, memory, buffer.head, len)?;
             notify |= Notifications::queue(RECEIVE);
         }
         Ok(notify)
     }
 
-    /// Takes the next portion of what the guest says, once the one before is written out. The
+    /// Takes the next part of the guest's output, once the one before is written out. The
     /// reader may be slow: a driver that resets the device meanwhile does not wait for it.
     fn transmit(
         &mut self,
@@ -88,21 +88,21 @@ impl Console {
         memory: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
         let mut notify = Notifications::NONE;
-        while self.portion.is_empty()
+        while self.pending_output.is_empty()
             && let Some((head, rest)) = self.next_output(queue, memory)?
         {
-            self.port.take_over();
-            let mut portion = vec![0; PORTION];
-            let len = iovec::read(&rest, memory, &mut portion)?;
-            portion.truncate(len);
+            self.port.claim_input();
+            let mut chunk = vec![0; OUTPUT_CHUNK];
+            let len = iovec::read(&rest, memory, &mut chunk)?;
+            chunk.truncate(len);
             if len > 0 {
-                let (_, rest) = iovec::split_at(&rest, len as u64);
-                self.saying = Some((head, rest));
+                let (_, rest) = iovec::split_at(&rest, len);
+                self.current_output = Some((head, rest));
             } else {
                 used_ring::add(queue, memory, head, 0)?;
                 notify |= Notifications::queue(TRANSMIT);
             }
-            self.portion = portion;
+            self.pending_output = chunk;
         }
         Ok(notify)
     }
@@ -113,8 +113,8 @@ impl Console {
         queue: &mut Queue,
         memory: &GuestMemory,
     ) -> Result<Option<(u16, Vec<GuestIovec>)>, NeedsReset> {
-        if let Some(saying) = self.saying.take() {
-            return Ok(Some(saying));
+        if let Some(current) = self.current_output.take() {
+            return Ok(Some(current));
         }
         match chain::next_available(queue, memory, MAX)? {
             Some(buffer) if !buffer.writable.is_empty() => {
@@ -154,13 +154,13 @@ impl VirtioDevice for Console {
 
     /// Linux looks at the size only when it is told that it changed.
     fn activate(&mut self, _: u64) {
-        self.port.tell_size();
+        self.port.announce_size();
     }
 
     /// What was taken is still written.
     fn reset(&mut self) {
-        self.saying = None;
-        self.port.leave();
+        self.current_output = None;
+        self.port.release_input();
     }
 
     fn process_queue(
@@ -178,7 +178,7 @@ impl VirtioDevice for Console {
 
     fn event_source(&self) -> Option<EventSource<'_>> {
         Some(EventSource {
-            fd: self.port.news().as_fd(),
+            fd: self.port.wake_event().as_fd(),
             events: PollFlags::POLLIN,
         })
     }
@@ -188,24 +188,24 @@ impl VirtioDevice for Console {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
-        let _ = self.port.news().read();
-        let used = self.resize();
+        let _ = self.port.wake_event().read();
+        let notify = self.resize();
         match queues {
             [receive, transmit] => {
-                let used = used | self.receive(receive, memory)?;
-                Ok(used | self.transmit(transmit, memory)?)
+                let notify = notify | self.receive(receive, memory)?;
+                Ok(notify | self.transmit(transmit, memory)?)
             }
-            _ => Ok(used),
+            _ => Ok(notify),
         }
     }
 
     fn take_deferred(&mut self) -> Option<Deferred> {
-        let portion = std::mem::take(&mut self.portion);
+        let output = std::mem::take(&mut self.pending_output);
         let port = self.port.clone();
-        (!portion.is_empty()).then(|| -> Deferred { Box::new(move || port.write(&portion)) })
+        (!output.is_empty()).then(|| -> Deferred { Box::new(move || port.write(&output)) })
     }
 
     fn descriptors(&self) -> Vec<RawFd> {
-        vec![self.port.news().as_fd().as_raw_fd()]
+        vec![self.port.wake_event().as_fd().as_raw_fd()]
     }
 }

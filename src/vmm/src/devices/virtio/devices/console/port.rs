@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use nix::sys::eventfd::{EfdFlags, EventFd as News};
+use nix::sys::eventfd::{EfdFlags, EventFd as WakeEvent};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::console::Output;
@@ -22,15 +22,15 @@ struct Shared {
     state: Mutex<State>,
     output: Mutex<Output>,
     /// There is input for the device, or a new size.
-    news: News,
-    /// There is room for input again, or the input is for another from now on.
+    wake_event: WakeEvent,
+    /// There is room for input again, or the input goes to another device from now on.
     space: OnceLock<EventFd>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The guest has said something by this device.
-    is_driven: bool,
+    /// The guest has sent output by this device.
+    is_in_use: bool,
     input: VecDeque<u8>,
     /// There was more input than room.
     is_space_wanted: bool,
@@ -44,25 +44,25 @@ impl Port {
     /// [`Error::EventFd`].
     pub(crate) fn new() -> Result<Port, Error> {
         let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
-        let news = News::from_value_and_flags(0, flags);
+        let wake_event = WakeEvent::from_value_and_flags(0, flags);
         Ok(Port(Arc::new(Shared {
             state: Mutex::default(),
             output: Mutex::default(),
-            news: news.map_err(|errno| Error::EventFd(errno.into()))?,
+            wake_event: wake_event.map_err(|errno| Error::EventFd(errno.into()))?,
             space: OnceLock::new(),
         })))
     }
 
     /// Sends the guest's output there. From now on `space` is signalled when there is room for
-    /// input again, if somebody waits for that, and when [`Port::is_driven`] changes.
+    /// input again, if somebody waits for that, and when [`Port::is_in_use`] changes.
     pub(crate) fn connect(&self, output: Output, space: EventFd) {
         *self.output() = output;
         let _ = self.0.space.set(space);
     }
 
     /// Whether the guest uses this device, so that input is for it.
-    pub(crate) fn is_driven(&self) -> bool {
-        self.state().is_driven
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.state().is_in_use
     }
 
     /// Gives the guest as much of `input` as there is room for, and returns how many bytes that
@@ -74,7 +74,7 @@ impl Port {
         state.input.extend(&input[..taken]);
         state.is_space_wanted = taken < input.len();
         drop(state);
-        self.ring();
+        self.wake_device();
         taken
     }
 
@@ -85,27 +85,27 @@ impl Port {
             state.size = size;
             state.is_size_new = true;
             drop(state);
-            self.ring();
+            self.wake_device();
         }
     }
 
     // The device's side.
 
-    pub(super) fn news(&self) -> &News {
-        &self.0.news
+    pub(super) fn wake_event(&self) -> &WakeEvent {
+        &self.0.wake_event
     }
 
     pub(super) fn has_input(&self) -> bool {
         !self.state().input.is_empty()
     }
 
-    /// Takes `most` bytes of the input.
+    /// Takes `max` bytes of the input.
     pub(super) fn take(&self, max: usize) -> Vec<u8> {
         let mut state = self.state();
         let len = max.min(state.input.len());
         let input = state.input.drain(..len).collect();
         if state.input.is_empty() && std::mem::take(&mut state.is_space_wanted) {
-            self.make_known();
+            self.wake_event_loop();
         }
         input
     }
@@ -118,11 +118,11 @@ impl Port {
     }
 
     /// Makes the size new again, if there is one: the terminal is one.
-    pub(super) fn tell_size(&self) {
+    pub(super) fn announce_size(&self) {
         let mut state = self.state();
         state.is_size_new = state.size != Size::default();
         drop(state);
-        self.ring();
+        self.wake_device();
     }
 
     /// Writes all of `bytes`. Blocks while the reader is slow, until the guest is to stop.
@@ -131,29 +131,29 @@ impl Port {
     }
 
     /// The guest uses the device: input is for it.
-    pub(super) fn take_over(&self) {
-        self.drive(true);
+    pub(super) fn claim_input(&self) {
+        self.set_in_use(true);
     }
 
     /// The guest uses the device no longer.
-    pub(super) fn leave(&self) {
-        self.drive(false);
+    pub(super) fn release_input(&self) {
+        self.set_in_use(false);
     }
 
-    fn drive(&self, is_driven: bool) {
+    fn set_in_use(&self, is_in_use: bool) {
         let mut state = self.state();
-        if state.is_driven != is_driven {
-            state.is_driven = is_driven;
-            self.make_known();
+        if state.is_in_use != is_in_use {
+            state.is_in_use = is_in_use;
+            self.wake_event_loop();
         }
     }
 
-    fn ring(&self) {
-        // It fails only where it has rung already, and more often than anybody can count.
-        let _ = self.0.news.write(1);
+    fn wake_device(&self) {
+        // It fails only where it is signalled already, and more often than anybody can count.
+        let _ = self.0.wake_event.write(1);
     }
 
-    fn make_known(&self) {
+    fn wake_event_loop(&self) {
         if let Some(space) = self.0.space.get() {
             let _ = space.write(1);
         }

@@ -67,17 +67,17 @@ fn what_the_guest_says_comes_out() {
 #[test]
 fn input_is_for_a_guest_that_has_said_something() {
     let mut fixture = fixture();
-    assert!(!fixture.port.is_driven());
+    assert!(!fixture.port.is_in_use());
     let driver = &mut fixture.driver;
     driver.offer(RECEIVE, &[(BUFFERS, 100, WRITE)]);
     driver.process_queue(RECEIVE).unwrap();
-    assert!(!fixture.port.is_driven(), "for Linux gives buffers anyway");
+    assert!(!fixture.port.is_in_use(), "for Linux gives buffers anyway");
     driver.offer(TRANSMIT, &[(BUFFERS, 1, 0)]);
     driver.process_queue(TRANSMIT).unwrap();
-    assert!(fixture.port.is_driven());
+    assert!(fixture.port.is_in_use());
     assert_eq!(fixture.space.read().unwrap(), 1, "the event loop knows");
     driver.reset(SIZE);
-    assert!(!fixture.port.is_driven());
+    assert!(!fixture.port.is_in_use());
     assert_eq!(fixture.space.read().unwrap(), 1);
 }
 

@@ -1,5 +1,5 @@
-//! The header before each packet (virtio 1.2, section 5.1.6), and what was agreed on that
-//! decides of it.
+//! The header before each packet (virtio 1.2, section 5.1.6), and the negotiated features that
+//! decide of it.
 
 use std::io;
 
@@ -20,7 +20,8 @@ const GUEST_TSO6: u64 = 1 << VIRTIO_NET_F_GUEST_TSO6;
 const GUEST_ECN: u64 = 1 << VIRTIO_NET_F_GUEST_ECN;
 const MRG_RXBUF: u64 = 1 << VIRTIO_NET_F_MRG_RXBUF;
 
-/// What the tap is told of each feature. Without checksums left over there are no large packets.
+/// What the tap is asked for by each feature. Without partial checksums there are no large
+/// packets.
 const OFFLOADS: [(u64, u32); 4] = [
     (GUEST_CSUM, TUN_F_CSUM),
     (GUEST_TSO4, TUN_F_TSO4),
@@ -30,18 +31,22 @@ const OFFLOADS: [(u64, u32); 4] = [
 
 /// The longest header in bytes: with the number of buffers, which the legacy interface has only
 /// where a packet may take several.
-pub(super) const LONGEST: usize = 12;
-const SHORT: usize = 10;
+pub(super) const LONGEST: u32 = 12;
+const SHORT: u32 = 10;
 
 /// Where the header has its flags, the kind of a large packet and the number of buffers.
 pub(super) const FLAGS: usize = 0;
 const KIND: usize = 1;
 pub(super) const BUFFERS: usize = 10;
 
+/// VIRTIO_NET_HDR_F_NEEDS_CSUM, the flag that a guest may set, and VIRTIO_NET_HDR_GSO_ECN.
+const NEEDS_CSUM: u8 = 1;
+const GSO_ECN: u8 = 0x80;
+
 /// What an Ethernet header with two tags has, in bytes.
 const ETHERNET: u32 = 14 + 4 + 4;
 
-/// How many packets at most are thrown away that are not as agreed: more than a tap keeps.
+/// How many packets at most are thrown away that are not as negotiated: more than a tap keeps.
 const STALE: usize = 10_000;
 
 /// The offload features that can be offered over these packets.
@@ -57,12 +62,12 @@ pub(super) fn offloads_of(packets: &Packets) -> u64 {
     host | if takes_all { guest } else { 0 }
 }
 
-/// What the driver and the device agreed on.
+/// What the driver and the device negotiated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Negotiated {
     features: u64,
     /// Bytes of a header.
-    pub header: usize,
+    pub header: u32,
     /// The most bytes of a packet to the guest, its header among them.
     pub max: u32,
 }
@@ -86,7 +91,7 @@ impl Negotiated {
         Negotiated {
             features,
             header,
-            max: max + header as u32,
+            max: max + header,
         }
     }
 
@@ -95,12 +100,13 @@ impl Negotiated {
         self.features & MRG_RXBUF != 0
     }
 
-    /// Whether the guest lets checksums to itself be left over.
+    /// Whether the guest takes packets with partial checksums.
     pub(super) fn has_guest_csum(&self) -> bool {
         self.features & GUEST_CSUM != 0
     }
 
-    /// Tells the tap, if it is one. Packets that came while more was agreed on are for nobody.
+    /// Configures the tap, if it is one. Packets that came while more was negotiated are for
+    /// nobody.
     ///
     /// # Errors
     /// What the tap refuses.
@@ -108,14 +114,14 @@ impl Negotiated {
         if !packets.has_headers() {
             return Ok(());
         }
-        packets.set_header_size(self.header)?;
+        packets.set_header_size(self.header as usize)?;
         packets.set_offloads(self.offloads())?;
         if before.offloads() & !self.offloads() != 0 {
-            let mut byte = [0; LONGEST];
-            let mut vectors = Iovecs::default();
-            vectors.append_own(&mut byte);
+            let mut byte = [0; LONGEST as usize];
+            let mut iovecs = Iovecs::default();
+            iovecs.append_own(&mut byte);
             for _ in 0..STALE {
-                if vectors.read(packets).is_err() {
+                if iovecs.read(packets).is_err() {
                     break;
                 }
             }
@@ -127,15 +133,15 @@ impl Negotiated {
         if self.features & GUEST_CSUM == 0 {
             return 0;
         }
-        let agreed = OFFLOADS.iter().filter(|(f, _)| self.features & f != 0);
-        agreed.map(|(_, offload)| offload).sum()
+        let negotiated = OFFLOADS.iter().filter(|(f, _)| self.features & f != 0);
+        negotiated.map(|(_, offload)| offload).sum()
     }
 
     /// Whether the host may be given a packet with this header. What it does not need is
     /// cleared.
-    pub(super) fn accepts(&self, header: &mut [u8; LONGEST]) -> bool {
-        header[FLAGS] &= VIRTIO_NET_HDR_F_NEEDS_CSUM as u8;
-        let ecn = header[KIND] & VIRTIO_NET_HDR_GSO_ECN as u8;
+    pub(super) fn accepts(&self, header: &mut [u8; LONGEST as usize]) -> bool {
+        header[FLAGS] &= NEEDS_CSUM;
+        let ecn = header[KIND] & GSO_ECN;
         let needed = match u32::from(header[KIND] ^ ecn) {
             VIRTIO_NET_HDR_GSO_NONE => 0,
             VIRTIO_NET_HDR_GSO_TCPV4 => HOST_TSO4,

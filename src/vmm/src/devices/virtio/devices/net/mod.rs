@@ -16,7 +16,6 @@ use nix::poll::PollFlags;
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 use virtio_bindings::virtio_net::{
     VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS,
-    VIRTIO_NET_S_LINK_UP,
 };
 use virtio_queue::Queue;
 
@@ -36,8 +35,9 @@ const TRANSMIT: usize = 1;
 /// How many packets go one way before the other way has its turn.
 const TURN: usize = 64;
 
-/// Where the configuration space has the status of the link.
+/// Where the configuration space has the status of the link, and VIRTIO_NET_S_LINK_UP.
 const STATUS: usize = 6;
+const LINK_UP: u8 = 1;
 
 pub(crate) struct Net {
     packets: Packets,
@@ -60,7 +60,7 @@ impl Net {
         let packets = Packets::open(device)?;
         let mut config = [0; 12];
         config[..STATUS].copy_from_slice(&mac);
-        config[STATUS] = VIRTIO_NET_S_LINK_UP as u8;
+        config[STATUS] = LINK_UP;
         // Between them, unused: the number of pairs of queues.
         config[10..].copy_from_slice(&mtu.to_le_bytes());
         let own = [

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use virtio_queue::{Queue, QueueT};
 
 use super::header::{BUFFERS, FLAGS, LONGEST, Negotiated};
+use crate::devices::numbers::number;
 use crate::devices::virtio::device::NeedsReset;
 use crate::devices::virtio::queue::chain::{self, Buffer};
 use crate::devices::virtio::queue::iovec;
@@ -16,8 +17,8 @@ use crate::packets::Packets;
 
 /// The most bytes of a buffer. Linux gives some of 72 KiB, others give pages.
 const MAX: u32 = 1 << 20;
-/// The most vectors that readv(2) takes, but one.
-const VECTORS: usize = 1023;
+/// The most iovecs that readv(2) takes, but one.
+const MAX_IOVECS: usize = 1023;
 
 /// What became of the next packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub(super) struct Receiver {
     room: u64,
     /// The most of these that there ever were.
     max_room: u64,
-    /// The room without which it is better to wait, if the driver can be expected to make it.
+    /// The room without which it is better to wait, if the driver can be expected to give it.
     needed: u64,
 }
 
@@ -71,7 +72,7 @@ impl Receiver {
             if self.buffers.len() >= queue.size().into() {
                 return Err(NeedsReset("more buffers than its queue holds"));
             }
-            self.room += iovec::len(&buffer.writable);
+            self.room += u64::from(iovec::len(&buffer.writable));
             self.buffers.push_back(buffer);
         }
         self.max_room = self.max_room.max(self.room);
@@ -101,43 +102,43 @@ impl Receiver {
         let Some(first) = self.buffers.front() else {
             return Ok(Received::Nothing);
         };
-        let (header, behind) = iovec::split_at(&first.writable, negotiated.header as u64);
-        if iovec::len(&header) < negotiated.header as u64 {
+        let (header, behind) = iovec::split_at(&first.writable, negotiated.header as usize);
+        if iovec::len(&header) < negotiated.header {
             return Err(NeedsReset("a buffer smaller than a packet's header"));
         }
-        let mut vectors = Iovecs::default();
+        let mut iovecs = Iovecs::default();
         if packets.has_headers() {
-            vectors.append(&header, memory)?;
+            iovecs.append(&header, memory)?;
         }
-        vectors.append(&behind, memory)?;
+        iovecs.append(&behind, memory)?;
         let further = if negotiated.has_mergeable_buffers() {
             usize::MAX
         } else {
             0
         };
         for buffer in self.buffers.iter().skip(1).take(further) {
-            let is_enough = vectors.len() >= negotiated.max.into();
-            if is_enough || vectors.count() + buffer.writable.len() > VECTORS {
+            let is_enough = iovecs.len() >= negotiated.max.into();
+            if is_enough || iovecs.count() + buffer.writable.len() > MAX_IOVECS {
                 break;
             }
-            vectors.append(&buffer.writable, memory)?;
+            iovecs.append(&buffer.writable, memory)?;
         }
-        let room = vectors.len();
+        let room = iovecs.len();
         let mut excess = [0];
-        vectors.append_own(&mut excess);
-        let len = match vectors.read(packets) {
+        iovecs.append_own(&mut excess);
+        let len = match iovecs.read(packets) {
             Ok(0) => return Ok(Received::Closed),
-            Ok(len) => len as u64,
+            Ok(len) => len,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Received::Nothing),
             Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(Received::Nothing),
             Err(_) => return Ok(Received::Closed),
         };
-        if len > room {
+        if u64::from(len) > room {
             return Ok(Received::TooLarge);
         }
         let len = match packets.has_headers() {
             true => len,
-            false => len + iovec::write(&header, memory, &[0; LONGEST])? as u64,
+            false => len + iovec::write(&header, memory, &[0; LONGEST as usize])?,
         };
         self.deliver(len, negotiated, queue, memory)?;
         Ok(Received::Packet)
@@ -147,7 +148,7 @@ impl Receiver {
     /// the driver.
     fn deliver(
         &mut self,
-        len: u64,
+        len: u32,
         negotiated: &Negotiated,
         queue: &mut Queue,
         memory: &GuestMemory,
@@ -160,22 +161,20 @@ impl Receiver {
             && let Some(buffer) = self.buffers.pop_front()
         {
             let size = iovec::len(&buffer.writable);
-            self.room -= size;
+            self.room -= u64::from(size);
             let part = left.min(size);
             left -= part;
-            // No more than MAX.
-            filled.push((buffer.head, part as u32));
+            filled.push((buffer.head, part));
             if first.is_empty() {
                 first = buffer.writable;
             }
         }
-        let at = |offset: usize| iovec::split_at(&first, offset as u64).1;
+        let at = |offset: usize| iovec::split_at(&first, offset).1;
         if !negotiated.has_guest_csum() {
             iovec::write(&at(FLAGS), memory, &[0])?;
         }
-        if negotiated.header > BUFFERS {
-            // No more than a queue has entries.
-            let count = filled.len() as u16;
+        if negotiated.header as usize > BUFFERS {
+            let count = number(filled.len());
             iovec::write(&at(BUFFERS), memory, &count.to_le_bytes())?;
         }
         used_ring::add_all(queue, memory, &filled)

@@ -10,7 +10,7 @@ use crate::devices::virtio::queue::{chain, used_ring};
 use crate::memory::GuestMemory;
 use crate::packets::{MAX_PACKET, Packets};
 
-/// Sends `most` packets; says how many there were. One that cannot be sent is lost, as packets
+/// Sends `max` packets; says how many there were. One that cannot be sent is lost, as packets
 /// are.
 ///
 /// # Errors
@@ -22,7 +22,7 @@ pub(super) fn send(
     memory: &GuestMemory,
     max: usize,
 ) -> Result<usize, NeedsReset> {
-    let max_len = MAX_PACKET + LONGEST as u32;
+    let max_len = MAX_PACKET + LONGEST;
     for sent in 0..max {
         let Some(buffer) = chain::next_available(queue, memory, max_len)? else {
             return Ok(sent);
@@ -30,20 +30,20 @@ pub(super) fn send(
         if !buffer.writable.is_empty() {
             return Err(NeedsReset("a packet for the device to write"));
         }
-        let size = negotiated.header;
-        let mut header = [0; LONGEST];
+        let size = negotiated.header as usize;
+        let mut header = [0; LONGEST as usize];
         let read = iovec::read(&buffer.readable, memory, &mut header[..size])?;
         if read < size {
             return Err(NeedsReset("a packet without its header"));
         }
-        let (_, data) = iovec::split_at(&buffer.readable, size as u64);
+        let (_, data) = iovec::split_at(&buffer.readable, size);
         if negotiated.accepts(&mut header) && !data.is_empty() {
-            let mut vectors = Iovecs::default();
+            let mut iovecs = Iovecs::default();
             if packets.has_headers() {
-                vectors.append_own(&mut header[..size]);
+                iovecs.append_own(&mut header[..size]);
             }
-            vectors.append(&data, memory)?;
-            let _ = vectors.write(packets);
+            iovecs.append(&data, memory)?;
+            let _ = iovecs.write(packets);
         }
         used_ring::add(queue, memory, buffer.head, 0)?;
     }

@@ -38,7 +38,7 @@ const PROTOCOL_FEATURES: u64 = 1 | 8;
 
 /// What it does when it is asked for something, in place of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misdeed {
+pub(super) enum Failure {
     Wait(Duration),
     Nothing,
     /// An answer to another question.
@@ -58,29 +58,32 @@ pub(super) struct Seen {
     pub calls: HashMap<u64, File>,
 }
 
-pub(super) struct Fake {
+pub(super) struct FakeBackEnd {
     pub seen: Arc<Mutex<Seen>>,
     /// To end it, or speak out of turn.
     pub socket: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Fake {
+impl FakeBackEnd {
     /// One that offers `features`, and what talks with it.
-    pub(super) fn start(features: u64, misdeed: Option<(u32, Misdeed)>) -> (Fake, UnixStream) {
+    pub(super) fn start(
+        features: u64,
+        failure: Option<(u32, Failure)>,
+    ) -> (FakeBackEnd, UnixStream) {
         let (theirs, ours) = UnixStream::pair().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (socket, shared) = (theirs.try_clone().unwrap(), seen.clone());
         let thread = std::thread::spawn(move || {
             while let Some(request) = Request::receive(&theirs) {
-                let done = misdeed.filter(|(number, _)| *number == request.number);
+                let done = failure.filter(|(number, _)| *number == request.number);
                 if !request.answer(&theirs, features, &shared, done.map(|(_, it)| it)) {
                     return;
                 }
             }
         });
         let thread = Some(thread);
-        let fake = Fake {
+        let fake = FakeBackEnd {
             seen,
             socket,
             thread,
@@ -93,7 +96,7 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeBackEnd {
     fn drop(&mut self) {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
         let ended = self.thread.take().map(JoinHandle::join);
@@ -144,7 +147,7 @@ impl Request {
         mut socket: &UnixStream,
         features: u64,
         seen: &Mutex<Seen>,
-        misdeed: Option<Misdeed>,
+        failure: Option<Failure>,
     ) -> bool {
         let mut seen = seen.lock().unwrap();
         let ring = self.payload.first().map_or(0, |&byte| u64::from(byte));
@@ -171,11 +174,11 @@ impl Request {
             return true;
         };
         let mut number = self.number;
-        match misdeed {
-            Some(Misdeed::Wait(time)) => std::thread::sleep(time),
-            Some(Misdeed::Nothing) => return true,
-            Some(Misdeed::Garbage) => number = 99,
-            Some(Misdeed::Refuse) => answer = 1,
+        match failure {
+            Some(Failure::Wait(time)) => std::thread::sleep(time),
+            Some(Failure::Nothing) => return true,
+            Some(Failure::Garbage) => number = 99,
+            Some(Failure::Refuse) => answer = 1,
             _ => {}
         }
         let mut reply: Vec<u8> = [number, IS_REPLY, 8]
@@ -183,7 +186,7 @@ impl Request {
             .flat_map(|w| w.to_le_bytes())
             .collect();
         reply.extend(answer.to_le_bytes());
-        if misdeed == Some(Misdeed::Half) {
+        if failure == Some(Failure::Half) {
             let _ = socket.write_all(&reply[..7]);
             let _ = socket.shutdown(std::net::Shutdown::Both);
             return false;

@@ -1,28 +1,31 @@
 //! The file system device with a back end in a thread, which keeps the rules or does not.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use vm_memory::{Bytes, GuestAddress};
 
+use super::back_end::{BackEnd, check};
+use super::error::BackEndError;
 use super::fake_back_end::*;
-use super::*;
 use crate::devices::virtio::devices::fs::Fs;
+use crate::devices::virtio::features::VERSION_1;
 use crate::devices::virtio::testing::*;
 use crate::devices::virtio::transport::interface::Interface;
 
 /// What a test has time for.
 const SOON: Duration = Duration::from_millis(300);
 
-fn greet(misdeed: Option<(u32, Misdeed)>) -> (Fake, Result<BackEnd, Fault>) {
-    let (fake, socket) = Fake::start(FEATURES, misdeed);
-    (fake, BackEnd::greet_within(SOON, socket, 2))
+fn connect(failure: Option<(u32, Failure)>) -> (FakeBackEnd, Result<BackEnd, BackEndError>) {
+    let (fake, socket) = FakeBackEnd::start(FEATURES, failure);
+    (fake, BackEnd::connect_with_timeout(SOON, socket, 2))
 }
 
 /// The device behind its transport, with a driver that has agreed on nothing yet.
-fn driver(misdeed: Option<(u32, Misdeed)>) -> (Driver, Fake) {
-    let (fake, back_end) = greet(misdeed);
-    let device = Fs::served_by(back_end.unwrap(), "fs0".to_owned());
+fn driver(failure: Option<(u32, Failure)>) -> (Driver, FakeBackEnd) {
+    let (fake, back_end) = connect(failure);
+    let device = Fs::with_back_end(back_end.unwrap(), "fs0".to_owned());
     fake.requests();
     (Driver::with(Box::new(device)), fake)
 }
@@ -43,8 +46,8 @@ fn in_time<T>(call: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn it_is_greeted_and_says_what_it_can() {
-    let (fake, back_end) = greet(None);
+fn its_features_are_negotiated() {
+    let (fake, back_end) = connect(None);
     back_end.unwrap();
     let order = [
         SET_OWNER,
@@ -125,30 +128,30 @@ fn a_reset_takes_them_back_and_the_next_driver_gets_them() {
 }
 
 #[test]
-fn one_that_greets_badly_is_an_error_and_soon() {
-    use Misdeed::*;
-    for (request, misdeed, words) in [
+fn one_that_negotiates_badly_is_an_error_and_soon() {
+    use Failure::*;
+    for (request, failure, words) in [
         (GET_FEATURES, Nothing, "does not answer"),
         (GET_FEATURES, Garbage, "does not speak"),
         (GET_PROTOCOL_FEATURES, Half, "does not speak"),
         (GET_QUEUE_NUM, Wait(2 * SOON), "does not answer"),
         (GET_QUEUE_NUM, Refuse, "serves 1 queues, the device has 2"),
     ] {
-        let (fake, back_end) = in_time(|| greet(Some((request, misdeed))));
+        let (fake, back_end) = in_time(|| connect(Some((request, failure))));
         let fault = back_end.err().unwrap().to_string();
-        assert!(fault.contains(words), "{misdeed:?}: {fault}");
+        assert!(fault.contains(words), "{failure:?}: {fault}");
         drop(fake);
     }
-    let (_fake, socket) = Fake::start(FEATURES & !VERSION_1, None);
+    let (_fake, socket) = FakeBackEnd::start(FEATURES & !VERSION_1, None);
     let fault = check(&socket).unwrap_err().to_string();
     assert_eq!(fault, "lacks virtio features 0x100000000: use a newer one");
-    let (_fake, socket) = Fake::start(FEATURES, Some((GET_FEATURES, Half)));
+    let (_fake, socket) = FakeBackEnd::start(FEATURES, Some((GET_FEATURES, Half)));
     assert!(check(&socket).is_err());
 }
 
 #[test]
 fn one_that_is_late_is_waited_for() {
-    let late = Misdeed::Wait(SOON / 4);
+    let late = Failure::Wait(SOON / 4);
     let (driver, fake) = driver(Some((GET_VRING_BASE, late)));
     driver.come_up(0);
     let begin = Instant::now();
@@ -160,12 +163,12 @@ fn one_that_is_late_is_waited_for() {
 
 #[test]
 fn one_that_fails_breaks_its_device_and_no_more() {
-    use Misdeed::*;
-    for misdeed in [Nothing, Garbage, Refuse, Half, Wait(2 * SOON)] {
+    use Failure::*;
+    for failure in [Nothing, Garbage, Refuse, Half, Wait(2 * SOON)] {
         for request in [SET_FEATURES, SET_MEM_TABLE, SET_VRING_KICK] {
-            let (driver, _fake) = driver(Some((request, misdeed)));
+            let (driver, _fake) = driver(Some((request, failure)));
             in_time(|| come_up(&driver));
-            assert!(driver.needs_reset(), "{request} {misdeed:?}");
+            assert!(driver.needs_reset(), "{request} {failure:?}");
             assert_eq!(driver.read(INTERRUPT_STATUS), 2, "the driver is told");
             in_time(|| driver.write(STATUS, 0));
             in_time(|| come_up(&driver));
@@ -176,14 +179,14 @@ fn one_that_fails_breaks_its_device_and_no_more() {
 
 #[test]
 fn one_that_keeps_the_rings_gets_no_others() {
-    use Misdeed::*;
-    for misdeed in [Nothing, Garbage, Half] {
-        let (driver, _fake) = driver(Some((GET_VRING_BASE, misdeed)));
+    use Failure::*;
+    for failure in [Nothing, Garbage, Half] {
+        let (driver, _fake) = driver(Some((GET_VRING_BASE, failure)));
         driver.come_up(0);
         in_time(|| driver.write(STATUS, 0));
         assert_eq!(driver.read(STATUS), 0, "a reset is a reset");
         in_time(|| come_up(&driver));
-        assert!(driver.needs_reset(), "{misdeed:?}");
+        assert!(driver.needs_reset(), "{failure:?}");
     }
 }
 
@@ -205,8 +208,8 @@ fn one_that_dies_or_speaks_without_being_asked_breaks_its_device() {
 
 #[test]
 fn a_driver_of_the_legacy_interface_breaks_it() {
-    let (fake, back_end) = greet(None);
-    let device = Fs::served_by(back_end.unwrap(), "fs0".to_owned());
+    let (fake, back_end) = connect(None);
+    let device = Fs::with_back_end(back_end.unwrap(), "fs0".to_owned());
     let driver = Driver::over(Interface::Legacy, Box::new(device));
     fake.requests();
     driver.write(STATUS, FOUND | DRIVER_OK);

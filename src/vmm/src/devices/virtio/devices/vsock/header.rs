@@ -1,9 +1,11 @@
-//! A packet's header (virtio 1.2, section 5.10.6), and how much may be sent (5.10.6.3).
+//! A packet's header (virtio 1.2, section 5.10.6), and the credit of a connection (5.10.6.3).
+
+use crate::devices::numbers::{high, join, low};
 
 /// Bytes of a header.
 pub(crate) const SIZE: usize = 44;
 
-/// The context IDs of the two that speak (section 5.10.4).
+/// The context IDs of host and guest (section 5.10.4).
 pub(crate) const HOST: u64 = 2;
 pub(crate) const GUEST: u64 = 3;
 
@@ -92,7 +94,7 @@ impl Header {
         .concat()
     }
 
-    /// The answer to a packet of no connection: as it was addressed, so that its sender knows
+    /// The RST for a packet of no connection: as that was addressed, so that its sender knows
     /// what is meant, but for the guest in any case.
     pub(crate) fn reset(&self) -> Header {
         Header {
@@ -134,13 +136,13 @@ pub(crate) struct Ports {
 impl Ports {
     /// As one number. None is `u64::MAX`, for that would have [`NO_PORT`]s.
     pub(crate) fn token(self) -> u64 {
-        u64::from(self.host) << 32 | u64::from(self.guest)
+        join(self.guest, self.host)
     }
 
     pub(crate) fn of_token(token: u64) -> Ports {
         Ports {
-            host: (token >> 32) as u32,
-            guest: token as u32,
+            host: high(token),
+            guest: low(token),
         }
     }
 }
@@ -148,27 +150,27 @@ impl Ports {
 /// How much may still be sent to the guest.
 #[derive(Debug, Default)]
 pub(crate) struct Credit {
-    sent: u32,
-    room: u32,
-    taken: u32,
+    tx_cnt: u32,
+    peer_buf_alloc: u32,
+    peer_fwd_cnt: u32,
 }
 
 impl Credit {
     /// Takes in what the guest says of its room, as it does in each of its packets.
-    pub(crate) fn hear(&mut self, header: &Header) {
-        self.room = header.buf_alloc;
-        self.taken = header.fwd_cnt;
+    pub(crate) fn update(&mut self, header: &Header) {
+        self.peer_buf_alloc = header.buf_alloc;
+        self.peer_fwd_cnt = header.fwd_cnt;
     }
 
     /// Bytes that it has room for. One that says that it has taken more than it was sent has
     /// none.
-    pub(crate) fn left(&self) -> u32 {
-        let waiting = self.sent.wrapping_sub(self.taken);
-        self.room.saturating_sub(waiting)
+    pub(crate) fn available(&self) -> u32 {
+        let waiting = self.tx_cnt.wrapping_sub(self.peer_fwd_cnt);
+        self.peer_buf_alloc.saturating_sub(waiting)
     }
 
-    pub(crate) fn spend(&mut self, bytes: u32) {
-        self.sent = self.sent.wrapping_add(bytes);
+    pub(crate) fn consume(&mut self, bytes: u32) {
+        self.tx_cnt = self.tx_cnt.wrapping_add(bytes);
     }
 }
 
@@ -203,24 +205,24 @@ mod tests {
 
     #[test]
     fn credit_counts_round() {
-        let told = |buf_alloc, fwd_cnt| Header {
+        let header = |buf_alloc, fwd_cnt| Header {
             buf_alloc,
             fwd_cnt,
             ..Header::default()
         };
         let mut credit = Credit::default();
-        assert_eq!(credit.left(), 0);
-        credit.hear(&told(100, 0));
-        credit.spend(60);
-        assert_eq!(credit.left(), 40);
-        credit.hear(&told(100, 60));
-        assert_eq!(credit.left(), 100);
-        credit.hear(&told(100, 61));
-        assert_eq!(credit.left(), 0, "more than was sent");
-        credit.hear(&told(50, 0));
-        assert_eq!(credit.left(), 0, "it has become smaller");
-        credit.spend(u32::MAX - 59);
-        credit.hear(&told(100, u32::MAX));
-        assert_eq!(credit.left(), 99, "past 2^32");
+        assert_eq!(credit.available(), 0);
+        credit.update(&header(100, 0));
+        credit.consume(60);
+        assert_eq!(credit.available(), 40);
+        credit.update(&header(100, 60));
+        assert_eq!(credit.available(), 100);
+        credit.update(&header(100, 61));
+        assert_eq!(credit.available(), 0, "more than was sent");
+        credit.update(&header(50, 0));
+        assert_eq!(credit.available(), 0, "it has become smaller");
+        credit.consume(u32::MAX - 59);
+        credit.update(&header(100, u32::MAX));
+        assert_eq!(credit.available(), 99, "past 2^32");
     }
 }

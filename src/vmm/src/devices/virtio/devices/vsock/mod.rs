@@ -1,12 +1,12 @@
-//! The socket device (virtio 1.2, section 5.10): streams between the guest and who is beside it,
-//! by Unix sockets.
+//! The socket device (virtio 1.2, section 5.10): streams between the guest and the container's
+//! processes, by Unix sockets.
 //!
 //! Data is kept nowhere but for what a Unix socket does not take at once, and of that no more than
-//! the guest was told that there is room for. Whoever does not read stops nobody else.
+//! the guest had credit for. Whoever does not read stops nobody else.
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`header`] | a packet's header, and the credit |
+//! | [`header`] | a packet's header, and credit |
 //! | [`connection`] | one stream |
 //! | [`muxer`] | all of them |
 //! | [`host`] | the Unix sockets |
@@ -65,8 +65,8 @@ impl Vsock {
         })
     }
 
-    /// Takes what the guest sends and gives it what it has room for, as far as both go.
-    fn work(
+    /// Processes both queues of packets as far as they go.
+    fn process_queues(
         &mut self,
         queues: &mut [Queue],
         memory: &GuestMemory,
@@ -85,7 +85,7 @@ impl Vsock {
         }
     }
 
-    /// Takes the guest's packets, but none while it takes no answers: they would have no end.
+    /// Takes the guest's packets, but none while it takes no replies: they would have no end.
     fn transmit(
         &mut self,
         queue: &mut Queue,
@@ -96,7 +96,7 @@ impl Vsock {
             && let Some(buffer) = chain::next_available(queue, memory, MAX)?
         {
             let (header, data) = packet(&buffer, memory)?;
-            self.muxer.hear(&header, &data);
+            self.muxer.process_packet(&header, &data);
             used_ring::add(queue, memory, buffer.head, 0)?;
             notify |= Notifications::queue(TRANSMIT);
         }
@@ -118,15 +118,15 @@ impl Vsock {
             else {
                 break;
             };
-            let (head, behind) = iovec::split_at(&buffer.writable, header::SIZE as u64);
+            let (head, behind) = iovec::split_at(&buffer.writable, header::SIZE);
             if !buffer.readable.is_empty() || behind.is_empty() {
                 return Err(NeedsReset("a buffer without room for a packet"));
             }
             match self.muxer.next(&behind, memory)? {
                 Some(header) => {
-                    iovec::write(&head, memory, &header.bytes())?;
+                    let written = iovec::write(&head, memory, &header.bytes())?;
                     // No more than MAX.
-                    let len = header::SIZE as u32 + header.len;
+                    let len = written + header.len;
                     used_ring::add(queue, memory, buffer.head, len)?;
                     notify |= Notifications::queue(RECEIVE);
                 }
@@ -147,8 +147,8 @@ fn packet(buffer: &Buffer, memory: &GuestMemory) -> Result<(Header, Vec<u8>), Ne
         return Err(NeedsReset("a packet without its header"));
     }
     let header = Header::read(&header);
-    let (_, behind) = iovec::split_at(&buffer.readable, header::SIZE as u64);
-    if iovec::len(&behind) < header.len.into() {
+    let (_, behind) = iovec::split_at(&buffer.readable, header::SIZE);
+    if iovec::len(&behind) < header.len {
         return Err(NeedsReset("a packet shorter than it says"));
     }
     // No more than MAX.
@@ -185,7 +185,7 @@ impl VirtioDevice for Vsock {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
-        self.work(queues, memory)
+        self.process_queues(queues, memory)
     }
 
     fn event_source(&self) -> Option<EventSource<'_>> {
@@ -200,8 +200,8 @@ impl VirtioDevice for Vsock {
         queues: &mut [Queue],
         memory: &GuestMemory,
     ) -> Result<Notifications, NeedsReset> {
-        self.muxer.ready();
-        self.work(queues, memory)
+        self.muxer.process_event();
+        self.process_queues(queues, memory)
     }
 
     fn descriptors(&self) -> Vec<RawFd> {

@@ -11,31 +11,31 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::connection::{Connection, Reset};
 use super::header::{GUEST, HOST, Header, NO_PORT, Ports, STREAM, op};
-use super::host::{self, Entrance};
+use super::host::{self, HostListener};
 use crate::config::Vsock;
 use crate::devices::virtio::device::NeedsReset;
-use crate::devices::virtio::queue::chain::GuestIovec;
+use crate::devices::virtio::queue::iovec::GuestIovec;
 use crate::memory::GuestMemory;
 
 /// The most connections at a time.
 pub(super) const MAX: usize = 128;
-/// How many answers may wait for the guest to have room for them. Beyond that it is heard no
-/// more (virtio 1.2, section 5.10.6.1).
-const MAX_ANSWERS: usize = 128;
-/// From here on are the host's ports of connections that it asks for.
+/// How many replies may wait for the guest to have buffers for them. Beyond that none of its
+/// packets is processed (virtio 1.2, section 5.10.6.1).
+const MAX_REPLIES: usize = 128;
+/// From here on are the host's ports of connections that it requests.
 const FIRST_PORT: u32 = 1 << 30;
 /// How many sockets are looked at in a turn.
 const TURN: usize = 64;
-/// The entrance's token; the connections have those of their ports.
-const ENTRANCE: u64 = u64::MAX;
+/// The listener's token; the connections have those of their ports.
+const LISTENER: u64 = u64::MAX;
 
 /// The streams, and where new ones come from.
 pub(super) struct Muxer {
-    entrance: Entrance,
+    listener: HostListener,
     path: PathBuf,
     connections: BTreeMap<Ports, Connection>,
-    /// Resets.
-    answers: VecDeque<Header>,
+    /// RST packets for the guest.
+    replies: VecDeque<Header>,
     /// Whose packet was the last one.
     last: Ports,
     /// The last of the host's ports that was given away.
@@ -47,63 +47,64 @@ impl Muxer {
     /// # Errors
     /// Those of epoll_create(2) and epoll_ctl(2).
     pub(super) fn new(vsock: Vsock) -> io::Result<Muxer> {
-        let entrance = Entrance::new(vsock.listener)?;
+        let listener = HostListener::new(vsock.listener)?;
         let epoll = host::epoll()?;
-        epoll.add(&entrance, EpollEvent::new(EpollFlags::EPOLLIN, ENTRANCE))?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
         Ok(Muxer {
-            entrance,
+            listener,
             path: vsock.path,
             connections: BTreeMap::new(),
-            answers: VecDeque::new(),
+            replies: VecDeque::new(),
             last: Ports { host: 0, guest: 0 },
             last_port: FIRST_PORT - 1,
             epoll,
         })
     }
 
-    /// Whether the guest is to take answers before it is heard again.
+    /// Whether the guest is to take replies before its packets are processed.
     pub(super) fn is_congested(&self) -> bool {
-        self.answers.len() >= MAX_ANSWERS
+        self.replies.len() >= MAX_REPLIES
     }
 
     /// Takes in a packet of the guest's, of which `data` is the rest.
-    pub(super) fn hear(&mut self, header: &Header, data: &[u8]) {
+    pub(super) fn process_packet(&mut self, header: &Header, data: &[u8]) {
         let ports = header.ports();
         let is_known = (header.src_cid, header.dst_cid, header.kind) == (GUEST, HOST, STREAM);
-        let heard = match (is_known, header.op, self.connections.get_mut(&ports)) {
+        let result = match (is_known, header.op, self.connections.get_mut(&ports)) {
             (true, op::RST, _) => {
                 self.connections.remove(&ports);
                 return;
             }
-            // Nobody answers a reset.
+            // There is no reply to a reset.
             (false, op::RST, _) => return,
             (true, op::REQUEST, None) => self.accept(header),
-            (true, _, Some(connection)) => connection.hear(header, data),
+            (true, _, Some(connection)) => connection.process_packet(header, data),
             _ => Err(Reset),
         };
-        if heard == Err(Reset) {
+        if result == Err(Reset) {
             if is_known {
                 self.connections.remove(&ports);
             }
-            self.answers.push_back(header.reset());
+            self.replies.push_back(header.reset());
         }
     }
 
-    /// Connects the guest with who listens on the host.
+    /// Connects the guest with a socket of the host's.
     fn accept(&mut self, request: &Header) -> Result<(), Reset> {
         let ports = request.ports();
         if self.connections.len() >= MAX || ports.guest == NO_PORT {
             return Err(Reset);
         }
-        let socket = host::call(&self.path, ports.host).map_err(|_| Reset)?;
-        self.add(ports, Connection::accepted(request, socket))
+        let socket = host::connect_to(&self.path, ports.host).map_err(|_| Reset)?;
+        self.add(ports, Connection::from_guest(request, socket))
     }
 
-    /// Connects somebody on the host with the guest's `port`, or sends them away.
-    fn ask(&mut self, socket: UnixStream, port: u32) {
+    /// Requests a connection with the guest's `port` for a process of the host's, or closes its
+    /// socket.
+    fn connect_guest(&mut self, socket: UnixStream, port: u32) {
         if self.connections.len() < MAX {
             let ports = self.free_port(port);
-            let _ = self.add(ports, Connection::asked(ports, socket));
+            let _ = self.add(ports, Connection::to_guest(ports, socket));
         }
     }
 
@@ -129,41 +130,43 @@ impl Muxer {
     }
 
     fn add(&mut self, ports: Ports, connection: Connection) -> Result<(), Reset> {
-        let wanted = EpollFlags::EPOLLIN
+        let events = EpollFlags::EPOLLIN
             | EpollFlags::EPOLLOUT
             | EpollFlags::EPOLLRDHUP
             | EpollFlags::EPOLLET;
-        let event = EpollEvent::new(wanted, ports.token());
+        let event = EpollEvent::new(events, ports.token());
         self.epoll.add(&connection, event).map_err(|_| Reset)?;
         self.connections.insert(ports, connection);
         Ok(())
     }
 
-    /// Looks after the sockets that are ready.
-    pub(super) fn ready(&mut self) {
+    /// Processes the events of the sockets that are ready.
+    pub(super) fn process_event(&mut self) {
         let mut events = [EpollEvent::empty(); TURN];
         // It fails for a signal only, and is called again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
         for event in &events[..count.unwrap_or(0)] {
-            if event.data() == ENTRANCE {
-                for (socket, port) in self.entrance.ready() {
-                    self.ask(socket, port);
+            if event.data() == LISTENER {
+                for (socket, port) in self.listener.process_event() {
+                    self.connect_guest(socket, port);
                 }
                 continue;
             }
             let ports = Ports::of_token(event.data());
             let connection = self.connections.get_mut(&ports);
-            let ready = connection.map_or(Ok(()), |connection| connection.ready(event.events()));
-            if ready == Err(Reset) {
+            let result = connection.map_or(Ok(()), |connection| {
+                connection.process_event(event.events())
+            });
+            if result == Err(Reset) {
                 self.connections.remove(&ports);
-                self.answers.push_back(Header::to_guest(ports, op::RST));
+                self.replies.push_back(Header::to_guest(ports, op::RST));
             }
         }
     }
 
     /// Whether [`Muxer::next`] may have a packet.
     pub(super) fn has_packet(&self) -> bool {
-        !self.answers.is_empty() || self.next_in_turn().is_some()
+        !self.replies.is_empty() || self.next_in_turn().is_some()
     }
 
     /// The next packet for the guest, whose data this has put into `room`; `None` where there is
@@ -176,8 +179,8 @@ impl Muxer {
         room: &[GuestIovec],
         memory: &GuestMemory,
     ) -> Result<Option<Header>, NeedsReset> {
-        if let Some(answer) = self.answers.pop_front() {
-            return Ok(Some(answer));
+        if let Some(reply) = self.replies.pop_front() {
+            return Ok(Some(reply));
         }
         let Some(ports) = self.next_in_turn() else {
             return Ok(None);
@@ -187,7 +190,7 @@ impl Muxer {
         connection.map_or(Ok(None), |connection| connection.next(room, memory))
     }
 
-    /// The connection whose turn it is, of those that have something to say.
+    /// The connection whose turn it is, of those that have a packet.
     fn next_in_turn(&self) -> Option<Ports> {
         let behind = (Bound::Excluded(self.last), Bound::Unbounded);
         let behind = self.connections.range(behind);
@@ -199,19 +202,19 @@ impl Muxer {
     /// Ends all connections, and those that were about to become some.
     pub(super) fn reset(&mut self) {
         self.connections.clear();
-        self.answers.clear();
-        self.entrance.clear();
+        self.replies.clear();
+        self.listener.clear();
     }
 
     /// Those that it begins with.
     pub(super) fn descriptors(&self) -> Vec<RawFd> {
-        let [listener, epoll] = self.entrance.descriptors();
+        let [listener, epoll] = self.listener.descriptors();
         vec![listener, epoll, self.epoll.0.as_raw_fd()]
     }
 }
 
 impl AsFd for Muxer {
-    /// Readable when [`Muxer::ready`] has something to do.
+    /// Readable when [`Muxer::process_event`] has something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
     }

@@ -4,44 +4,45 @@
 use virtio_bindings::virtio_ids::*;
 
 use super::msix;
+use crate::devices::numbers::number;
 use crate::devices::pci::config::{ConfigSpace, Identity, Space};
 use crate::devices::pci::slot::{FUNCTION_MEMORY, FUNCTION_PORTS, PciSlot};
 use crate::devices::virtio::transport::interface::Interface;
 
 /// Red Hat's, for all virtio devices.
 const VENDOR: u16 = 0x1af4;
-/// Identities of devices without a legacy interface begin here.
+/// Device IDs of devices without a legacy interface begin here.
 const MODERN_DEVICE: u16 = 0x1040;
-/// What such a device has for a subsystem, at the least; others have their type.
+/// What such a device has for a subsystem, at the least; others have their virtio device ID.
 const MODERN_SUBSYSTEM: u16 = 0x40;
 
 /// The base address registers by number: the legacy interface's ports, and the memory of all
 /// else.
-pub(super) const PORTS: usize = 0;
-pub(super) const MEMORY: usize = 1;
+pub(super) const PORTS: u8 = 0;
+pub(super) const MEMORY: u8 = 1;
 
-/// Bytes between the offsets where the driver notifies of one queue and of the next.
-pub(super) const NOTIFY_MULTIPLIER: usize = 4;
+/// Bytes between the places where the driver notifies of one queue and of the next.
+pub(super) const NOTIFY_MULTIPLIER: u32 = 4;
 
 /// Bytes of each base address register.
 pub(super) const SIZES: [u32; 2] = [FUNCTION_PORTS, FUNCTION_MEMORY];
 
 /// The structures in memory, each in a page of its own: their numbers.
-pub(super) const COMMON: u64 = 0;
-pub(super) const ISR: u64 = 1;
-pub(super) const DEVICE: u64 = 2;
-pub(super) const NOTIFY: u64 = 3;
-pub(super) const TABLE: u64 = 4;
-pub(super) const PENDING: u64 = 5;
-const PAGE: u64 = 0x1000;
+pub(super) const COMMON: u32 = 0;
+pub(super) const ISR: u32 = 1;
+pub(super) const DEVICE: u32 = 2;
+pub(super) const NOTIFY: u32 = 3;
+pub(super) const TABLE: u32 = 4;
+pub(super) const PENDING: u32 = 5;
+const PAGE: u32 = 0x1000;
 
 /// The structure at an offset in memory, and the offset in that.
-pub(super) fn region(offset: u64) -> (u64, usize) {
+pub(super) fn region(offset: u32) -> (u32, usize) {
     (offset / PAGE, (offset % PAGE) as usize)
 }
 
 /// Where a structure begins.
-pub(super) fn offset(region: u64) -> u64 {
+pub(super) fn offset(region: u32) -> u32 {
     region * PAGE
 }
 
@@ -63,9 +64,9 @@ pub(super) struct CapabilityOffsets {
     pub window_data: usize,
 }
 
-/// The configuration space of a device of this type, that offers no older interface than
+/// The configuration space of a device with this device ID, that offers no older interface than
 /// `oldest`.
-pub(super) fn describe(
+pub(super) fn config_space(
     (oldest, slot): (Interface, &PciSlot),
     id: u32,
     queues: usize,
@@ -74,8 +75,8 @@ pub(super) fn describe(
         Interface::Legacy => legacy_device(id),
         Interface::Modern => None,
     };
-    // Types are small numbers.
-    let id = id as u16;
+    // Those of virtio 1.2 end at 42.
+    let id = (id & 0xffff) as u16;
     let identity = Identity {
         vendor: VENDOR,
         device: legacy.unwrap_or(MODERN_DEVICE + id),
@@ -116,19 +117,18 @@ fn class(id: u32) -> u32 {
 }
 
 fn add_capabilities(config: &mut ConfigSpace, queues: usize) -> CapabilityOffsets {
-    let vectors = queues + 1;
-    let in_memory = |region: u64| (offset(region) as u32 | MEMORY as u32).to_le_bytes();
-    // The table's size less one, and where it and the bits of the pending are.
-    let control = (vectors as u16 - 1).to_le_bytes();
+    let in_memory = |region: u32| (offset(region) | u32::from(MEMORY)).to_le_bytes();
+    // The table's size less one, for there is one more vector than queues; and where it and the
+    // bits of the pending are.
+    let control = number(queues).to_le_bytes();
     let body = [&control[..], &in_memory(TABLE), &in_memory(PENDING)].concat();
     let msix = config.add_capability(MSIX, &body);
     config.set_writable(msix + 2, &msix::WRITABLE_CONTROL.to_le_bytes());
-    let page = PAGE as u32;
     for (kind, region) in [(COMMON_CFG, COMMON), (ISR_CFG, ISR), (DEVICE_CFG, DEVICE)] {
-        config.add_capability(VENDOR_SPECIFIC, &structure(kind, region, page, None));
+        config.add_capability(VENDOR_SPECIFIC, &structure(kind, region, PAGE, None));
     }
-    let multiplier = (NOTIFY_MULTIPLIER as u32).to_le_bytes();
-    let notify = structure(NOTIFY_CFG, NOTIFY, page, Some(multiplier));
+    let multiplier = NOTIFY_MULTIPLIER.to_le_bytes();
+    let notify = structure(NOTIFY_CFG, NOTIFY, PAGE, Some(multiplier));
     config.add_capability(VENDOR_SPECIFIC, &notify);
     let window = structure(PCI_CFG, 0, 0, Some([0; 4]));
     let window = config.add_capability(VENDOR_SPECIFIC, &window);
@@ -143,10 +143,13 @@ fn add_capabilities(config: &mut ConfigSpace, queues: usize) -> CapabilityOffset
 }
 
 /// A capability that says where a structure is, and what follows that.
-fn structure(kind: u8, region: u64, len: u32, more: Option<[u8; 4]>) -> Vec<u8> {
-    let size = 16 + more.map_or(0, |more| more.len() as u8);
-    let mut body = vec![size, kind, MEMORY as u8, 0, 0, 0];
-    body.extend((offset(region) as u32).to_le_bytes());
+fn structure(kind: u8, region: u32, len: u32, more: Option<[u8; 4]>) -> Vec<u8> {
+    let size = match more {
+        Some(_) => 20,
+        None => 16,
+    };
+    let mut body = vec![size, kind, MEMORY, 0, 0, 0];
+    body.extend(offset(region).to_le_bytes());
     body.extend(len.to_le_bytes());
     body.extend(more.into_iter().flatten());
     body

@@ -22,7 +22,7 @@ use crate::memory::GuestMemory;
 /// A device as a function of the PCI bus.
 pub(crate) struct PciTransport {
     /// Held for moments only, as the interrupts' own lock is: who looks for a function at an
-    /// address, or for an interrupt's reason, waits for no request.
+    /// address, or reads the ISR, waits for no request.
     config: Mutex<ConfigSpace>,
     offsets: CapabilityOffsets,
     interrupts: Arc<PciInterrupts>,
@@ -30,8 +30,8 @@ pub(crate) struct PciTransport {
 }
 
 impl PciTransport {
-    /// A device in its place, that offers no older interface than `oldest`, uses `memory`,
-    /// interrupts by `pin` or `message`, and is notified by `ioeventfds`.
+    /// A device in its slot, that offers no older interface than `oldest`, uses `memory`,
+    /// interrupts by `pin` or `message`, and has its driver's notifications taken by `ioeventfds`.
     ///
     /// # Errors
     /// [`Error::EventFd`].
@@ -43,14 +43,14 @@ impl PciTransport {
         ioeventfds: Box<dyn IoEventFds>,
     ) -> Result<PciTransport, Error> {
         let queues = device.queue_sizes().len();
-        let (config, offsets) = capabilities::describe((oldest, slot), device.id(), queues);
+        let (config, offsets) = capabilities::config_space((oldest, slot), device.id(), queues);
         let interrupts = Arc::new(PciInterrupts::new(queues, pin, message));
         let registers = Registers {
             core: Core::new(device, memory, interrupts.clone())?,
             interrupts: interrupts.clone(),
             device_features_select: 0,
             driver_features_select: 0,
-            queue: 0,
+            queue_select: 0,
             interface: Interface::Modern,
             ioeventfds: RegisteredIoEventFds::new(ioeventfds),
         };
@@ -67,7 +67,7 @@ impl PciTransport {
         self.registers().core.active_device().clone()
     }
 
-    fn read_bar(&self, bar: usize, offset: u64, data: &mut [u8]) {
+    fn read_bar(&self, bar: u8, offset: u32, data: &mut [u8]) {
         match (bar, capabilities::region(offset)) {
             (PORTS, _) => self.read_legacy(offset as usize, data),
             (MEMORY, (capabilities::COMMON, at)) => self.registers().read_common(at, data),
@@ -79,7 +79,7 @@ impl PciTransport {
         }
     }
 
-    fn write_bar(&self, bar: usize, offset: u64, data: &[u8]) {
+    fn write_bar(&self, bar: u8, offset: u32, data: &[u8]) {
         match (bar, capabilities::region(offset)) {
             (PORTS, _) => {
                 let mut registers = self.registers();
@@ -91,13 +91,16 @@ impl PciTransport {
                 registers.write_common(at, data);
                 registers.update_ioeventfds(&self.config);
             }
-            (MEMORY, (NOTIFY, at)) => self.registers().core.notify(at / NOTIFY_MULTIPLIER),
+            (MEMORY, (NOTIFY, at)) => self
+                .registers()
+                .core
+                .notify(at / NOTIFY_MULTIPLIER as usize),
             (MEMORY, (capabilities::TABLE, at)) => self.interrupts.write_table(at, data),
             _ => {}
         }
     }
 
-    /// Reads the legacy interface; its reasons wait for nobody.
+    /// Reads the legacy interface; its ISR waits for nobody.
     fn read_legacy(&self, offset: usize, data: &mut [u8]) {
         match (offset, data) {
             (legacy::ISR, [isr]) => *isr = self.interrupts.take_isr(),
@@ -107,13 +110,13 @@ impl PciTransport {
 
     /// Where the window in the configuration space leads, for accesses of `len` bytes (section
     /// 4.1.4.9).
-    fn window(&self, len: usize) -> Option<(usize, u64)> {
+    fn window(&self, len: usize) -> Option<(u8, u32)> {
         let config = self.config();
         let [bar, offset, length] = self.offsets.window.map(|at| config.u32(at));
-        let (bar, offset) = ((bar & 0xff) as usize, u64::from(offset));
-        let size = capabilities::SIZES.get(bar)?;
-        let fits = offset.checked_add(len as u64)? <= u64::from(*size);
-        let is_whole = matches!(len, 1 | 2 | 4) && offset % len as u64 == 0;
+        let bar = (bar & 0xff) as u8;
+        let size = capabilities::SIZES.get(usize::from(bar))?;
+        let fits = offset.checked_add(length)? <= *size;
+        let is_whole = matches!(length, 1 | 2 | 4) && offset % length == 0;
         (length as usize == len && fits && is_whole).then_some((bar, offset))
     }
 
@@ -145,7 +148,8 @@ impl PciDevice for PciTransport {
         config.write(at, data);
         // While nobody else writes: the interrupts must not keep an older state.
         let control = config.u32(self.offsets.msix);
-        self.interrupts.control(config.is_intx_disabled(), control);
+        self.interrupts
+            .update_control(config.is_intx_disabled(), control);
         drop(config);
         if at == self.offsets.window_data
             && let Some((bar, offset)) = self.window(data.len())

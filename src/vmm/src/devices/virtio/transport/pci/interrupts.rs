@@ -1,17 +1,17 @@
-//! A function's interrupts: by its pin, with the reasons in a register (virtio 1.2, section
-//! 4.1.4.5), or by messages where the driver has turned those on.
+//! A function's interrupts: by its pin, with their status in the ISR (virtio 1.2, section 4.1.4.5),
+//! or by MSI-X where the driver has enabled that.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::msix::{MsiMessage, MsixTable};
 use crate::devices::irq::Message;
 use crate::devices::pci::intx::IntxPin;
-use crate::devices::virtio::device;
+use crate::devices::virtio::device::Interrupts;
 
-/// A driver that wants no message says so by this number.
+/// VIRTIO_MSI_NO_VECTOR: the driver wants no message.
 pub(super) const NO_VECTOR: u16 = 0xffff;
 
-/// The isr.
+/// Bits of the ISR.
 const QUEUE: u8 = 1 << 0;
 const CONFIG: u8 = 1 << 1;
 
@@ -52,7 +52,7 @@ impl PciInterrupts {
 
     /// The command register, or the message control in the upper half of MSI-X's first word,
     /// may have been written.
-    pub(super) fn control(&self, intx_disabled: bool, msix: u32) {
+    pub(super) fn update_control(&self, intx_disabled: bool, msix: u32) {
         let mut state = self.lock();
         state.intx_disabled = intx_disabled;
         let sent = state.table.set_control((msix >> 16) as u16);
@@ -60,18 +60,18 @@ impl PciInterrupts {
         self.update_pin(&state);
     }
 
-    /// Whether the driver has turned messages on.
+    /// Whether the driver has enabled MSI-X.
     pub(super) fn is_msix_enabled(&self) -> bool {
         self.lock().table.is_enabled()
     }
 
-    /// Whether the pin asks for an interrupt, or would.
+    /// Whether the pin is asserted, or would be.
     pub(super) fn is_pin_asserted(&self) -> bool {
         let state = self.lock();
         state.isr != 0 && !state.table.is_enabled()
     }
 
-    /// Reads the isr, which clears them.
+    /// Reads the ISR, which clears it.
     pub(super) fn take_isr(&self) -> u8 {
         let mut state = self.lock();
         let isr = std::mem::take(&mut state.isr);
@@ -108,22 +108,22 @@ impl PciInterrupts {
         self.lock().table.read_pending(at, data);
     }
 
-    fn raise(&self, reason: u8, what: usize) {
+    fn raise(&self, isr: u8, what: usize) {
         let mut state = self.lock();
         if state.table.is_enabled() {
             let vector = state.vectors.get(what).copied().unwrap_or(NO_VECTOR);
             let sent = state.table.send(vector.into());
             self.send(sent);
         } else {
-            state.isr |= reason;
+            state.isr |= isr;
             self.update_pin(&state);
         }
     }
 
     /// The pin follows from the rest.
     fn update_pin(&self, state: &State) {
-        let asks = state.isr != 0 && !state.intx_disabled && !state.table.is_enabled();
-        self.pin.set(asks);
+        let is_asserted = state.isr != 0 && !state.intx_disabled && !state.table.is_enabled();
+        self.pin.set(is_asserted);
     }
 
     fn send(&self, messages: impl IntoIterator<Item = MsiMessage>) {
@@ -137,13 +137,13 @@ impl PciInterrupts {
     }
 }
 
-impl device::Interrupts for PciInterrupts {
+impl Interrupts for PciInterrupts {
     fn used_buffer(&self, index: usize) {
         self.raise(QUEUE, FIRST_QUEUE_VECTOR + index);
     }
 
     fn config_change(&self) {
-        // A driver that has messages for its queues may ask for this reason all the same.
+        // A driver that has messages for its queues may look for this bit all the same.
         self.lock().isr |= CONFIG;
         self.raise(CONFIG, CONFIG_VECTOR);
     }

@@ -2,6 +2,7 @@
 
 use super::interrupts::{CONFIG_VECTOR, FIRST_QUEUE_VECTOR};
 use super::registers::{LEGACY_QUEUE_NOTIFY, Registers};
+use crate::devices::numbers::low;
 use crate::devices::virtio::transport::interface::Interface;
 
 /// Offsets.
@@ -10,9 +11,10 @@ const DRIVER_FEATURES: usize = 4;
 const QUEUE_ADDRESS: usize = 8;
 const QUEUE_SIZE: usize = 12;
 const QUEUE_SELECT: usize = 14;
+const QUEUE_NOTIFY: usize = LEGACY_QUEUE_NOTIFY as usize;
 const DEVICE_STATUS: usize = 18;
 pub(super) const ISR: usize = 19;
-/// With messages only; without, the device's own configuration begins here.
+/// With MSI-X only; without, the device's own configuration begins here.
 const CONFIG_MSIX_VECTOR: usize = 20;
 const QUEUE_MSIX_VECTOR: usize = 22;
 const END: usize = 24;
@@ -57,14 +59,18 @@ impl Registers {
         let offered = core.device_features(Interface::Legacy, 0);
         put(DEVICE_FEATURES, &offered.to_le_bytes());
         put(DRIVER_FEATURES, &core.driver_features(0).to_le_bytes());
-        put(QUEUE_SELECT, &(self.queue as u16).to_le_bytes());
-        put(DEVICE_STATUS, &[core.status() as u8]);
+        put(QUEUE_SELECT, &self.queue_select.to_le_bytes());
+        put(DEVICE_STATUS, &[(core.status() & 0xff) as u8]);
         let vector = |what| self.interrupts.vector(what).to_le_bytes();
         put(CONFIG_MSIX_VECTOR, &vector(CONFIG_VECTOR));
-        put(QUEUE_MSIX_VECTOR, &vector(FIRST_QUEUE_VECTOR + self.queue));
-        if let Some(queue) = core.queue(self.queue) {
+        put(
+            QUEUE_MSIX_VECTOR,
+            &vector(FIRST_QUEUE_VECTOR + self.queue()),
+        );
+        if let Some(queue) = core.queue(self.queue()) {
             let address = match queue.ready {
-                true => (queue.descriptors >> PAGE_SHIFT) as u32,
+                // It came from a u32.
+                true => low(queue.desc_table >> PAGE_SHIFT),
                 false => 0,
             };
             put(QUEUE_ADDRESS, &address.to_le_bytes());
@@ -83,9 +89,9 @@ impl Registers {
     fn write_legacy_u32(&mut self, offset: usize, value: u32) {
         match offset {
             DRIVER_FEATURES => self.core.set_driver_features(Interface::Legacy, 0, value),
-            QUEUE_ADDRESS if value == 0 => self.core.disable_queue(self.queue),
+            QUEUE_ADDRESS if value == 0 => self.core.disable_queue(self.queue()),
             QUEUE_ADDRESS => {
-                if let Some(queue) = self.core.queue_mut(Interface::Legacy, self.queue) {
+                if let Some(queue) = self.core.queue_mut(Interface::Legacy, self.queue()) {
                     queue.size = queue.max;
                     queue.set_legacy_address(u64::from(value) << PAGE_SHIFT, 1 << PAGE_SHIFT);
                 }
@@ -96,11 +102,11 @@ impl Registers {
 
     fn write_legacy_u16(&mut self, offset: usize, value: u16) {
         match offset {
-            QUEUE_SELECT => self.queue = value.into(),
-            LEGACY_QUEUE_NOTIFY => self.core.notify(value.into()),
+            QUEUE_SELECT => self.queue_select = value,
+            QUEUE_NOTIFY => self.core.notify(value.into()),
             CONFIG_MSIX_VECTOR => self.interrupts.set_vector(CONFIG_VECTOR, value),
             QUEUE_MSIX_VECTOR => {
-                let what = FIRST_QUEUE_VECTOR + self.queue;
+                let what = FIRST_QUEUE_VECTOR + self.queue();
                 self.interrupts.set_vector(what, value);
             }
             _ => {}

@@ -2,6 +2,7 @@
 
 use super::interrupts::{CONFIG_VECTOR, FIRST_QUEUE_VECTOR};
 use super::registers::Registers;
+use crate::devices::numbers::{high, join, low, number};
 use crate::devices::virtio::transport::core::QueueConfig;
 use crate::devices::virtio::transport::interface::Interface;
 
@@ -67,21 +68,27 @@ impl Registers {
         );
         let vector = |what| self.interrupts.vector(what).to_le_bytes();
         put(CONFIG_MSIX_VECTOR, &vector(CONFIG_VECTOR));
-        // At most 63 queues, a byte of status, and a number that may begin anew.
-        put(NUM_QUEUES, &(core.queues() as u16).to_le_bytes());
-        put(DEVICE_STATUS, &[core.status() as u8]);
-        put(CONFIG_GENERATION, &[core.config_generation() as u8]);
-        put(QUEUE_SELECT, &(self.queue as u16).to_le_bytes());
-        let Some(queue) = core.queue(self.queue) else {
+        // The generation may begin anew.
+        put(NUM_QUEUES, &number(core.queues()).to_le_bytes());
+        put(DEVICE_STATUS, &[(core.status() & 0xff) as u8]);
+        put(
+            CONFIG_GENERATION,
+            &[(core.config_generation() & 0xff) as u8],
+        );
+        put(QUEUE_SELECT, &self.queue_select.to_le_bytes());
+        let Some(queue) = core.queue(self.queue()) else {
             return bytes;
         };
         put(QUEUE_SIZE, &queue.size.to_le_bytes());
-        put(QUEUE_MSIX_VECTOR, &vector(FIRST_QUEUE_VECTOR + self.queue));
+        put(
+            QUEUE_MSIX_VECTOR,
+            &vector(FIRST_QUEUE_VECTOR + self.queue()),
+        );
         put(QUEUE_ENABLE, &u16::from(queue.ready).to_le_bytes());
-        put(QUEUE_NOTIFY_OFF, &(self.queue as u16).to_le_bytes());
-        put(QUEUE_DESC, &queue.descriptors.to_le_bytes());
-        put(QUEUE_DRIVER, &queue.available.to_le_bytes());
-        put(QUEUE_DEVICE, &queue.used.to_le_bytes());
+        put(QUEUE_NOTIFY_OFF, &self.queue_select.to_le_bytes());
+        put(QUEUE_DESC, &queue.desc_table.to_le_bytes());
+        put(QUEUE_DRIVER, &queue.avail_ring.to_le_bytes());
+        put(QUEUE_DEVICE, &queue.used_ring.to_le_bytes());
         bytes
     }
 
@@ -106,9 +113,9 @@ impl Registers {
     fn write_u16(&mut self, offset: usize, value: u16) {
         match offset {
             CONFIG_MSIX_VECTOR => self.interrupts.set_vector(CONFIG_VECTOR, value),
-            QUEUE_SELECT => self.queue = value.into(),
+            QUEUE_SELECT => self.queue_select = value,
             QUEUE_MSIX_VECTOR => {
-                let what = FIRST_QUEUE_VECTOR + self.queue;
+                let what = FIRST_QUEUE_VECTOR + self.queue();
                 self.interrupts.set_vector(what, value);
             }
             QUEUE_SIZE => {
@@ -127,21 +134,20 @@ impl Registers {
 
     /// The queue that is selected, if it may still be changed.
     fn configurable_queue(&mut self) -> Option<&mut QueueConfig> {
-        let queue = self.core.queue_mut(Interface::Modern, self.queue)?;
+        let queue = self.core.queue_mut(Interface::Modern, self.queue())?;
         Some(queue).filter(|queue| !queue.ready)
     }
 }
 
 fn set_address(queue: &mut QueueConfig, offset: usize, value: u32) {
     let (address, at) = match offset {
-        QUEUE_DESC..QUEUE_DRIVER => (&mut queue.descriptors, offset - QUEUE_DESC),
-        QUEUE_DRIVER..QUEUE_DEVICE => (&mut queue.available, offset - QUEUE_DRIVER),
-        _ => (&mut queue.used, offset - QUEUE_DEVICE),
+        QUEUE_DESC..QUEUE_DRIVER => (&mut queue.desc_table, offset - QUEUE_DESC),
+        QUEUE_DRIVER..QUEUE_DEVICE => (&mut queue.avail_ring, offset - QUEUE_DRIVER),
+        _ => (&mut queue.used_ring, offset - QUEUE_DEVICE),
     };
-    let value = u64::from(value);
     match at {
-        0 => *address = (*address >> 32 << 32) | value,
-        4 => *address = (value << 32) | u64::from(*address as u32),
+        0 => *address = join(value, high(*address)),
+        4 => *address = join(low(*address), value),
         _ => {}
     }
 }

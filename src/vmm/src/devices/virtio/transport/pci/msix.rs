@@ -14,7 +14,7 @@ const MASKED: u32 = 1;
 const APICS: u64 = 0xfee0_0000;
 const APICS_END: u64 = 0xff00_0000;
 
-/// A message: to which guest-physical address, and what.
+/// A message: its guest-physical address, and its data.
 pub(super) type MsiMessage = (u64, u32);
 
 pub(super) struct MsixTable {

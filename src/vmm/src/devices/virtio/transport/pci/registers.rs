@@ -6,13 +6,14 @@ use virtio_bindings::virtio_config::VIRTIO_CONFIG_S_DRIVER_OK as DRIVER_OK;
 
 use super::capabilities::{self, MEMORY, NOTIFY, NOTIFY_MULTIPLIER, PORTS};
 use super::interrupts::PciInterrupts;
+use crate::devices::numbers::number;
 use crate::devices::pci::config::ConfigSpace;
 use crate::devices::virtio::ioeventfds::{NotifyAddress, RegisteredIoEventFds};
 use crate::devices::virtio::transport::core::Core;
 use crate::devices::virtio::transport::interface::Interface;
 
 /// Where the legacy interface has the register for notifications.
-pub(super) const LEGACY_QUEUE_NOTIFY: usize = 16;
+pub(super) const LEGACY_QUEUE_NOTIFY: u32 = 16;
 
 /// The registers of both interfaces.
 pub(super) struct Registers {
@@ -21,7 +22,7 @@ pub(super) struct Registers {
     /// What the selecting registers have selected.
     pub(super) device_features_select: u32,
     pub(super) driver_features_select: u32,
-    pub(super) queue: usize,
+    pub(super) queue_select: u16,
     /// The one by which the driver has last set the status.
     pub(super) interface: Interface,
     pub(super) ioeventfds: RegisteredIoEventFds,
@@ -33,6 +34,11 @@ impl Registers {
         self.core.set_status(interface, value);
     }
 
+    /// The selected queue's number.
+    pub(super) fn queue(&self) -> usize {
+        self.queue_select.into()
+    }
+
     /// Has KVM take notifications where the driver makes them, while it is there and the
     /// function answers.
     pub(super) fn update_ioeventfds(&mut self, config: &Mutex<ConfigSpace>) {
@@ -42,25 +48,24 @@ impl Registers {
         };
         let active = self.core.active_device();
         let queue_events = &active.queue_events().queues;
-        let queues = 0..queue_events.len() as u16;
+        let queues = 0..number(queue_events.len());
         let base = match self.interface {
             _ if self.core.status() & DRIVER_OK == 0 => None,
             Interface::Legacy => bar(PORTS),
             Interface::Modern => bar(MEMORY),
         };
+        let notify = capabilities::offset(NOTIFY);
         let address = |base: u64, queue: u16| match self.interface {
             Interface::Legacy => NotifyAddress::Pio {
-                port: base + LEGACY_QUEUE_NOTIFY as u64,
+                port: base + u64::from(LEGACY_QUEUE_NOTIFY),
                 queue,
             },
             Interface::Modern => NotifyAddress::MmioAny {
-                gpa: base
-                    + capabilities::offset(NOTIFY)
-                    + u64::from(queue) * NOTIFY_MULTIPLIER as u64,
+                gpa: base + u64::from(notify + u32::from(queue) * NOTIFY_MULTIPLIER),
             },
         };
-        let ioeventfds = base.map(|base| queues.map(|queue| address(base, queue)).collect());
+        let addresses = base.map(|base| queues.map(|queue| address(base, queue)).collect());
         self.ioeventfds
-            .update(ioeventfds.unwrap_or_default(), queue_events);
+            .update(addresses.unwrap_or_default(), queue_events);
     }
 }

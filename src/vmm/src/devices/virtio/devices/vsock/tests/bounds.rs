@@ -110,7 +110,7 @@ fn more_than_there_is_credit_for_is_a_reset() {
     let _socket = guest.connect(&listener, 1);
     guest.send(
         packet(op::RW, PORTS),
-        &vec![0; connection::ROOM as usize + 1],
+        &vec![0; connection::BUF_ALLOC as usize + 1],
     );
     guest.expect(op::RST, PORTS);
     let _socket = guest.connect(&listener, 1);

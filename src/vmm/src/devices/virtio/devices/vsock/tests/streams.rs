@@ -22,7 +22,7 @@ fn the_guest_connects_with_who_listens_beside_it() {
     let (response, _) = guest.expect(op::RESPONSE, (52, 1000));
     assert_eq!(
         (response.buf_alloc, response.fwd_cnt),
-        (connection::ROOM, 0)
+        (connection::BUF_ALLOC, 0)
     );
     let (mut socket, _) = listener.accept().unwrap();
     guest.send(packet(op::RW, (52, 1000)), b"from the guest");
@@ -116,7 +116,7 @@ fn whoever_does_not_read_stops_nobody_else() {
     let data: Vec<u8> = (0..16 << 10).map(|n| (n % 251) as u8).collect();
     // What the guest has sent, and what it knows to have been taken.
     let (mut sent, mut taken) = (0, 0);
-    while sent + data.len() as u32 - taken <= connection::ROOM {
+    while sent + data.len() as u32 - taken <= connection::BUF_ALLOC {
         guest.send(packet(op::RW, (1, 1000)), &data);
         sent += data.len() as u32;
         while let Some((header, _)) = guest.next() {
