@@ -18,7 +18,7 @@ pub(crate) const VERSION_1: u64 = 1 << 32;
 /// Where the rings of the first queue lie, and those of each next one behind: descriptors,
 /// available and used buffers.
 pub(crate) const RINGS: u64 = 0x1_0000;
-const STRIDE: u64 = 0x4000;
+const STRIDE: u32 = 0x4000;
 const AVAILABLE: u64 = 0x1000;
 const USED: u64 = 0x2000;
 /// From here on memory is free for buffers.
@@ -74,7 +74,7 @@ impl<D: VirtioDevice> Driver<D> {
     pub(crate) fn activate(&mut self, features: u64) {
         let sizes = self.device.queue_sizes().to_vec();
         let rings = (0..).zip(sizes).map(|(index, max)| Ring {
-            gpa: RINGS + STRIDE * index,
+            gpa: RINGS + u64::from(STRIDE) * index,
             size: max.min(SIZE),
             descriptor: 0,
             available: 0,

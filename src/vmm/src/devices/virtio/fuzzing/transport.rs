@@ -162,7 +162,7 @@ impl Fixture {
 
     fn write_config(&self, offset: u64, data: &[u8]) {
         if let Transport::Pci(bus, _) = &self.transport {
-            let address = 0x8000_0800 | (offset as u32 & 0xfc);
+            let address = 0x8000_0800 | (offset & 0xfc) as u32;
             bus.write(ADDRESS, &address.to_le_bytes());
             bus.write(DATA + (offset & 3) as u16, data);
         }

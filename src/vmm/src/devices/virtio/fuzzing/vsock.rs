@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollTimeout, poll};
 use super::devices::drive;
 use super::input::Input;
 use crate::config;
+use crate::devices::numbers::low;
 use crate::devices::virtio::device::VirtioDevice;
 use crate::devices::virtio::devices::vsock::Vsock;
 use crate::devices::virtio::devices::vsock::header;
@@ -76,7 +77,10 @@ fn offer_packet(input: &mut Input<'_>, driver: &mut Driver<Vsock>) {
         src_port: (input.u8() % 3).into(),
         src_cid: right(input.u8(), GUEST),
         dst_cid: right(input.u8(), HOST),
-        kind: right(input.u8(), STREAM.into()) as u16,
+        kind: match input.u8() {
+            0..240 => STREAM,
+            kind => kind.into(),
+        },
         flags: input.u8().into(),
         buf_alloc: input.u16().into(),
         fwd_cnt: input.u16().into(),
@@ -84,8 +88,9 @@ fn offer_packet(input: &mut Input<'_>, driver: &mut Driver<Vsock>) {
     };
     // Behind a header there is whatever was there before.
     let gpa = BUFFERS + 0x1_0000 * u64::from(input.u8() % 4);
-    driver.put(gpa, &header.bytes());
-    let size = header::SIZE as u32 + header.len;
+    let bytes = header.bytes();
+    driver.put(gpa, &bytes);
+    let size = low(bytes.len() as u64) + header.len;
     driver.offer(TRANSMIT, &[(gpa, size, 0)]);
 }
 
