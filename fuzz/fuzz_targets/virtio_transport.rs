@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| vmm::trial::transport(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| vmm::fuzzing::transport(input));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| vmm::trial::vsock(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| vmm::fuzzing::vsock(input));

@@ -2,7 +2,7 @@
 //! where something does not hold that must.
 //!
 //! `fuzz_targets/` hands this to libFuzzer, `tests/corpus.rs` calls it with the corpus. What
-//! the fuzzers of virtio devices do is in runu itself, `src/vmm/devices/virtio/trial.rs`: it needs
+//! the fuzzers of virtio devices do is in vmm, `src/vmm/src/devices/virtio/fuzzing/`: it needs
 //! what nobody else does.
 
 pub mod config;

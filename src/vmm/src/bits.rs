@@ -1,24 +1,20 @@
-//! Parts of wide numbers.
+//! Halves of wide numbers.
 
-/// The low and the high half.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is left of the number"
-)]
-pub(crate) const fn halves(number: u128) -> [u64; 2] {
-    [number as u64, (number >> 64) as u64]
+/// The lower 32 bits.
+pub(crate) const fn low(value: u64) -> u32 {
+    (value & 0xffff_ffff) as u32
 }
 
-/// The low and the high half.
-pub(crate) fn halves_u64(number: u64) -> [u32; 2] {
-    [low_u32(number), low_u32(number >> 32)]
+/// The upper 32 bits.
+pub(crate) const fn high(value: u64) -> u32 {
+    (value >> 32) as u32
 }
 
-/// The low half, for numbers that fit into it, or whose high half goes elsewhere.
+/// The lower and the upper 64 bits.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the low half is what is left of the number"
+    reason = "each half is what is left of the number"
 )]
-pub(crate) const fn low_u32(number: u64) -> u32 {
-    number as u32
+pub(crate) const fn halves(value: u128) -> [u64; 2] {
+    [value as u64, (value >> 64) as u64]
 }

@@ -2,9 +2,9 @@
 //!
 //! It knows nothing of OCI or of containers. The caller hands in open files and
 //! a [`MachineConfig`]; [`Prepared::new`] makes the machine and loads the kernel without
-//! starting a thread or opening a path, [`Prepared::finish`] tells the guest what it shall
-//! know, and [`Machine::run`] runs it with its serial port on this process's stdin and stdout
-//! until it ends.
+//! starting a thread or opening a path, [`Prepared::finish`] writes the boot parameters and
+//! attaches the devices, and [`Machine::run`] runs the guest with its serial port on this
+//! process's stdin and stdout until it ends, as a [`GuestExit`] says.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -14,14 +14,15 @@
 //! | `vm` | KVM's virtual machine, its memory, interrupt lines and vCPUs |
 //! | `memory` | guest memory and its map |
 //! | `arch` | x86-64: addresses, ports, registers, CPUID, interrupt controllers, ACPI's tables |
-//! | `boot` | kernel files, and how each boot ABI is entered |
-//! | `vcpu`, `vcpu_threads` | the virtual processors, their exits, their threads, and whether all of them `halt` |
-//! | `event_loop` | the calling thread: input, `signals`, the `shutdown`, the guest's end |
+//! | `boot` | kernel files, and a boot protocol for each ABI |
 //! | `hypercall` | what kernels of some ABIs ask of the monitor itself |
-//! | `devices` | port I/O: COM1, clock, keyboard controller, exit ports |
+//! | `devices` | a PC's devices by ports, the PCI bus, virtio devices |
+//! | `vcpu`, `vcpu_threads`, `halt` | the virtual processors, their exits, their threads, and whether all of them `hlt` for good |
+//! | `event_loop` | the calling thread: input, `signals`, `shutdown` on request, the guest's end |
 //! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
-//! | `memfd` | files in memory that nobody can change |
 //! | `packets`, `disk` | what is at the other end of network and block devices |
+//! | `memfd` | files in memory, which can be sealed |
+//! | `bits` | halves of wide numbers |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!
@@ -75,11 +76,11 @@ pub use config::{
     BlockDevice, Files, MAX_VCPUS, MachineConfig, NetDevice, ServedShare, Share, Transport, Vsock,
 };
 pub use console::Console;
-pub use devices::mmio_bus::mmio_words;
-pub use devices::virtio::attach::count as virtio_devices;
+pub use devices::virtio::devices::vhost_user::{BackEndError, check as check_back_end};
 #[cfg(fuzzing)]
-pub use devices::virtio::trial;
-pub use devices::virtio::vhost_user::check as check_back_end;
+pub use devices::virtio::fuzzing;
+pub use devices::virtio::slots::count as virtio_devices;
+pub use devices::virtio::transport::mmio_slot::virtio_mmio_parameters;
 pub use error::{BlockDeviceError, Error, HeaderError, KernelError, MemoryMapError};
 pub use exit::{Crash, GuestExit};
 pub use hypercall::fault::HypercallFault;

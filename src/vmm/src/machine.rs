@@ -15,14 +15,15 @@ use super::arch::registers::EntryState;
 use super::arch::topology::Topology;
 use super::config::MAX_VCPUS;
 use super::console::{Console, Output};
-use super::devices::board::Board;
-use super::devices::bus::PortBus;
+use super::devices::legacy::pc::Pc;
+use super::devices::legacy::serial::SerialPort;
 use super::devices::mmio_bus::MmioBus;
-use super::devices::serial::SerialPort;
-use super::devices::virtio::Device;
-use super::devices::virtio::attach::{Places, attach};
-use super::devices::virtio::console::Port;
-use super::devices::virtio::serving::Serving;
+use super::devices::port_bus::PortBus;
+use super::devices::virtio::active_device::ActiveDevice;
+use super::devices::virtio::attach::attach;
+use super::devices::virtio::device::VirtioDevice;
+use super::devices::virtio::devices::console::Port;
+use super::devices::virtio::slots::DeviceSlots;
 use super::devices::virtio::worker::Workers;
 use super::error::Error;
 use super::event_loop::{EndedBy, EventLoop};
@@ -41,8 +42,8 @@ use super::vm;
 pub struct Machine {
     vcpus: Vec<Vcpu>,
     serial: SerialPort,
-    board: Board,
-    virtio: Vec<Arc<Serving>>,
+    pc: Pc,
+    virtio: Vec<Arc<ActiveDevice>>,
     space: EventFd,
     ended: EventFd,
     descriptors: Vec<RawFd>,
@@ -56,17 +57,17 @@ pub struct Machine {
 pub(crate) enum Peripherals {
     /// A PC's devices, and these virtio devices in their places; the other end of the console
     /// among them.
-    Pc(Places, Vec<Box<dyn Device>>, Port),
+    Pc(DeviceSlots, Vec<Box<dyn VirtioDevice>>, Port),
     /// None: it calls its monitor.
     Calls(Hypercalls),
 }
 
 impl Peripherals {
     /// Where virtio devices are.
-    pub(super) fn places(&self) -> &Places {
-        static NOWHERE: Places = Places::NONE;
+    pub(super) fn slots(&self) -> &DeviceSlots {
+        static NOWHERE: DeviceSlots = DeviceSlots::NONE;
         match self {
-            Peripherals::Pc(places, ..) => places,
+            Peripherals::Pc(slots, ..) => slots,
             Peripherals::Calls(_) => &NOWHERE,
         }
     }
@@ -86,9 +87,11 @@ impl Machine {
         peripherals: Peripherals,
     ) -> Result<Machine, Error> {
         let vm = Arc::new(vm);
-        let (places, devices, port, hypercalls) = match peripherals {
-            Peripherals::Pc(places, devices, port) => (places, devices, Some(port), None),
-            Peripherals::Calls(hypercalls) => (Places::NONE, Vec::new(), None, Some(hypercalls)),
+        let (slots, devices, port, hypercalls) = match peripherals {
+            Peripherals::Pc(slots, devices, port) => (slots, devices, Some(port), None),
+            Peripherals::Calls(hypercalls) => {
+                (DeviceSlots::NONE, Vec::new(), None, Some(hypercalls))
+            }
         };
         // Kernels with hypercalls listen to no device.
         let irq = |line| match hypercalls {
@@ -102,13 +105,13 @@ impl Machine {
         let events = [&com1, &keyboard, &space, &space_of_serial, &ended];
         let events = events.map(AsRawFd::as_raw_fd);
         let serial = SerialPort::new(com1, space_of_serial);
-        let board = Board::new(keyboard, vm::line(&vm, SCI.into()));
+        let pc = Pc::new(keyboard, vm::line(&vm, SCI.into()));
         let mut descriptors = vec![vm.as_raw_fd()];
         descriptors.extend(hypercalls.iter().flat_map(Hypercalls::descriptors));
         descriptors.extend(memory::descriptors(&memory));
-        let virtio = attach(&vm, &memory, &places, devices)?;
+        let virtio = attach(&vm, &memory, &slots, devices)?;
         descriptors.extend(virtio.descriptors);
-        let bus = PortBus::new(serial.clone(), board.clone(), virtio.pci);
+        let bus = PortBus::new(serial.clone(), pc.clone(), virtio.pci);
         let buses = (bus, virtio.mmio);
         let vcpus = enter(kvm, fds, &memory, entry, &buses, hypercalls)?;
         descriptors.extend(vcpus.iter().map(AsRawFd::as_raw_fd));
@@ -116,8 +119,8 @@ impl Machine {
         Ok(Machine {
             vcpus,
             serial,
-            board,
-            virtio: virtio.servings,
+            pc,
+            virtio: virtio.active_devices,
             space,
             ended,
             descriptors,
@@ -172,10 +175,10 @@ impl Machine {
             space: self.space,
             signals,
             ended: self.ended.try_clone()?,
-            shutdown: Shutdown::new(self.board, self.vm.clone()),
+            shutdown: Shutdown::new(self.pc, self.vm.clone()),
         };
         events.stdio.resize();
-        let workers = Workers::start(self.virtio)?;
+        let workers = Workers::start(self.virtio).map_err(io::Error::other)?;
         let vcpus = VcpuThreads::start(self.vcpus, self.ended, stop)?;
         let ended = events.run(&vcpus);
         let by_itself = vcpus.stop(|| workers.interrupt());

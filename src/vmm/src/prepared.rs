@@ -9,8 +9,9 @@ use super::arch::registers::EntryState;
 use super::arch::timer;
 use super::boot::{self, BootParams, KernelImage, Loaded};
 use super::config::{BlockDevice, Files, MachineConfig, NetDevice, ServedShare, Share, Vsock};
-use super::devices::virtio::attach::{self, Places};
-use super::devices::virtio::console::Port;
+use super::devices::virtio::attach;
+use super::devices::virtio::devices::console::Port;
+use super::devices::virtio::slots::DeviceSlots;
 use super::error::Error;
 use super::hypercall::Hypercalls;
 use super::hypercall::hermit::Root;
@@ -77,7 +78,7 @@ impl Prepared {
         };
         // To know now whether it fits.
         let dirs = prepared.dirs();
-        prepared.write_boot_params(&config.cmdline, &Places::NONE, &dirs)?;
+        prepared.write_boot_params(&config.cmdline, &DeviceSlots::NONE, &dirs)?;
         Ok(prepared)
     }
 
@@ -102,11 +103,11 @@ impl Prepared {
                 let port = Port::new()?;
                 let vsock = self.vsock.take();
                 let devices = attach::devices(nets, blocks, shares, served, vsock, port.clone())?;
-                let places = Places::of(self.config.transport, devices.len())?;
-                Peripherals::Pc(places, devices, port)
+                let slots = DeviceSlots::allocate(self.config.transport, devices.len())?;
+                Peripherals::Pc(slots, devices, port)
             }
         };
-        let entry = self.write_boot_params(cmdline, peripherals.places(), &dirs)?;
+        let entry = self.write_boot_params(cmdline, peripherals.slots(), &dirs)?;
         let (kvm, vm) = (self.kvm, self.vm);
         Machine::with_guest(&kvm, vm, self.vcpus, self.memory, &entry, peripherals)
     }
@@ -119,7 +120,7 @@ impl Prepared {
     fn write_boot_params(
         &self,
         cmdline: &str,
-        places: &Places,
+        slots: &DeviceSlots,
         dirs: &[String],
     ) -> Result<EntryState, Error> {
         let params = BootParams {
@@ -127,7 +128,7 @@ impl Prepared {
             vcpus: self.config.vcpus,
             tsc_khz: vm::tsc_khz(&self.vcpus),
             dirs,
-            places,
+            slots,
         };
         self.image
             .write_boot_params(&self.memory, &self.loaded, &params)

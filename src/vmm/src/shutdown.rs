@@ -5,20 +5,20 @@ use std::sync::Arc;
 use kvm_ioctls::VmFd;
 
 use super::arch::interrupts::takes_keyboard_interrupts;
-use super::devices::board::Board;
+use super::devices::legacy::pc::Pc;
 use super::exit::{Crash, GuestExit};
 
 /// Asks the guest to stop, once.
 pub(crate) struct Shutdown {
-    board: Board,
+    pc: Pc,
     vm: Arc<VmFd>,
     requested: bool,
 }
 
 impl Shutdown {
-    pub(crate) fn new(board: Board, vm: Arc<VmFd>) -> Shutdown {
+    pub(crate) fn new(pc: Pc, vm: Arc<VmFd>) -> Shutdown {
         Shutdown {
-            board,
+            pc,
             vm,
             requested: false,
         }
@@ -43,8 +43,8 @@ impl Shutdown {
 
     fn press(&self) -> bool {
         let takes_keys = takes_keyboard_interrupts(&self.vm);
-        let mut devices = self.board.lock();
-        if takes_keys && devices.i8042.is_listened_to() {
+        let mut devices = self.pc.lock();
+        if takes_keys && devices.i8042.is_keyboard_enabled() {
             devices.i8042.press_ctrl_alt_del();
             return true;
         }

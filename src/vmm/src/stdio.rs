@@ -5,8 +5,8 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 
 use super::console::Input;
-use super::devices::serial::{self, SerialPort};
-use super::devices::virtio::console::{self, Port};
+use super::devices::legacy::serial::{self, SerialPort};
+use super::devices::virtio::devices::console::{self, Port};
 use super::terminal;
 
 /// What the event loop does with them.
@@ -71,6 +71,6 @@ impl Stdio {
 
     /// The console, if the guest uses it.
     fn driven(&self) -> Option<&Port> {
-        self.port.as_ref().filter(|port| port.is_driven())
+        self.port.as_ref().filter(|port| port.is_in_use())
     }
 }

@@ -9,7 +9,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::arch::layout::KVM_TSS;
 use super::arch::timer;
-use super::bits::halves_u64;
+use super::bits::{high, low};
 use super::config::MAX_VCPUS;
 use super::error::Error;
 use super::memory::{self, GuestMemory};
@@ -109,10 +109,9 @@ pub(crate) fn line(vm: &Arc<VmFd>, number: u32) -> Box<dyn Fn(bool) + Send + Syn
 pub(crate) fn messages(vm: &Arc<VmFd>) -> Box<dyn Fn(u64, u32) + Send + Sync> {
     let vm = vm.clone();
     Box::new(move |address, data| {
-        let [address_lo, address_hi] = halves_u64(address);
         let message = kvm_msi {
-            address_lo,
-            address_hi,
+            address_lo: low(address),
+            address_hi: high(address),
             data,
             ..Default::default()
         };

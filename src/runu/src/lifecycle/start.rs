@@ -110,7 +110,7 @@ fn devices(plan: &Plan, has_net: bool) -> Result<Vec<String>, String> {
     let shares = usize::from(plan.share().is_some() || plan.virtiofs.is_some());
     let vsocks = usize::from(plan.vsock.is_some());
     let count = vmm::virtio_devices(has_net.into(), plan.blocks.len(), shares, vsocks);
-    vmm::mmio_words(count).map_err(|e| e.to_string())
+    vmm::virtio_mmio_parameters(count).map_err(|e| e.to_string())
 }
 
 /// Opens the gate; gives false where it was open.

@@ -20,7 +20,7 @@ pub(super) fn write_for_pc(
 ) -> Result<(), Error> {
     let room = program.limits.cmdline + 1;
     write_cmdline(memory, params.cmdline, CMDLINE, room)?;
-    acpi::write(memory, params.vcpus, params.places)
+    acpi::write(memory, params.vcpus, params.slots)
 }
 
 /// The command line goes in as it is: linux-loader's `Cmdline` would trim it, and

@@ -12,7 +12,7 @@ use super::protocol::{BootParams, BootProtocol, KernelFile, Loaded};
 use crate::arch::layout::{ACPI_TABLES, BOOT_STACK, CMDLINE, ZERO_PAGE};
 use crate::arch::registers::{EntryState, SystemRegisters};
 use crate::arch::tables;
-use crate::bits::low_u32;
+use crate::bits::low;
 use crate::error::{Error, KernelError};
 use crate::memory::{GuestMemory, usable_ranges};
 
@@ -95,11 +95,7 @@ pub(super) fn write_for_linux(
     setup_header: Option<&[u8]>,
 ) -> Result<EntryState, Error> {
     write_for_pc(memory, program, params)?;
-    let zero_page = zero_page(
-        loaded,
-        low_u32(params.cmdline.len() as u64 + 1),
-        setup_header,
-    );
+    let zero_page = zero_page(loaded, low(params.cmdline.len() as u64 + 1), setup_header);
     memory
         .write_obj(zero_page, GuestAddress(ZERO_PAGE))
         .map_err(Error::guest_memory(ZERO_PAGE))?;
@@ -129,11 +125,11 @@ fn zero_page(loaded: &Loaded, cmdline_size: u32, setup_header: Option<&[u8]>) ->
         }
     }
     params.hdr.type_of_loader = LOADER_UNDEFINED;
-    params.hdr.cmd_line_ptr = low_u32(CMDLINE);
+    params.hdr.cmd_line_ptr = low(CMDLINE);
     if let Some(initrd) = loaded.initrd {
         // Below the hole, so both fit in 32 bits.
-        params.hdr.ramdisk_image = low_u32(initrd.gpa);
-        params.hdr.ramdisk_size = low_u32(initrd.size);
+        params.hdr.ramdisk_image = low(initrd.gpa);
+        params.hdr.ramdisk_size = low(initrd.size);
     }
     for (entry, range) in params
         .e820_table

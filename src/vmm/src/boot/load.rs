@@ -10,7 +10,7 @@ use super::place::Placed;
 use super::program::Program;
 use super::protocol::{BootParams, Loaded};
 use crate::config::MachineConfig;
-use crate::devices::virtio::attach::Places;
+use crate::devices::virtio::slots::DeviceSlots;
 use crate::error::{Error, KernelError};
 use crate::memory::GuestMemory;
 
@@ -54,7 +54,7 @@ pub fn dry_run(config: &MachineConfig, kernel: &File, initrd: Option<&File>) -> 
         vcpus: config.vcpus,
         tsc_khz: None,
         dirs: &[],
-        places: &Places::NONE,
+        slots: &DeviceSlots::NONE,
     };
     let entry = image.write_boot_params(&memory, &loaded, &params);
     entry.map(|_| ())

@@ -10,7 +10,7 @@ use super::program::Program;
 use super::solo5::manifest::{Device, Manifest};
 use crate::arch::layout::PAGE_SIZE;
 use crate::arch::registers::EntryState;
-use crate::devices::virtio::attach::Places;
+use crate::devices::virtio::slots::DeviceSlots;
 use crate::error::{Error, KernelError};
 use crate::memory::{GuestMemory, MAX_MEMORY};
 
@@ -35,7 +35,7 @@ pub(crate) struct BootParams<'a> {
     /// Where a Hermit guest finds the container's files: directories of its root.
     pub dirs: &'a [String],
     /// Where virtio devices are.
-    pub places: &'a Places,
+    pub slots: &'a DeviceSlots,
 }
 
 /// What was loaded into guest memory beside the kernel.

@@ -8,7 +8,7 @@ use super::place::Placed;
 use super::protocol::{BootParams, Loaded};
 use super::solo5::manifest::{Device, Manifest};
 use crate::arch::registers::EntryState;
-use crate::devices::virtio::attach::Places;
+use crate::devices::virtio::slots::DeviceSlots;
 use crate::error::Error;
 use crate::memory::{self, GuestMemory};
 
@@ -237,13 +237,13 @@ pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// What a kernel is told with this command line.
 pub(crate) fn boot_params(cmdline: &str) -> BootParams<'_> {
-    static NOWHERE: Places = Places::NONE;
+    static NOWHERE: DeviceSlots = DeviceSlots::NONE;
     BootParams {
         cmdline,
         vcpus: 1,
         tsc_khz: None,
         dirs: &[],
-        places: &NOWHERE,
+        slots: &NOWHERE,
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 
 use crate::boot::BootAbi;
 use crate::boot::solo5::manifest::{BLOCK_SIZE, Kind};
+use crate::devices::virtio::devices::vhost_user::BackEndError;
 pub use kernel::{HeaderError, KernelError};
 use size::Size;
 
@@ -92,12 +93,12 @@ pub enum Error {
     },
 
     /// The process that serves a share does not answer as vhost-user wants it.
-    #[error("the server of share {tag} {fault}")]
+    #[error("the server of share {tag} {source}")]
     BackEnd {
         /// By which the guest finds it.
         tag: String,
         /// What is wrong: the sentence's verb and what follows.
-        fault: String,
+        source: BackEndError,
     },
 
     /// The sockets behind a guest's vsock cannot be polled.

@@ -4,7 +4,7 @@ use kvm_bindings::kvm_segment;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::layout::{GDT, MAPPED_GIB, PAGE_DIRECTORIES, PAGE_SIZE, PDPT, PML4};
-use crate::bits::low_u32;
+use crate::bits::low;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 
@@ -69,7 +69,7 @@ pub(crate) fn segment(descriptor: u64, selector: u16) -> kvm_segment {
         let [byte, ..] = bits(from, count).to_le_bytes();
         byte
     };
-    let limit = low_u32((bits(48, 4) << 16) | bits(0, 16));
+    let limit = low((bits(48, 4) << 16) | bits(0, 16));
     let granular = bits(55, 1) == 1;
     kvm_segment {
         base: (bits(56, 8) << 24) | bits(16, 24),

@@ -9,7 +9,7 @@ use crate::arch::layout::{
 };
 use crate::arch::registers::{EntryState, SystemRegisters};
 use crate::arch::tables;
-use crate::bits::low_u32;
+use crate::bits::low;
 use crate::boot::protocol::Loaded;
 use crate::error::Error;
 use crate::memory::{GuestMemory, low_memory_end, usable_ranges};
@@ -43,18 +43,18 @@ pub(super) fn write_information(
     // Addresses below 4 GiB, all of them.
     let mut info = [0u32; INFO_WORDS];
     info[0] = INFO_MEMORY | INFO_CMDLINE | INFO_MEMORY_MAP | INFO_LOADER_NAME;
-    info[1] = low_u32(LOW_RAM_END / 1024);
-    info[2] = low_u32((low_memory_end(loaded.memory) - HIGH_RAM_START) / 1024);
-    info[4] = low_u32(CMDLINE);
-    info[11] = low_u32(map.len() as u64);
-    info[12] = low_u32(MEMORY_MAP);
-    info[16] = low_u32(LOADER_NAME);
+    info[1] = low(LOW_RAM_END / 1024);
+    info[2] = low((low_memory_end(loaded.memory) - HIGH_RAM_START) / 1024);
+    info[4] = low(CMDLINE);
+    info[11] = low(map.len() as u64);
+    info[12] = low(MEMORY_MAP);
+    info[16] = low(LOADER_NAME);
     if let Some(initrd) = loaded.initrd {
         info[0] |= INFO_MODULES;
         info[5] = 1;
-        info[6] = low_u32(MODULE_LIST);
-        let end = low_u32(initrd.gpa + initrd.size);
-        let module = [low_u32(initrd.gpa), end, low_u32(MODULE_NAME), 0];
+        info[6] = low(MODULE_LIST);
+        let end = low(initrd.gpa + initrd.size);
+        let module = [low(initrd.gpa), end, low(MODULE_NAME), 0];
         write(memory, MODULE_LIST, &bytes(&module))?;
         write(memory, MODULE_NAME, b"initrd\0")?;
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::bits::low_u32;
+use crate::bits::low;
 
 /// MFT_VERSION and MFT_MAX_ENTRIES.
 const VERSION: u32 = 1;
@@ -118,7 +118,7 @@ impl Manifest {
 
     /// The manifest as the kernel reads it: what is attached is there, all else is zero.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let count = low_u32(1 + self.devices.len() as u64);
+        let count = low(1 + self.devices.len() as u64);
         let mut bytes = [VERSION, count].map(u32::to_le_bytes).concat();
         let mut first = [0; ENTRY_SIZE];
         first[TYPE..TYPE + 4].copy_from_slice(&RESERVED_FIRST.to_le_bytes());

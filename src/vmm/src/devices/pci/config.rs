@@ -16,12 +16,12 @@ const INTERRUPT_LINE: usize = 0x3c;
 const INTERRUPT_PIN: usize = 0x3d;
 
 /// The command register: which accesses the function answers, whether it may reach memory, and
-/// whether its interrupt pin is silent.
+/// whether its interrupt pin is disabled.
 const DECODE_PORTS: u16 = 1 << 0;
 const DECODE_MEMORY: u16 = 1 << 1;
 const BUS_MASTER: u16 = 1 << 2;
 const INTERRUPT_DISABLE: u16 = 1 << 10;
-/// The status register: the pin asks for an interrupt; there are capabilities.
+/// The status register: the pin is asserted; there are capabilities.
 const INTERRUPT_STATUS: u8 = 1 << 3;
 const HAS_CAPABILITIES: u8 = 1 << 4;
 
@@ -79,13 +79,13 @@ impl ConfigSpace {
         config.set(REVISION, &class.to_le_bytes());
         config.set(SUBSYSTEM, &identity.vendor.to_le_bytes());
         config.set(SUBSYSTEM + 2, &identity.subsystem.to_le_bytes());
-        let answers = DECODE_PORTS | DECODE_MEMORY | BUS_MASTER;
-        config.set(COMMAND, &answers.to_le_bytes());
-        config.allow(COMMAND, &(answers | INTERRUPT_DISABLE).to_le_bytes());
+        let enables = DECODE_PORTS | DECODE_MEMORY | BUS_MASTER;
+        config.set(COMMAND, &enables.to_le_bytes());
+        config.set_writable(COMMAND, &(enables | INTERRUPT_DISABLE).to_le_bytes());
         config.set(STATUS, &[HAS_CAPABILITIES]);
         config.set(INTERRUPT_PIN, &[INTA]);
         config.set(INTERRUPT_LINE, &[irq]);
-        config.allow(INTERRUPT_LINE, &[0xff]);
+        config.set_writable(INTERRUPT_LINE, &[0xff]);
         config
     }
 
@@ -98,7 +98,7 @@ impl ConfigSpace {
             Space::Memory => 0,
         };
         self.set(at, &(base | kind).to_le_bytes());
-        self.allow(at, &(!(size - 1)).to_le_bytes());
+        self.set_writable(at, &(!(size - 1)).to_le_bytes());
         self.bars.push((space, size));
     }
 
@@ -106,7 +106,8 @@ impl ConfigSpace {
     /// gives its offset.
     pub(crate) fn add_capability(&mut self, kind: u8, body: &[u8]) -> usize {
         let at = self.end;
-        self.set(self.pointer, &[at as u8]);
+        // It is less than SIZE: one byte.
+        self.set(self.pointer, &at.to_le_bytes()[..1]);
         self.set(at, &[kind]);
         self.set(at + 2, body);
         self.pointer = at + 1;
@@ -115,7 +116,7 @@ impl ConfigSpace {
     }
 
     /// Lets a driver write these bits at `at`.
-    pub(crate) fn allow(&mut self, at: usize, bits: &[u8]) {
+    pub(crate) fn set_writable(&mut self, at: usize, bits: &[u8]) {
         self.writable[at..at + bits.len()].copy_from_slice(bits);
     }
 
@@ -123,10 +124,10 @@ impl ConfigSpace {
         self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Says whether the pin asks for an interrupt.
-    pub(crate) fn set_interrupt_status(&mut self, asks: bool) {
+    /// Says whether the pin is asserted.
+    pub(crate) fn set_interrupt_status(&mut self, is_asserted: bool) {
         self.bytes[STATUS] &= !INTERRUPT_STATUS;
-        if asks {
+        if is_asserted {
             self.bytes[STATUS] |= INTERRUPT_STATUS;
         }
     }
@@ -147,7 +148,8 @@ impl ConfigSpace {
     }
 
     /// Where base address register `index` leads, if the function answers there.
-    pub(crate) fn bar(&self, index: usize) -> Option<u64> {
+    pub(crate) fn bar(&self, index: u8) -> Option<u64> {
+        let index = usize::from(index);
         let (space, _) = self.bars.get(index)?;
         let decode = match space {
             Space::Ports => DECODE_PORTS,
@@ -159,20 +161,21 @@ impl ConfigSpace {
     }
 
     /// The base address register that leads to `address`, and the offset there.
-    pub(crate) fn find(&self, space: Space, address: u64) -> Option<(usize, u64)> {
-        self.bars.iter().enumerate().find_map(|(index, bar)| {
+    pub(crate) fn find(&self, space: Space, address: u64) -> Option<(u8, u32)> {
+        (0u8..).zip(&self.bars).find_map(|(index, bar)| {
             let offset = address.checked_sub(self.bar(index)?)?;
-            (bar.0 == space && offset < bar.1.into()).then_some((index, offset))
+            let offset = u32::try_from(offset).ok()?;
+            (bar.0 == space && offset < bar.1).then_some((index, offset))
         })
     }
 
-    /// Whether the interrupt pin is to be silent.
-    pub(crate) fn is_pin_silent(&self) -> bool {
+    /// Whether the interrupt pin is disabled.
+    pub(crate) fn is_intx_disabled(&self) -> bool {
         self.command() & INTERRUPT_DISABLE != 0
     }
 
     fn command(&self) -> u16 {
-        self.u32(COMMAND) as u16
+        u16::from_le_bytes([self.bytes[COMMAND], self.bytes[COMMAND + 1]])
     }
 
     /// The word at `at`, for who knows that there is one.
@@ -236,8 +239,8 @@ mod tests {
         assert_eq!((config.bar(0), config.bar(1)), (None, Some(0xe000_0000)));
         config.write(COMMAND, &[1, 4]);
         assert_eq!((config.bar(0), config.bar(1)), (Some(0xc000), None));
-        assert!(config.is_pin_silent());
-        assert_eq!((config.bar(2), config.bar(usize::MAX / 8)), (None, None));
+        assert!(config.is_intx_disabled());
+        assert_eq!((config.bar(2), config.bar(u8::MAX)), (None, None));
     }
 
     #[test]

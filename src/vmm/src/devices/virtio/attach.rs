@@ -1,4 +1,4 @@
-//! A machine's virtio devices, each in its place.
+//! A machine's virtio devices, each in its slot.
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use kvm_ioctls::VmFd;
 
-use super::Device;
-use super::block::Block;
-use super::console::{Console, Port};
-use super::fs::Fs;
-use super::mmio::Mmio;
-use super::net::Net;
-use super::p9::P9;
-use super::pci::Function;
-use super::rng::Rng;
-use super::serving::Serving;
-use super::transport::Interface;
-use super::vsock::Vsock;
-use crate::config::{self, BlockDevice, NetDevice, ServedShare, Share, Transport};
-use crate::devices::mmio_bus::{self, MmioBus};
-use crate::devices::pci::line::Pin;
-use crate::devices::pci::{self, PciBus};
+use super::active_device::ActiveDevice;
+use super::device::VirtioDevice;
+use super::slots::DeviceSlots;
+use super::transport::mmio_slot::MmioSlot;
+use crate::config::{self, BlockDevice, NetDevice, ServedShare, Share};
+use crate::devices::mmio_bus::MmioBus;
+use crate::devices::pci::bus::PciBus;
+use crate::devices::pci::device::PciDevice;
+use crate::devices::pci::intx::IntxPin;
+use crate::devices::pci::slot::PciSlot;
+use crate::devices::virtio::devices::block::Block;
+use crate::devices::virtio::devices::console::{Console, Port};
+use crate::devices::virtio::devices::fs::Fs;
+use crate::devices::virtio::devices::net::Net;
+use crate::devices::virtio::devices::p9::P9;
+use crate::devices::virtio::devices::rng::Rng;
+use crate::devices::virtio::devices::vsock::Vsock;
+use crate::devices::virtio::transport::interface::Interface;
+use crate::devices::virtio::transport::mmio::MmioTransport;
+use crate::devices::virtio::transport::pci::function::PciTransport;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use crate::vm;
@@ -39,8 +43,8 @@ pub(crate) fn devices(
     served: Vec<ServedShare>,
     vsock: Option<config::Vsock>,
     port: Port,
-) -> Result<Vec<Box<dyn Device>>, Error> {
-    let mut devices: Vec<Box<dyn Device>> = Vec::new();
+) -> Result<Vec<Box<dyn VirtioDevice>>, Error> {
+    let mut devices: Vec<Box<dyn VirtioDevice>> = Vec::new();
     for net in nets {
         devices.push(Box::new(Net::new(net)?));
     }
@@ -61,63 +65,29 @@ pub(crate) fn devices(
     Ok(devices)
 }
 
-/// How many devices [`devices`] gives a guest with so many of these, shares of both kinds.
-pub fn count(nets: usize, blocks: usize, shares: usize, vsocks: usize) -> usize {
-    // And the console and the entropy device.
-    nets + blocks + shares + vsocks + 2
-}
-
-/// Where a guest finds its devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Places {
-    Mmio(Interface, Vec<mmio_bus::Slot>),
-    /// With the oldest interface that a function offers.
-    Pci(Interface, Vec<pci::Slot>),
-}
-
-impl Places {
-    /// Where it finds none.
-    pub(crate) const NONE: Places = Places::Mmio(Interface::Modern, Vec::new());
-
-    /// The places of so many devices.
-    ///
-    /// # Errors
-    /// [`Error::TooManyDevices`].
-    pub(crate) fn of(transport: Transport, count: usize) -> Result<Places, Error> {
-        let mmio = |interface| Ok(Places::Mmio(interface, mmio_bus::Slot::first(count)?));
-        let pci = |oldest| Ok(Places::Pci(oldest, pci::Slot::first(count)?));
-        match transport {
-            Transport::Mmio => mmio(Interface::Modern),
-            Transport::MmioLegacy => mmio(Interface::Legacy),
-            Transport::Pci => pci(Interface::Legacy),
-            Transport::PciModern => pci(Interface::Modern),
-        }
-    }
-}
-
 /// Devices behind their transport.
 pub(crate) struct Attached {
     pub mmio: MmioBus,
     pub pci: PciBus,
     /// For their threads.
-    pub servings: Vec<Arc<Serving>>,
+    pub active_devices: Vec<Arc<ActiveDevice>>,
     /// All file descriptors that they need, beside the machine's own.
     pub descriptors: Vec<RawFd>,
 }
 
-/// Puts `devices` in their `places`, of which there are as many.
+/// Attaches `devices` to their `slots`, of which there are as many.
 ///
 /// # Errors
 /// What KVM refuses.
 pub(crate) fn attach(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
-    places: &Places,
-    devices: Vec<Box<dyn Device>>,
+    slots: &DeviceSlots,
+    devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
-    match places {
-        Places::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
-        Places::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
+    match slots {
+        DeviceSlots::Mmio(interface, slots) => attach_mmio(vm, memory, *interface, slots, devices),
+        DeviceSlots::Pci(oldest, slots) => attach_pci(vm, memory, *oldest, slots, devices),
     }
 }
 
@@ -125,19 +95,28 @@ fn attach_mmio(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
     interface: Interface,
-    slots: &[mmio_bus::Slot],
-    devices: Vec<Box<dyn Device>>,
+    slots: &[MmioSlot],
+    devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
     let attached = slots.iter().zip(devices).map(|(slot, device)| {
         let irq = vm::irq(vm, slot.irq)?;
-        let doors = Box::new(vm.clone());
-        Mmio::new((interface, slot.gpa), device, memory.clone(), irq, doors)
+        let ioeventfds = Box::new(vm.clone());
+        MmioTransport::new(
+            (interface, slot.gpa),
+            device,
+            memory.clone(),
+            irq,
+            ioeventfds,
+        )
     });
-    let devices: Vec<Mmio> = attached.collect::<Result<_, Error>>()?;
+    let devices: Vec<MmioTransport> = attached.collect::<Result<_, Error>>()?;
     let pci = PciBus::default();
     Ok(Attached {
-        servings: devices.iter().map(Mmio::serving).collect(),
-        descriptors: devices.iter().flat_map(Mmio::descriptors).collect(),
+        active_devices: devices.iter().map(MmioTransport::active_device).collect(),
+        descriptors: devices
+            .iter()
+            .flat_map(MmioTransport::descriptors)
+            .collect(),
         mmio: MmioBus::new(devices, pci.clone()),
         pci,
     })
@@ -147,35 +126,34 @@ fn attach_pci(
     vm: &Arc<VmFd>,
     memory: &GuestMemory,
     oldest: Interface,
-    slots: &[pci::Slot],
-    devices: Vec<Box<dyn Device>>,
+    slots: &[PciSlot],
+    devices: Vec<Box<dyn VirtioDevice>>,
 ) -> Result<Attached, Error> {
     crate::arch::interrupts::trigger_by_level(vm, slots.iter().map(|slot| slot.irq))?;
-    let mut functions = Vec::new();
-    let mut pins: HashMap<u8, Pin> = HashMap::new();
+    let mut functions: Vec<Box<dyn PciDevice>> = Vec::new();
+    let mut active_devices = Vec::new();
+    let mut pins: HashMap<u8, IntxPin> = HashMap::new();
     for (slot, device) in slots.iter().zip(devices) {
         let pin = match pins.get(&slot.irq) {
             Some(pin) => pin.next(),
-            None => Pin::new(vm::line(vm, slot.irq.into())),
+            None => IntxPin::new(vm::line(vm, slot.irq.into())),
         };
         pins.insert(slot.irq, pin.clone());
         let signals = (pin, vm::messages(vm));
-        let doors = Box::new(vm.clone());
-        let place = (oldest, slot);
-        functions.push(Function::new(
-            place,
-            device,
-            memory.clone(),
-            signals,
-            doors,
-        )?);
+        let ioeventfds = Box::new(vm.clone());
+        let slot = (oldest, slot);
+        let function = PciTransport::new(slot, device, memory.clone(), signals, ioeventfds)?;
+        active_devices.push(function.active_device());
+        functions.push(Box::new(function));
     }
-    let servings: Vec<_> = functions.iter().map(Function::serving).collect();
     let pci = PciBus::new(functions);
     Ok(Attached {
         mmio: MmioBus::new(Vec::new(), pci.clone()),
         pci,
-        descriptors: servings.iter().flat_map(|s| s.descriptors()).collect(),
-        servings,
+        descriptors: active_devices
+            .iter()
+            .flat_map(|s| s.descriptors())
+            .collect(),
+        active_devices,
     })
 }

@@ -183,7 +183,7 @@ fn a_queue_that_is_not_all_memory_breaks_the_device() {
         driver.agree();
         driver.set_up(addresses);
         driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
-        assert!(driver.is_broken(), "{addresses:x?}");
+        assert!(driver.needs_reset(), "{addresses:x?}");
         assert_eq!(
             driver.read(INTERRUPT_STATUS),
             2,
@@ -240,11 +240,11 @@ fn a_bad_chain_breaks_the_device_and_nothing_else() {
             driver.describe(index, *gpa, *len, *flags, *next);
         }
         driver.offer(head);
-        assert!(driver.is_broken(), "{what}");
+        assert!(driver.needs_reset(), "{what}");
         assert_eq!(driver.used().0, 0, "{what}");
         driver.write(STATUS, 0);
         driver.agree();
-        assert!(!driver.is_broken(), "{what}, after a reset");
+        assert!(!driver.needs_reset(), "{what}, after a reset");
     }
 }
 
@@ -254,7 +254,7 @@ fn more_buffers_than_the_ring_holds_break_the_device() {
     driver.describe(0, BUFFER, 8, WRITE, 0);
     driver.available = SIZE;
     driver.offer(0);
-    assert!(driver.is_broken());
+    assert!(driver.needs_reset());
 }
 
 /// Whatever is written where, the device answers, and memory outside of its queue and buffers

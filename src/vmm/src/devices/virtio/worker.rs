@@ -1,5 +1,5 @@
-//! The threads of devices: each device has one, which waits for notifications and for the
-//! device's source, and serves. No vCPU does a device's work.
+//! The devices' threads: each device has one, which waits for the driver's notifications and for
+//! the device's event source, and processes them. No vCPU does a device's work.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc::{self, pollfd};
 use vmm_sys_util::signal::Killable;
 
-use super::serving::Serving;
+use super::active_device::ActiveDevice;
 use crate::signals;
 
 /// How long after the guest's end a device may take to do what it was asked to.
@@ -19,32 +19,36 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often to look whether all have ended, which most do at once.
 const PAUSE: Duration = Duration::from_micros(50);
 
+/// clone(2) has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("virtio device {number} gets no thread: {source}; let the container have more of them")]
+pub(crate) struct SpawnError {
+    number: usize,
+    source: io::Error,
+}
+
 /// The running threads. When this is dropped, there are none any more.
-pub(crate) struct Workers(Vec<(Arc<Serving>, JoinHandle<()>)>);
+pub(crate) struct Workers(Vec<(Arc<ActiveDevice>, JoinHandle<()>)>);
 
 impl Workers {
     /// Starts a thread for each device.
     ///
     /// # Errors
-    /// Those of clone(2), with a word on whose they are; no thread is left then.
-    pub(crate) fn start(devices: Vec<Arc<Serving>>) -> io::Result<Workers> {
+    /// [`SpawnError`]; no thread is left then.
+    pub(crate) fn start(devices: Vec<Arc<ActiveDevice>>) -> Result<Workers, SpawnError> {
         let mut running = Workers(Vec::with_capacity(devices.len()));
         for (number, device) in devices.into_iter().enumerate() {
-            let serving = BreaksOnPanic(device.clone());
+            let active = NeedsResetOnPanic(device.clone());
             let thread = Builder::new()
                 .name(format!("virtio{number}"))
                 .spawn(move || {
-                    while !serving.0.is_over() {
-                        turn(&serving.0, Wait::ForEver);
+                    while !active.0.is_stopped() {
+                        poll_once(&active.0, Wait::Forever);
                     }
                     // What the driver has notified of last.
-                    turn(&serving.0, Wait::Not);
+                    poll_once(&active.0, Wait::DontWait);
                 })
-                .map_err(|e| {
-                    io::Error::other(format!(
-                        "virtio device {number} gets no thread: {e}; let the container have more of them"
-                    ))
-                })?;
+                .map_err(|source| SpawnError { number, source })?;
             running.0.push((device, thread));
         }
         Ok(running)
@@ -63,7 +67,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         for (device, _) in &self.0 {
-            device.end();
+            device.stop();
         }
         let begin = Instant::now();
         while !self.0.iter().all(|(_, thread)| thread.is_finished()) {
@@ -73,19 +77,19 @@ impl Drop for Workers {
             std::thread::sleep(PAUSE);
         }
         for (_, thread) in self.0.drain(..) {
-            // One that panicked has broken its device, and said so.
+            // One that panicked has left its device in need of a reset.
             let _ = thread.join();
         }
     }
 }
 
 /// A device whose thread is gone must not seem to work.
-struct BreaksOnPanic(Arc<Serving>);
+struct NeedsResetOnPanic(Arc<ActiveDevice>);
 
-impl Drop for BreaksOnPanic {
+impl Drop for NeedsResetOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.break_down();
+            self.0.set_needs_reset();
         }
     }
 }
@@ -93,53 +97,53 @@ impl Drop for BreaksOnPanic {
 /// Whether to wait until there is something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
-    ForEver,
-    Not,
+    Forever,
+    DontWait,
 }
 
-/// One turn of a device's thread: waits, and serves what the driver has notified of and what is
-/// ready.
-pub(crate) fn turn(serving: &Serving, wait: Wait) {
-    let attention = &serving.bells().attention;
-    let bells = serving.bells().heard();
-    let source = serving.source();
+/// One turn of a device's thread: waits, and processes the queues that the driver has notified of
+/// and the event source, if that is ready.
+pub(crate) fn poll_once(active: &ActiveDevice, wait: Wait) {
+    let wake = &active.queue_events().wake;
+    let queue_events = active.queue_events().polled();
+    let source = active.event_source();
     let descriptor = |fd, events| pollfd {
         fd,
         events,
         revents: 0,
     };
     let readable = |fd| descriptor(fd, libc::POLLIN);
-    let mut fds = vec![readable(attention.as_raw_fd())];
-    fds.extend(bells.iter().map(|bell| readable(bell.as_raw_fd())));
+    let mut fds = vec![readable(wake.as_raw_fd())];
+    fds.extend(queue_events.iter().map(|event| readable(event.as_raw_fd())));
     fds.extend(source.map(|(fd, events)| descriptor(fd, events.bits())));
     if poll(&mut fds, wait).is_err() {
         return;
     }
     let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.revents != 0);
     if is_ready(0) {
-        let _ = attention.read();
+        let _ = wake.read();
     }
-    for (index, bell) in bells.iter().enumerate() {
+    for (index, event) in queue_events.iter().enumerate() {
         if is_ready(1 + index) {
-            let _ = bell.read();
-            serving.serve(index);
+            let _ = event.read();
+            active.process_queue(index);
         }
     }
-    if is_ready(1 + bells.len()) {
-        serving.ready();
+    if is_ready(1 + queue_events.len()) {
+        active.process_event();
     }
-    while let Some(errand) = serving.errand() {
-        errand();
-        serving.ready();
+    while let Some(deferred) = active.take_deferred() {
+        deferred();
+        active.process_event();
     }
 }
 
 fn poll(fds: &mut [pollfd], wait: Wait) -> nix::Result<()> {
     let timeout = match wait {
-        Wait::ForEver => -1,
-        Wait::Not => 0,
+        Wait::Forever => -1,
+        Wait::DontWait => 0,
     };
-    // SAFETY: the pointer and the length are a slice's. A source that a vCPU's reset of the
+    // SAFETY: the pointer and the length are a slice's. An event source that a vCPU's reset of the
     // device closes meanwhile is a number that poll(2) calls invalid, or somebody else's, and
     // then ready in vain.
     let result = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout) };
@@ -156,8 +160,9 @@ mod tests {
     use virtio_queue::Queue;
 
     use super::super::testing::*;
-    use super::super::{Broken, Device, Source, Used, rng::Rng};
     use super::*;
+    use crate::devices::virtio::device::{EventSource, NeedsReset, Notifications, VirtioDevice};
+    use crate::devices::virtio::devices::rng::Rng;
     use crate::memory::GuestMemory;
 
     fn in_time(what: &str, mut happened: impl FnMut() -> bool) {
@@ -178,8 +183,8 @@ mod tests {
     #[test]
     fn a_thread_serves_until_it_is_ended() {
         let mut driver = Driver::with(Box::new(Rng));
-        driver.is_served_elsewhere = true;
-        let workers = Workers::start(vec![driver.device.serving()]).unwrap();
+        driver.has_thread = true;
+        let workers = Workers::start(vec![driver.device.active_device()]).unwrap();
         driver.come_up(0);
         driver.describe(0, BUFFER, 64, WRITE, 0);
         for count in 1..100 {
@@ -199,7 +204,7 @@ mod tests {
         go_on: PipeReader,
     }
 
-    impl Device for Waiter {
+    impl VirtioDevice for Waiter {
         fn id(&self) -> u32 {
             0x3f
         }
@@ -216,23 +221,32 @@ mod tests {
             &[]
         }
 
-        fn serve(&mut self, _: usize, _: &mut [Queue], _: &GuestMemory) -> Result<Used, Broken> {
-            Ok(Used::NONE)
+        fn process_queue(
+            &mut self,
+            _: usize,
+            _: &mut [Queue],
+            _: &GuestMemory,
+        ) -> Result<Notifications, NeedsReset> {
+            Ok(Notifications::NONE)
         }
 
-        fn source(&self) -> Option<Source<'_>> {
-            Some(Source {
+        fn event_source(&self) -> Option<EventSource<'_>> {
+            Some(EventSource {
                 fd: self.source.as_fd(),
                 events: PollFlags::POLLIN,
             })
         }
 
-        fn ready(&mut self, _: &mut [Queue], _: &GuestMemory) -> Result<Used, Broken> {
+        fn process_event(
+            &mut self,
+            _: &mut [Queue],
+            _: &GuestMemory,
+        ) -> Result<Notifications, NeedsReset> {
             let mut byte = [0];
             self.source.read_exact(&mut byte).unwrap();
             self.ready.write_all(&byte).unwrap();
             self.go_on.read_exact(&mut byte).unwrap();
-            Ok(Used::queue(0))
+            Ok(Notifications::queue(0))
         }
     }
 
@@ -249,8 +263,8 @@ mod tests {
             go_on,
         };
         let mut driver = Driver::with(Box::new(waiter));
-        driver.is_served_elsewhere = true;
-        let workers = Workers::start(vec![driver.device.serving()]).unwrap();
+        driver.has_thread = true;
+        let workers = Workers::start(vec![driver.device.active_device()]).unwrap();
         input.write_all(b"1").unwrap();
         // Not before DRIVER_OK.
         std::thread::sleep(Duration::from_millis(20));
@@ -277,8 +291,8 @@ mod tests {
     #[test]
     fn no_thread_is_left() {
         let devices = [(); 3].map(|()| Driver::with(Box::new(Rng)).device);
-        let servings = devices.each_ref().map(|device| device.serving());
-        let workers = Workers::start(servings.to_vec()).unwrap();
+        let active_devices = devices.each_ref().map(|device| device.active_device());
+        let workers = Workers::start(active_devices.to_vec()).unwrap();
         // A thread gives itself its name.
         in_time("started", || threads_named("virtio2") >= 1);
         drop(workers);

@@ -9,7 +9,7 @@ use crate::arch::ports::hermit_v2::{
     CLOSE, EXIT, FSTAT, GETDENTS, LSEEK, MKDIR, NOT_OFFERED, OPEN, READ, SERIAL_BUFFER,
     SERIAL_BYTE, STAT, UNLINK, WRITE,
 };
-use crate::bits::low_u32;
+use crate::bits::low;
 use crate::hypercall::arguments::Arguments;
 use crate::hypercall::call::{Called, Cpu, crash, exit, print};
 use crate::hypercall::fault::HypercallFault;
@@ -40,7 +40,7 @@ impl Hermit {
         };
         let at = |size| Arguments::at(memory, gpa, size);
         Some(match port {
-            EXIT => exit(low_u32(gpa).cast_signed()),
+            EXIT => exit(low(gpa).cast_signed()),
             SERIAL_BYTE => {
                 let [byte, ..] = gpa.to_le_bytes();
                 self.output.write(&[byte]);

@@ -11,18 +11,17 @@ use acpi_tables::sdt::Sdt;
 use super::table::{Raw, append, new_table};
 use crate::arch::layout::{PCI_MEMORY, PCI_MEMORY_LAST, PCI_PORTS, PCI_PORTS_LAST};
 use crate::arch::ports::{I8042_COMMAND, I8042_DATA, KEYBOARD_IRQ, PCI_ADDRESS, PVPANIC};
-use crate::bits::low_u32;
-use crate::devices::mmio_bus::Slot;
-use crate::devices::pci;
-use crate::devices::power::SLEEP_TYPE_S5;
-use crate::devices::virtio::attach::Places;
-use crate::devices::virtio::mmio::WINDOW;
+use crate::bits::low;
+use crate::devices::legacy::power::SLEEP_TYPE_S5;
+use crate::devices::pci::slot::PciSlot;
+use crate::devices::virtio::slots::DeviceSlots;
+use crate::devices::virtio::transport::mmio_slot::{MmioSlot, WINDOW};
 
 /// The common header, bytes.
 const HEADER: u32 = 36;
 
-/// The table of a machine with virtio devices in these `places`.
-pub(super) fn table(places: &Places) -> Sdt {
+/// The table of a machine with virtio devices in these `slots`.
+pub(super) fn table(slots: &DeviceSlots) -> Sdt {
     let mut dsdt = new_table(*b"DSDT", HEADER, 2);
     append(&mut dsdt, &s5());
     let keyboard = [
@@ -34,18 +33,18 @@ pub(super) fn table(places: &Places) -> Sdt {
     append(&mut dsdt, &device("_SB_.KBD_", &id, 0, &keyboard));
     let pvpanic = [&IO::new(PVPANIC, PVPANIC, 1, 1) as &dyn Aml];
     append(&mut dsdt, &device("_SB_.PEVT", &"QEMU0001", 0, &pvpanic));
-    match places {
-        Places::Mmio(_, slots) => slots.iter().for_each(|s| append(&mut dsdt, &virtio(s))),
-        Places::Pci(_, slots) => append(&mut dsdt, &pci_bus(slots)),
+    match slots {
+        DeviceSlots::Mmio(_, slots) => slots.iter().for_each(|s| append(&mut dsdt, &virtio(s))),
+        DeviceSlots::Pci(_, slots) => append(&mut dsdt, &pci_bus(slots)),
     }
     dsdt
 }
 
 /// A virtio device by memory-mapped registers.
-fn virtio(slot: &Slot) -> impl Aml {
+fn virtio(slot: &MmioSlot) -> impl Aml {
     let resources = [
         // Below 4 GiB, and so in 32 bits.
-        &Memory32Fixed::new(true, low_u32(slot.gpa), low_u32(WINDOW)) as &dyn Aml,
+        &Memory32Fixed::new(true, low(slot.gpa), low(WINDOW)) as &dyn Aml,
         &Interrupt::new(true, true, false, false, slot.irq),
     ];
     let path = format!("_SB_.VIO{}", slot.index);
@@ -53,7 +52,7 @@ fn virtio(slot: &Slot) -> impl Aml {
 }
 
 /// The PCI bus: its numbers, ports and memory, and which interrupt each device's pin A is.
-fn pci_bus(slots: &[pci::Slot]) -> impl Aml {
+fn pci_bus(slots: &[PciSlot]) -> impl Aml {
     let resources = [
         &AddressSpace::new_bus_number(0u16, 0) as &dyn Aml,
         &IO::new(PCI_ADDRESS, PCI_ADDRESS, 1, 8),
@@ -74,7 +73,7 @@ fn pci_bus(slots: &[pci::Slot]) -> impl Aml {
 }
 
 /// One entry of _PRT (section 6.2.13): any function of the device, pin A, an interrupt.
-fn route(slot: &pci::Slot) -> impl Aml + use<> {
+fn route(slot: &PciSlot) -> impl Aml + use<> {
     const ANY_FUNCTION: u32 = 0xffff;
     let address = u32::from(slot.device) << 16 | ANY_FUNCTION;
     let route = aml::Package::new(vec![&address, &aml::ZERO, &aml::ZERO, &slot.irq]);

@@ -18,9 +18,9 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::layout::{ACPI_TABLES, ACPI_TABLES_END, IO_APIC, LOCAL_APIC};
 use super::ports::{I8042_COMMAND, PM1_CONTROL, PM1_EVENT, SCI};
-use crate::bits::low_u32;
-use crate::devices::i8042::PULSE_RESET;
-use crate::devices::virtio::attach::Places;
+use crate::bits::low;
+use crate::devices::legacy::i8042::PULSE_RESET;
+use crate::devices::virtio::slots::DeviceSlots;
 use crate::error::Error;
 use crate::memory::GuestMemory;
 use table::{OEM_ID, OEM_REVISION, OEM_TABLE_ID, append, new_table};
@@ -41,17 +41,17 @@ const SOURCE_OVERRIDE: u8 = 2;
 const ISA_BUS: u8 = 0;
 
 /// Writes the tables of a machine with `vcpus` processors, and virtio devices in these
-/// `places`.
+/// `slots`.
 ///
 /// # Errors
 /// [`Error::GuestMemory`], in a machine smaller than any that can be asked for.
-pub(crate) fn write(memory: &GuestMemory, vcpus: u8, places: &Places) -> Result<(), Error> {
+pub(crate) fn write(memory: &GuestMemory, vcpus: u8, slots: &DeviceSlots) -> Result<(), Error> {
     let mut writer = Writer {
         memory,
         next: ACPI_TABLES + Rsdp::len() as u64,
     };
     let facs = writer.put(&FACS::new())?;
-    let dsdt = writer.put(&dsdt::table(places))?;
+    let dsdt = writer.put(&dsdt::table(slots))?;
     let fadt = writer.put(&fadt(facs, dsdt))?;
     let madt = writer.put(&madt(vcpus))?;
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
@@ -87,8 +87,8 @@ impl Writer<'_> {
 fn fadt(facs: u64, dsdt: u64) -> impl Aml {
     // Below 1 MiB: both fit in 32 bits.
     let mut fadt = FADTBuilder::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION)
-        .firmware_ctrl_32(low_u32(facs))
-        .dsdt_32(low_u32(dsdt))
+        .firmware_ctrl_32(low(facs))
+        .dsdt_32(low(dsdt))
         .flag(Flags::Wbinvd)
         // No sleep button, and a clock that wakes nobody: with these bits they are not here.
         .flag(Flags::SlpButton)
@@ -165,8 +165,8 @@ mod tests {
     /// The FADT and the MADT, by way of the root pointer.
     fn written(vcpus: u8, transport: Transport, devices: usize) -> (GuestMemory, Vec<u8>, Vec<u8>) {
         let memory = memory::allocate(memory::MIN_MEMORY).unwrap();
-        let places = Places::of(transport, devices).unwrap();
-        write(&memory, vcpus, &places).unwrap();
+        let slots = DeviceSlots::allocate(transport, devices).unwrap();
+        write(&memory, vcpus, &slots).unwrap();
         let mut rsdp = [0; 36];
         memory
             .read_slice(&mut rsdp, GuestAddress(0xe_0000))
