@@ -12,7 +12,6 @@ use crate::config;
 use crate::devices::numbers::low;
 use crate::devices::virtio::device::VirtioDevice;
 use crate::devices::virtio::devices::vsock::Vsock;
-use crate::devices::virtio::devices::vsock::header;
 use crate::devices::virtio::devices::vsock::header::{GUEST, HOST, Header, STREAM};
 use crate::devices::virtio::test_driver::{BUFFERS, Driver};
 
