@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use p9::{MAX_FRAME, Server};
+use p9::{MAX_MSIZE, Server};
 use tempfile::TempDir;
 
 const SECRET: &[u8] = b"what no client reads";
@@ -72,9 +72,9 @@ fn send(server: &mut Server, kind: u8, fields: &[u8]) {
     // Less room for some.
     let room = match fields.len() % 3 {
         0 => 64,
-        _ => MAX_FRAME as usize,
+        _ => MAX_MSIZE as usize,
     };
-    let reply = server.answer(&frame, room).expect("a reply");
+    let reply = server.handle(&frame, room).expect("a reply");
     assert!((HEADER..=room).contains(&reply.len()));
     let size = u32::from_le_bytes([reply[0], reply[1], reply[2], reply[3]]);
     assert_eq!(size as usize, reply.len());

@@ -10,10 +10,10 @@ use rustix::fs::{
 use rustix::fs::{Statx, StatxTimestamp};
 use rustix::io::Errno;
 
-use super::Server;
-use super::dir::{Place, file_type, statx_at};
+use super::dir::{DirEntry, file_type, statx_at};
 use super::fids::{Fid, Open};
-use super::wire::{Reply, Request};
+use super::server::Server;
+use super::wire::{Rmessage, Tmessage};
 
 /// `P9_GETATTR_BASIC` and `P9_GETATTR_BTIME`: all but a generation and a data version.
 const KNOWN: u64 = 0x7ff | 0x800;
@@ -34,7 +34,7 @@ mod set {
 }
 
 /// Attributes to be set.
-struct Wanted {
+struct SetAttr {
     which: u32,
     mode: u32,
     uid: u32,
@@ -48,10 +48,10 @@ impl Server {
     /// `fid[4] request_mask[8]`; `valid[8] qid[13] mode[4] uid[4] gid[4] nlink[8] rdev[8]
     /// size[8] blksize[8] blocks[8]`, four times `seconds[8] nanoseconds[8]` (of access, of
     /// modification, of change, of birth), `gen[8] data_version[8]`.
-    pub(super) fn get_attributes(
+    pub(super) fn getattr(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (fid, mask) = (request.u32()?, request.u64()?);
         let stat = stat(self.fids.get(fid)?)?;
@@ -84,9 +84,9 @@ impl Server {
 
     /// `fid[4] valid[4] mode[4] uid[4] gid[4] size[8] atime_sec[8] atime_nsec[8] mtime_sec[8]
     /// mtime_nsec[8]`; nothing.
-    pub(super) fn set_attributes(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
+    pub(super) fn setattr(&mut self, request: &mut Tmessage<'_>) -> Result<(), Errno> {
         let fid = request.u32()?;
-        let wanted = Wanted {
+        let attributes = SetAttr {
             which: request.u32()?,
             mode: request.u32()?,
             uid: request.u32()?,
@@ -95,32 +95,32 @@ impl Server {
             atime: (request.u64()?, request.u64()?),
             mtime: (request.u64()?, request.u64()?),
         };
-        wanted.set(self.fids.get(fid)?)
+        attributes.set(self.fids.get(fid)?)
     }
 
     /// `fid[4]`; `type[4] bsize[4] blocks[8] bfree[8] bavail[8] files[8] ffree[8] fsid[8]
     /// namelen[4]`.
-    pub(super) fn file_system(
+    pub(super) fn statfs(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let fid = self.fids.get(request.u32()?)?;
         let stat = match (&fid.open, &fid.node.dir) {
             (Some(Open::File(file)), _) => fstatfs(file)?,
             (_, Some(dir)) => fstatfs(dir.fd())?,
-            (_, None) => fstatfs(fid.node.place()?.dir.fd())?,
+            (_, None) => fstatfs(fid.node.entry()?.dir.fd())?,
         };
         reply.u32(FILE_SYSTEM);
-        // Powers of two far below, and 255 or so.
-        reply.u32(stat.f_bsize as u32);
+        let u32_of = |number: i64| u32::try_from(number).map_err(|_| Errno::OVERFLOW);
+        reply.u32(u32_of(stat.f_bsize)?);
         reply.u64(stat.f_blocks);
         reply.u64(stat.f_bfree);
         reply.u64(stat.f_bavail);
         reply.u64(stat.f_files);
         reply.u64(stat.f_ffree);
         reply.u64(0);
-        reply.u32(stat.f_namelen as u32);
+        reply.u32(u32_of(stat.f_namelen)?);
         Ok(())
     }
 }
@@ -129,33 +129,33 @@ fn stat(fid: &Fid) -> Result<Statx, Errno> {
     match (&fid.open, &fid.node.dir) {
         (Some(Open::File(file)), _) => statx_at(file.as_fd(), c""),
         (_, Some(dir)) => statx_at(dir.fd(), c""),
-        (_, None) => fid.node.place()?.stat(),
+        (_, None) => fid.node.entry()?.stat(),
     }
 }
 
-/// What is to be changed: an open file, or else what lies at a place.
+/// What is to be changed: an open file, or else what lies at a entry.
 struct Target<'a> {
     file: Option<&'a File>,
-    place: Result<&'a Place, Errno>,
+    entry: Result<&'a DirEntry, Errno>,
 }
 
 impl<'a> Target<'a> {
     fn of(fid: &'a Fid) -> Target<'a> {
-        let place = match fid.node.is_kernels {
+        let entry = match fid.node.is_kernel_fs {
             true => Err(Errno::ACCESS),
-            false => fid.node.place(),
+            false => fid.node.entry(),
         };
         Target {
             file: match &fid.open {
                 Some(Open::File(file)) => Some(file),
                 _ => None,
             },
-            place,
+            entry,
         }
     }
 }
 
-impl Wanted {
+impl SetAttr {
     fn has(&self, bits: u32) -> bool {
         self.which & bits != 0
     }
@@ -166,10 +166,10 @@ impl Wanted {
             self.set_owner(&target)?;
         }
         if self.has(set::MODE) {
-            let mode = own_mode(self.mode, file_type(&stat(fid)?))?;
+            let mode = checked_mode(self.mode, file_type(&stat(fid)?))?;
             match target.file {
                 Some(file) => fchmod(file, mode)?,
-                None => change_mode(target.place?, mode)?,
+                None => change_mode(target.entry?, mode)?,
             }
         }
         if self.has(set::SIZE) {
@@ -193,7 +193,7 @@ impl Wanted {
         match target.file {
             Some(file) => fchown(file, uid, gid),
             None => {
-                let Place { dir, name } = target.place?;
+                let DirEntry { dir, name } = target.entry?;
                 chownat(dir.fd(), name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
             }
         }
@@ -203,7 +203,7 @@ impl Wanted {
         match target.file.map(|file| ftruncate(file, self.size)) {
             // It is not open for writing.
             None | Some(Err(Errno::INVAL | Errno::BADF)) => {
-                ftruncate(target.place?.open(OFlags::WRONLY)?, self.size)
+                ftruncate(target.entry?.open(OFlags::WRONLY)?, self.size)
             }
             Some(done) => done,
         }
@@ -217,14 +217,14 @@ impl Wanted {
         match target.file {
             Some(file) => futimens(file, &times),
             None => {
-                let Place { dir, name } = target.place?;
+                let DirEntry { dir, name } = target.entry?;
                 utimensat(dir.fd(), name, &times, AtFlags::SYMLINK_NOFOLLOW)
             }
         }
     }
 
-    fn time(&self, wanted: u32, given: u32, (seconds, nanoseconds): (u64, u64)) -> Timespec {
-        let (tv_sec, tv_nsec) = match (self.has(wanted), self.has(given)) {
+    fn time(&self, set: u32, given: u32, (seconds, nanoseconds): (u64, u64)) -> Timespec {
+        let (tv_sec, tv_nsec) = match (self.has(set), self.has(given)) {
             (false, _) => (0, UTIME_OMIT),
             (true, false) => (0, UTIME_NOW),
             // What is no such number utimensat(2) refuses; its two words for other things are
@@ -240,7 +240,7 @@ impl Wanted {
 /// # Errors
 /// EPERM for what would run with its owner's rights for whoever executes it: the client is a
 /// guest, and they would be others on this host.
-pub(crate) fn own_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
+pub(crate) fn checked_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
     let mode = Mode::from_raw_mode(bits & 0o7777);
     let refused = match kind {
         FileType::Directory => Mode::SUID,
@@ -252,20 +252,20 @@ pub(crate) fn own_mode(bits: u32, kind: FileType) -> Result<Mode, Errno> {
     }
 }
 
-/// Changes the mode of what lies at a place, but of no symbolic link.
+/// Changes the mode of what lies at a entry, but of no symbolic link.
 ///
 /// A file that cannot be opened has no descriptor by which its mode could be changed, and
 /// chmod(2) follows links: one that somebody else puts there at this very moment would be
 /// followed, to a file that the client might change as well.
-pub(crate) fn change_mode(place: &Place, mode: Mode) -> Result<(), Errno> {
-    let opened = match place.dir.find(&place.name)?.dir {
+pub(crate) fn change_mode(entry: &DirEntry, mode: Mode) -> Result<(), Errno> {
+    let opened = match entry.dir.lookup(&entry.name)?.dir {
         Some(dir) => dir.open(),
-        None => place.open(OFlags::RDONLY).map(OwnedFd::from),
+        None => entry.open(OFlags::RDONLY).map(OwnedFd::from),
     };
     match opened {
         Ok(fd) => fchmod(fd, mode),
         Err(Errno::LOOP) => Err(Errno::OPNOTSUPP),
-        Err(Errno::ACCESS) => chmodat(place.dir.visible()?, &place.name, mode, AtFlags::empty()),
+        Err(Errno::ACCESS) => chmodat(entry.dir.visible()?, &entry.name, mode, AtFlags::empty()),
         Err(errno) => Err(errno),
     }
 }

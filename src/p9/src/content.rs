@@ -8,11 +8,11 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{FileType, OFlags, RawDir, SeekFrom, fdatasync, fsync, ftruncate, seek};
 use rustix::io::Errno;
 
-use super::Server;
-use super::dir::{Place, statx_at};
+use super::dir::{DirEntry, statx_at};
 use super::fids::{Fid, Node, Open};
-use super::names::{file_mode, fix_mode};
-use super::wire::{Qid, Reply, Request};
+use super::names::{apply_mode, file_mode};
+use super::server::Server;
+use super::wire::{Qid, Rmessage, Tmessage};
 
 /// What a client's flags may ask for beside the access mode: they are Linux's own, as on
 /// x86-64. The rest is the client's own affair, or has been dealt with.
@@ -27,20 +27,20 @@ const UNLOCKED: u8 = 2;
 
 impl Server {
     /// `fid[4] flags[4]`; `qid[13] iounit[4]`.
-    pub(super) fn open(
+    pub(super) fn lopen(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (number, flags) = (request.u32()?, flags(request.u32()?)?);
-        let fid = self.fids.get_closed(number)?;
+        let fid = self.fids.get_unopened(number)?;
         let (open, stat) = match &fid.node.dir {
             Some(_) if access(flags) != OFlags::RDONLY => return Err(Errno::ISDIR),
             Some(dir) if dir.is_hidden => (Open::HiddenDir, statx_at(dir.fd(), c"")?),
             Some(dir) => (Open::Dir(dir.open()?), statx_at(dir.fd(), c"")?),
             None if flags.contains(OFlags::DIRECTORY) => return Err(Errno::NOTDIR),
             None => {
-                let file = open_file(fid.node.place()?, flags)?;
+                let file = open_file(fid.node.entry()?, flags)?;
                 let stat = statx_at(file.as_fd(), c"")?;
                 (Open::File(file), stat)
             }
@@ -53,30 +53,30 @@ impl Server {
 
     /// `fid[4] name[s] flags[4] mode[4] gid[4]`; `qid[13] iounit[4]`. The fid becomes the new
     /// file's.
-    pub(super) fn create(
+    pub(super) fn lcreate(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (number, name) = (request.u32()?, request.name()?);
         let (flags, mode) = (flags(request.u32()?)?, file_mode(request.u32()?)?);
-        let fid = self.fids.get_closed(number)?;
+        let fid = self.fids.get_unopened(number)?;
         let dir = fid.node.dir()?.clone();
-        let place = Place { dir, name };
-        let file = match place.create(access(flags) | flags & FLAGS, mode) {
+        let entry = DirEntry { dir, name };
+        let file = match entry.create(access(flags) | flags & FLAGS, mode) {
             // Made by somebody else in the meantime.
-            Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => open_file(&place, flags)?,
+            Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => open_file(&entry, flags)?,
             made => {
                 let file = made?;
-                fix_mode(&file, mode)?;
+                apply_mode(&file, mode)?;
                 file
             }
         };
         let stat = statx_at(file.as_fd(), c"")?;
         let node = Node {
-            place: Some(place),
+            entry: Some(entry),
             dir: None,
-            is_kernels: false,
+            is_kernel_fs: false,
         };
         *fid = Fid {
             node,
@@ -90,33 +90,35 @@ impl Server {
     /// `fid[4] offset[8] count[4]`; `count[4] data[count]`.
     pub(super) fn read(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (fid, offset, count) = (request.u32()?, request.u64()?, request.u32()?);
         let file = self.fids.get(fid)?.file()?;
-        reply.data(count, |room| again(|| file.read_at(room, offset)))
+        reply.data(count, |buffer| {
+            retry_interrupted(|| file.read_at(buffer, offset))
+        })
     }
 
     /// `fid[4] offset[8] count[4] data[count]`; `count[4]`.
     pub(super) fn write(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (fid, offset, data) = (request.u32()?, request.u64()?, request.data()?);
         let file = self.fids.get(fid)?.file()?;
-        // No more than the data's length, a u32.
-        reply.u32(again(|| file.write_at(data, offset))? as u32);
+        let written = retry_interrupted(|| file.write_at(data, offset))?;
+        reply.u32(u32::try_from(written).map_err(|_| Errno::IO)?);
         Ok(())
     }
 
     /// `fid[4] offset[8] count[4]`; `count[4]` and as many bytes of entries, each
     /// `qid[13] offset[8] type[1] name[s]`.
-    pub(super) fn read_dir(
+    pub(super) fn readdir(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (fid, offset, count) = (request.u32()?, request.u64()?, request.u32()?);
         let fid = self.fids.get(fid)?;
@@ -128,16 +130,18 @@ impl Server {
                 seek(dir, SeekFrom::Start(offset))?;
                 self.entries.reserve(ENTRIES);
                 let entries = RawDir::new(dir, self.entries.spare_capacity_mut());
-                reply.data(count, |room| list(entries, path, room))
+                reply.data(count, |buffer| list(entries, path, buffer))
             }
-            Some(Open::HiddenDir) => reply.data(count, |room| list_nothing(offset, path(1), room)),
+            Some(Open::HiddenDir) => {
+                reply.data(count, |buffer| list_nothing(offset, path(1), buffer))
+            }
             Some(Open::File(_)) => Err(Errno::NOTDIR),
             None => Err(Errno::BADF),
         }
     }
 
     /// `fid[4] datasync[4]`; nothing.
-    pub(super) fn sync(&mut self, request: &mut Request<'_>) -> Result<(), Errno> {
+    pub(super) fn fsync(&mut self, request: &mut Tmessage<'_>) -> Result<(), Errno> {
         let (fid, is_data_only) = (request.u32()?, request.u32()? != 0);
         match &self.fids.get(fid)?.open {
             Some(Open::File(file)) if is_data_only => fdatasync(file),
@@ -152,8 +156,8 @@ impl Server {
     /// holds among the client's own processes, by the client's own doing.
     pub(super) fn lock(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         self.fids.get(request.u32()?)?.file()?;
         reply.u8(LOCKED);
@@ -162,30 +166,30 @@ impl Server {
 
     /// `fid[4] type[1] start[8] length[8] proc_id[4] client_id[s]`; the same without the fid:
     /// nobody else holds a lock.
-    pub(super) fn get_lock(
+    pub(super) fn getlock(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         self.fids.get(request.u32()?)?.file()?;
         let _kind = request.u8()?;
         let (start, length) = (request.u64()?, request.u64()?);
-        let (process, client) = (request.u32()?, request.text()?);
+        let (process, client) = (request.u32()?, request.string()?);
         reply.u8(UNLOCKED);
         reply.u64(start);
         reply.u64(length);
         reply.u32(process);
-        reply.text(client);
+        reply.string(client);
         Ok(())
     }
 }
 
 /// Opens a regular file, and cuts it only when it is known to be one.
-fn open_file(place: &Place, flags: OFlags) -> Result<File, Errno> {
-    let file = place.open(access(flags) | flags & FLAGS)?;
+fn open_file(entry: &DirEntry, flags: OFlags) -> Result<File, Errno> {
+    let file = entry.open(access(flags) | flags & FLAGS)?;
     if flags.contains(OFlags::TRUNC) {
         match access(flags) {
-            OFlags::RDONLY => ftruncate(place.open(OFlags::WRONLY)?, 0)?,
+            OFlags::RDONLY => ftruncate(entry.open(OFlags::WRONLY)?, 0)?,
             _ => ftruncate(&file, 0)?,
         }
     }
@@ -205,7 +209,7 @@ fn access(flags: OFlags) -> OFlags {
 }
 
 /// Does it again where a signal has interrupted it.
-fn again(mut transfer: impl FnMut() -> io::Result<usize>) -> Result<usize, Errno> {
+fn retry_interrupted(mut transfer: impl FnMut() -> io::Result<usize>) -> Result<usize, Errno> {
     loop {
         match transfer() {
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -215,11 +219,11 @@ fn again(mut transfer: impl FnMut() -> io::Result<usize>) -> Result<usize, Errno
     }
 }
 
-/// Writes as many entries into `room` as it has place for; gives their bytes.
+/// Writes as many entries into `buffer` as fit; gives their bytes.
 fn list<F: AsFd>(
     mut entries: RawDir<'_, F>,
     path: impl Fn(u64) -> u64,
-    room: &mut [u8],
+    buffer: &mut [u8],
 ) -> Result<usize, Errno> {
     let mut len = 0;
     while let Some(entry) = entries.next() {
@@ -230,9 +234,9 @@ fn list<F: AsFd>(
             entry.file_type(),
             entry.file_name().to_bytes(),
         );
-        match room.get_mut(len..len + bytes.len()) {
-            Some(place) => place.copy_from_slice(&bytes),
-            // So little room is a fault of the client's.
+        match buffer.get_mut(len..len + bytes.len()) {
+            Some(entry) => entry.copy_from_slice(&bytes),
+            // So small a count is a fault of the client's.
             None if len == 0 => return Err(Errno::INVAL),
             None => break,
         }
@@ -242,15 +246,15 @@ fn list<F: AsFd>(
 }
 
 /// The entries of a directory that shows nothing, from `offset` on.
-fn list_nothing(offset: u64, path: u64, room: &mut [u8]) -> Result<usize, Errno> {
+fn list_nothing(offset: u64, path: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
     let entries = (1..)
         .zip([&b"."[..], b".."])
         .filter(|(next, _)| *next > offset);
     let bytes: Vec<u8> = entries
         .flat_map(|(next, name)| entry_bytes(path, next, FileType::Directory, name))
         .collect();
-    let place = room.get_mut(..bytes.len()).ok_or(Errno::INVAL)?;
-    place.copy_from_slice(&bytes);
+    let entry = buffer.get_mut(..bytes.len()).ok_or(Errno::INVAL)?;
+    entry.copy_from_slice(&bytes);
     Ok(bytes.len())
 }
 
@@ -265,9 +269,12 @@ fn entry_bytes(path: u64, next: u64, kind: FileType, name: &[u8]) -> Vec<u8> {
     let kind = match kind {
         FileType::Unknown => 0,
         // A mode's uppermost four bits of sixteen.
-        kind => (kind.as_raw_mode() >> 12) as u8,
+        kind => ((kind.as_raw_mode() >> 12) & 0xf) as u8,
     };
-    // The kernel's names have 255 bytes at most.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the kernel's names have 255 bytes at most"
+    )]
     let len = name.len() as u16;
     let mut bytes = vec![qid_kind];
     bytes.extend([0; 4]);

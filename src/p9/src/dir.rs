@@ -25,21 +25,21 @@ pub(crate) struct Dir {
 
 /// Where a file lies.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct DirEntry {
     pub dir: Arc<Dir>,
     pub name: CString,
 }
 
 /// A file of any kind that was found.
-pub(crate) struct Found {
+pub(crate) struct Lookup {
     pub stat: Statx,
     /// What is in it, if it is a directory.
     pub dir: Option<Arc<Dir>>,
     /// It belongs to one of the kernel's own file systems.
-    pub is_kernels: bool,
+    pub is_kernel_fs: bool,
 }
 
-const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
+const LOOKUP: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
 /// So that to open waits for nobody, a FIFO's other end or a terminal.
 const WITHOUT_EFFECT: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
@@ -53,7 +53,7 @@ impl Dir {
     pub(crate) fn root(fd: OwnedFd) -> Result<Dir, Errno> {
         let stat = statx_at(fd.as_fd(), c"")?;
         let id = (device(&stat), stat.stx_ino);
-        let is_hidden = is_kernels(fd.as_fd())?;
+        let is_hidden = is_kernel_fs(fd.as_fd())?;
         Ok(Dir { fd, id, is_hidden })
     }
 
@@ -76,22 +76,22 @@ impl Dir {
     ///
     /// # Errors
     /// ENOENT also for whatever is in a hidden directory.
-    pub(crate) fn find(&self, name: &CStr) -> Result<Found, Errno> {
+    pub(crate) fn lookup(&self, name: &CStr) -> Result<Lookup, Errno> {
         let within = self.visible().map_err(|_| Errno::NOENT)?;
-        let fd = open_at(within, name, LOOK, Mode::empty())?;
+        let fd = open_at(within, name, LOOKUP, Mode::empty())?;
         let stat = statx_at(fd.as_fd(), c"")?;
         let id = (device(&stat), stat.stx_ino);
         // What is of the same file system as this directory is not, or the directory were hidden.
-        let is_kernels = id.0 != self.id.0 && is_kernels(fd.as_fd())?;
+        let is_kernel_fs = id.0 != self.id.0 && is_kernel_fs(fd.as_fd())?;
         let is_dir = file_type(&stat) == FileType::Directory;
         let dir = is_dir.then(|| {
-            let is_hidden = is_kernels;
+            let is_hidden = is_kernel_fs;
             Arc::new(Dir { fd, id, is_hidden })
         });
-        Ok(Found {
+        Ok(Lookup {
             stat,
             dir,
-            is_kernels,
+            is_kernel_fs,
         })
     }
 
@@ -102,7 +102,7 @@ impl Dir {
     }
 }
 
-impl Place {
+impl DirEntry {
     /// Opens a regular file that is there, by `flags` that make and cut none.
     ///
     /// # Errors
@@ -111,9 +111,9 @@ impl Place {
     pub(crate) fn open(&self, flags: OFlags) -> Result<File, Errno> {
         let within = self.dir.visible()?;
         // Looked at before it is opened: to open some devices is to act on them.
-        check_regular(open_at(within, &self.name, LOOK, Mode::empty())?.as_fd())?;
+        check_regular(open_at(within, &self.name, LOOKUP, Mode::empty())?.as_fd())?;
         let file = open_at(within, &self.name, flags | WITHOUT_EFFECT, Mode::empty())?;
-        // Somebody else may have put another file in its place.
+        // Somebody else may have put another file in its entry.
         check_regular(file.as_fd())?;
         Ok(file.into())
     }
@@ -155,8 +155,8 @@ fn open_at(
 /// The attributes of `name` in a directory, or of the open file itself where the name is empty.
 pub(crate) fn statx_at(fd: BorrowedFd<'_>, name: &CStr) -> Result<Statx, Errno> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-    statx(fd, name, flags, wanted)
+    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    statx(fd, name, flags, mask)
 }
 
 pub(crate) fn file_type(stat: &Statx) -> FileType {
@@ -170,7 +170,7 @@ pub(crate) fn device(stat: &Statx) -> u64 {
 
 fn check_regular(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     match file_type(&statx_at(fd, c"")?) {
-        FileType::RegularFile if is_kernels(fd)? => Err(Errno::ACCESS),
+        FileType::RegularFile if is_kernel_fs(fd)? => Err(Errno::ACCESS),
         FileType::RegularFile => Ok(()),
         FileType::Directory => Err(Errno::ISDIR),
         FileType::Symlink => Err(Errno::LOOP),
@@ -182,7 +182,7 @@ fn check_regular(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// procfs the monitor's memory.
 ///
 /// Source: Linux 6.12, include/uapi/linux/magic.h, and where each `s_magic` is set.
-const KERNELS: [u32; 25] = [
+const KERNEL_FS_MAGIC: [u32; 25] = [
     0x9fa0,      // proc
     0x6265_6572, // sysfs
     0x1cd1,      // devpts
@@ -214,7 +214,8 @@ const KERNELS: [u32; 25] = [
 ///
 /// # Errors
 /// Those of fstatfs(2).
-pub fn is_kernels(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub fn is_kernel_fs(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     // The magic numbers have 32 bits.
-    Ok(KERNELS.contains(&(fstatfs(fd)?.f_type as u32)))
+    let magic = (fstatfs(fd)?.f_type.cast_unsigned() & 0xffff_ffff) as u32;
+    Ok(KERNEL_FS_MAGIC.contains(&magic))
 }

@@ -1,4 +1,4 @@
-//! What a client has in its hand: files that it has walked to, by numbers of its own.
+//! A client's fids: files that it has walked to, by numbers of its own.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::dir::{Dir, Place};
+use super::dir::{Dir, DirEntry};
 
 /// The most of them. Some guests never give back those of files that they have made.
 const MAX: usize = 16 << 10;
@@ -23,11 +23,11 @@ pub(crate) struct Fid {
 #[derive(Clone)]
 pub(crate) struct Node {
     /// `None` where the client itself has taken it away.
-    pub place: Option<Place>,
+    pub entry: Option<DirEntry>,
     /// What is in it, if it is a directory.
     pub dir: Option<Arc<Dir>>,
     /// It is only looked at: it belongs to one of the kernel's own file systems.
-    pub is_kernels: bool,
+    pub is_kernel_fs: bool,
 }
 
 /// What it was opened as.
@@ -41,8 +41,8 @@ pub(crate) enum Open {
 impl Node {
     /// # Errors
     /// ENOENT for a file that is no longer there.
-    pub(crate) fn place(&self) -> Result<&Place, Errno> {
-        self.place.as_ref().ok_or(Errno::NOENT)
+    pub(crate) fn entry(&self) -> Result<&DirEntry, Errno> {
+        self.entry.as_ref().ok_or(Errno::NOENT)
     }
 
     /// # Errors
@@ -88,7 +88,7 @@ impl Fids {
     ///
     /// # Errors
     /// EBADF, also for one that is open already.
-    pub(crate) fn get_closed(&mut self, fid: u32) -> Result<&mut Fid, Errno> {
+    pub(crate) fn get_unopened(&mut self, fid: u32) -> Result<&mut Fid, Errno> {
         let fid = self.0.get_mut(&fid).filter(|fid| fid.open.is_none());
         fid.ok_or(Errno::BADF)
     }
@@ -120,21 +120,21 @@ impl Fids {
     }
 
     /// The client has taken this name away: whatever gets it next is another file.
-    pub(crate) fn forget(&mut self, dir: &Dir, name: &CStr) {
+    pub(crate) fn unlinked(&mut self, dir: &Dir, name: &CStr) {
         self.replace(dir, name, None);
     }
 
-    /// The client has given the file of this name another place.
-    pub(crate) fn moved(&mut self, dir: &Dir, name: &CStr, to: &Place) {
-        self.forget(&to.dir, &to.name);
+    /// The client has given the file of this name another entry.
+    pub(crate) fn renamed(&mut self, dir: &Dir, name: &CStr, to: &DirEntry) {
+        self.unlinked(&to.dir, &to.name);
         self.replace(dir, name, Some(to));
     }
 
-    fn replace(&mut self, dir: &Dir, name: &CStr, place: Option<&Place>) {
+    fn replace(&mut self, dir: &Dir, name: &CStr, entry: Option<&DirEntry>) {
         for fid in self.0.values_mut() {
-            let old = &mut fid.node.place;
+            let old = &mut fid.node.entry;
             if old.as_ref().is_some_and(|old| old.is(dir, name)) {
-                *old = place.cloned();
+                *old = entry.cloned();
             }
         }
     }

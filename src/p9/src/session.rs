@@ -2,10 +2,10 @@
 
 use rustix::io::Errno;
 
-use super::dir::{Place, statx_at};
+use super::dir::{DirEntry, statx_at};
 use super::fids::Node;
-use super::wire::{Qid, Reply, Request};
-use super::{MAX_FRAME, MIN_FRAME, Server};
+use super::server::{MAX_MSIZE, MIN_MSIZE, Server};
+use super::wire::{Qid, Rmessage, Tmessage};
 
 const VERSION: &[u8] = b"9P2000.L";
 /// The fid that means none.
@@ -17,21 +17,21 @@ impl Server {
     /// `msize[4] version[s]`; the same. The session begins anew.
     pub(super) fn version(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
-        let (proposed, version) = (request.u32()?, request.text()?);
+        let (proposed, version) = (request.u32()?, request.string()?);
         self.reset();
-        if proposed < MIN_FRAME {
+        if proposed < MIN_MSIZE {
             return Err(Errno::MSGSIZE);
         }
-        let agreed = proposed.min(MAX_FRAME);
+        let agreed = proposed.min(MAX_MSIZE);
         reply.u32(agreed);
         if version == VERSION {
-            self.max_frame = agreed;
-            reply.text(VERSION);
+            self.msize = agreed;
+            reply.string(VERSION);
         } else {
-            reply.text(b"unknown");
+            reply.string(b"unknown");
         }
         Ok(())
     }
@@ -40,11 +40,11 @@ impl Server {
     /// what may be done is what this process may do.
     pub(super) fn attach(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (fid, authentication) = (request.u32()?, request.u32()?);
-        let (_user, tree) = (request.text()?, request.text()?);
+        let (_user, tree) = (request.string()?, request.string()?);
         if authentication != NO_FID {
             return Err(Errno::INVAL);
         }
@@ -56,14 +56,14 @@ impl Server {
             return Err(Errno::BADF);
         }
         let stat = statx_at(self.root.fd(), c"")?;
-        let place = Place {
+        let entry = DirEntry {
             dir: self.root.clone(),
             name: c".".to_owned(),
         };
         let root = Node {
-            place: Some(place),
+            entry: Some(entry),
             dir: Some(self.root.clone()),
-            is_kernels: self.root.is_hidden,
+            is_kernel_fs: self.root.is_hidden,
         };
         self.fids.insert(fid, root)?;
         reply.qid(self.qid(&stat));
@@ -74,8 +74,8 @@ impl Server {
     /// ends early says how far it has come, and makes no new fid.
     pub(super) fn walk(
         &mut self,
-        request: &mut Request<'_>,
-        reply: &mut Reply<'_>,
+        request: &mut Tmessage<'_>,
+        reply: &mut Rmessage<'_>,
     ) -> Result<(), Errno> {
         let (from, to, count) = (request.u32()?, request.u32()?, request.u16()?);
         if count > MAX_NAMES {
@@ -93,7 +93,7 @@ impl Server {
         }
         let mut qids: Vec<Qid> = Vec::new();
         for name in names {
-            match self.step(node.clone(), name) {
+            match self.walk_one(node.clone(), name) {
                 Ok((found, qid)) => {
                     node = found;
                     qids.push(qid);
@@ -106,18 +106,18 @@ impl Server {
             self.fids.insert(to, node)?;
         }
         // No more than MAX_NAMES.
-        reply.u16(qids.len() as u16);
+        reply.u16(u16::try_from(qids.len()).map_err(|_| Errno::INVAL)?);
         qids.into_iter().for_each(|qid| reply.qid(qid));
         Ok(())
     }
 
-    fn step(&mut self, from: Node, name: std::ffi::CString) -> Result<(Node, Qid), Errno> {
+    fn walk_one(&mut self, from: Node, name: std::ffi::CString) -> Result<(Node, Qid), Errno> {
         let dir = from.dir()?.clone();
-        let found = dir.find(&name)?;
+        let found = dir.lookup(&name)?;
         let node = Node {
-            place: Some(Place { dir, name }),
+            entry: Some(DirEntry { dir, name }),
             dir: found.dir,
-            is_kernels: found.is_kernels,
+            is_kernel_fs: found.is_kernel_fs,
         };
         Ok((node, self.qid(&found.stat)))
     }

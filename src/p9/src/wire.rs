@@ -1,4 +1,4 @@
-//! Messages as they lie in a frame: `size[4] type[1] tag[2]` and the fields, all little-endian.
+//! Messages as bytes: `size[4] type[1] tag[2]` and the fields, all little-endian.
 //!
 //! Source: intro(5) of Plan 9; diod's protocol.md for 9P2000.L.
 
@@ -6,20 +6,20 @@ use std::ffi::CString;
 
 use rustix::io::Errno;
 
-/// Bytes of a frame before its fields.
+/// Bytes of a message before its fields.
 pub(crate) const HEADER: usize = 4 + 1 + 2;
-/// Bytes of the shortest reply that can always be made: Rlerror.
+/// Bytes of an Rlerror, the reply that can always be made.
 pub(crate) const ERROR: usize = HEADER + 4;
 /// `NAME_MAX` of Linux.
 const MAX_NAME: usize = 255;
 const RLERROR: u8 = 7;
 
-/// The fields of a request that have not been read yet.
+/// The fields of a T-message that have not been read yet.
 ///
-/// Every reading fails with EINVAL where the frame is too short for it.
-pub(crate) struct Request<'a>(pub &'a [u8]);
+/// Every reading fails with EINVAL where the message is too short for it.
+pub(crate) struct Tmessage<'a>(pub &'a [u8]);
 
-impl<'a> Request<'a> {
+impl<'a> Tmessage<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], Errno> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Errno::INVAL)?;
         self.0 = rest;
@@ -48,8 +48,8 @@ impl<'a> Request<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// Bytes with a 16-bit length before them.
-    pub(crate) fn text(&mut self) -> Result<&'a [u8], Errno> {
+    /// A string, `[s]`: bytes with a 16-bit length before them.
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], Errno> {
         let len = self.u16()?;
         self.take(len.into())
     }
@@ -66,7 +66,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// EINVAL for what is no such name, `.` and `..` among them; ENAMETOOLONG.
     pub(crate) fn name(&mut self) -> Result<CString, Errno> {
-        match self.text()? {
+        match self.string()? {
             b"" | b"." | b".." => Err(Errno::INVAL),
             name if name.contains(&b'/') => Err(Errno::INVAL),
             name if name.len() > MAX_NAME => Err(Errno::NAMETOOLONG),
@@ -75,7 +75,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What a client knows a file by: two that are alike are the same file.
+/// The server's identification of a file: two that are alike are the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Qid {
     /// [`Qid::DIR`], [`Qid::SYMLINK`] or 0.
@@ -90,17 +90,17 @@ impl Qid {
     pub(crate) const SYMLINK: u8 = 0x02;
 }
 
-/// A reply in the making. What has no room makes an error of the whole.
-pub(crate) struct Reply<'a> {
+/// An R-message in the making. What does not fit makes an Rlerror of the whole.
+pub(crate) struct Rmessage<'a> {
     buffer: &'a mut [u8],
     len: usize,
     overflows: bool,
 }
 
-impl<'a> Reply<'a> {
-    /// A reply of at most as many bytes as `buffer` has, [`ERROR`] at least.
-    pub(crate) fn new(buffer: &'a mut [u8]) -> Reply<'a> {
-        Reply {
+impl<'a> Rmessage<'a> {
+    /// A message of at most as many bytes as `buffer` has, [`ERROR`] at least.
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Rmessage<'a> {
+        Rmessage {
             buffer,
             len: HEADER,
             overflows: false,
@@ -109,8 +109,8 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         match self.buffer.get_mut(self.len..self.len + bytes.len()) {
-            Some(place) => {
-                place.copy_from_slice(bytes);
+            Some(field) => {
+                field.copy_from_slice(bytes);
                 self.len += bytes.len();
             }
             None => self.overflows = true,
@@ -133,7 +133,7 @@ impl<'a> Reply<'a> {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(crate) fn text(&mut self, text: &[u8]) {
+    pub(crate) fn string(&mut self, text: &[u8]) {
         match u16::try_from(text.len()) {
             Ok(len) => {
                 self.u16(len);
@@ -149,7 +149,7 @@ impl<'a> Reply<'a> {
         self.u64(qid.path);
     }
 
-    /// Bytes with a 32-bit length before them, `most` at most or as many as there is room for:
+    /// Bytes with a 32-bit length before them, `max` at most or as many as fit:
     /// `fill` puts them there and says how many they are.
     pub(crate) fn data(
         &mut self,
@@ -157,16 +157,15 @@ impl<'a> Reply<'a> {
         fill: impl FnOnce(&mut [u8]) -> Result<usize, Errno>,
     ) -> Result<(), Errno> {
         let start = self.len + size_of::<u32>();
-        let room = self.buffer.get_mut(start..).ok_or(Errno::MSGSIZE)?;
-        let max = room.len().min(max as usize);
-        let len = fill(&mut room[..max])?;
-        // No more than `most`, a u32.
-        self.u32(len as u32);
-        self.len += len;
+        let free = self.buffer.get_mut(start..).ok_or(Errno::MSGSIZE)?;
+        let max = free.len().min(max as usize);
+        let len = u32::try_from(fill(&mut free[..max])?).map_err(|_| Errno::MSGSIZE)?;
+        self.u32(len);
+        self.len += len as usize;
         Ok(())
     }
 
-    /// Ends the message of this type and tag, or an error in its place; gives its length.
+    /// Ends the message of this type and tag, or an error in its entry; gives its length.
     pub(crate) fn finish(mut self, kind: u8, tag: u16, result: Result<(), Errno>) -> usize {
         let result = match self.overflows {
             true => result.and(Err(Errno::MSGSIZE)),
@@ -180,8 +179,12 @@ impl<'a> Reply<'a> {
                 RLERROR
             }
         };
-        // A frame has no more than MAX_FRAME bytes.
-        let (len, size) = (self.len, self.len as u32);
+        let len = self.len;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a message has no more than MAX_MSIZE bytes"
+        )]
+        let size = len as u32;
         self.len = 0;
         self.u32(size);
         self.u8(kind);

@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use nix::libc::{O_RDONLY, O_RDWR};
 
 use super::*;
-use crate::kind;
-use crate::wire::Request;
+use crate::message_type;
+use crate::wire::Tmessage;
 
 const MODE: u32 = 0x1;
 const UID: u32 = 0x2;
@@ -31,9 +31,9 @@ fn all_attributes_are_the_hosts() {
     client.walk(1, "file").unwrap();
     let host = client.host("file").metadata().unwrap();
     let reply = client
-        .call(kind::GETATTR, fields().u32(1).u64(u64::MAX))
+        .call(message_type::TGETATTR, fields().u32(1).u64(u64::MAX))
         .unwrap();
-    let mut rest = Request(&reply);
+    let mut rest = Tmessage(&reply);
     assert_eq!(rest.u64(), Ok(0xfff), "what is known");
     let (kind, _version, path) = (rest.u8(), rest.u32(), rest.u64());
     assert_eq!((kind, path), (Ok(0), Ok(host.ino())));
@@ -52,7 +52,9 @@ fn all_attributes_are_the_hosts() {
     assert_eq!(times, expected);
     let mut client = Client::of("/", tempfile::tempdir().unwrap());
     client.walk(1, "dev/null").unwrap();
-    let reply = client.call(kind::GETATTR, fields().u32(1).u64(0)).unwrap();
+    let reply = client
+        .call(message_type::TGETATTR, fields().u32(1).u64(0))
+        .unwrap();
     let device = 8 + 13 + 12 + 8;
     assert_eq!(reply[device..device + 8], 0x103u64.to_le_bytes());
 }
@@ -70,7 +72,7 @@ fn mode_size_and_times_are_set() {
         let which = MODE | SIZE | ATIME | ATIME_GIVEN | MTIME | MTIME_GIVEN;
         let mode = 0o1640 + fid;
         client
-            .call(kind::SETATTR, set(fid, which, mode, 0, 3))
+            .call(message_type::TSETATTR, set(fid, which, mode, 0, 3))
             .unwrap();
         let host = client.host("file").metadata().unwrap();
         assert_eq!((host.mode() & 0o7777, host.len()), (mode, 3));
@@ -82,31 +84,35 @@ fn mode_size_and_times_are_set() {
         ];
         assert_eq!(times, [1000, 500_000_000, 2000, 250_000_000]);
         client
-            .call(kind::SETATTR, set(fid, MTIME, 0, 0, 0))
+            .call(message_type::TSETATTR, set(fid, MTIME, 0, 0, 0))
             .unwrap();
         let host = client.host("file").metadata().unwrap();
         assert!(host.mtime() > 1_000_000_000 && host.atime() == 1000, "now");
         client
-            .call(kind::SETATTR, set(fid, SIZE, 0, 0, 1 << 20))
+            .call(message_type::TSETATTR, set(fid, SIZE, 0, 0, 1 << 20))
             .unwrap();
         assert_eq!(client.attributes(fid).unwrap().1, 1 << 20);
-        let far = client.call(kind::SETATTR, set(fid, SIZE, 0, 0, u64::MAX));
+        let far = client.call(message_type::TSETATTR, set(fid, SIZE, 0, 0, u64::MAX));
         assert!(far.is_err());
-        client.call(kind::SETATTR, set(fid, 0, 0, 0, 0)).unwrap();
+        client
+            .call(message_type::TSETATTR, set(fid, 0, 0, 0, 0))
+            .unwrap();
     }
     // One that is open for reading only, by its name.
     client.open(3, "file", O_RDONLY).unwrap();
-    client.call(kind::SETATTR, set(3, SIZE, 0, 0, 5)).unwrap();
+    client
+        .call(message_type::TSETATTR, set(3, SIZE, 0, 0, 5))
+        .unwrap();
     assert_eq!(client.attributes(3).unwrap().1, 5);
     client.walk(4, "directory").unwrap();
     client
-        .call(kind::SETATTR, set(4, MODE, 0o2711, 0, 0))
+        .call(message_type::TSETATTR, set(4, MODE, 0o2711, 0, 0))
         .unwrap();
     let host = client.host("directory").metadata().unwrap();
     assert_eq!(host.mode() & 0o7777, 0o2711);
-    let cut = client.call(kind::SETATTR, set(4, SIZE, 0, 0, 0));
+    let cut = client.call(message_type::TSETATTR, set(4, SIZE, 0, 0, 0));
     assert_eq!(cut, Err(code(Errno::EISDIR)));
-    let nobody = client.call(kind::SETATTR, set(1, UID, 0, u32::MAX, 0));
+    let nobody = client.call(message_type::TSETATTR, set(1, UID, 0, u32::MAX, 0));
     assert_eq!(nobody, Err(code(Errno::EINVAL)));
 }
 
@@ -119,7 +125,7 @@ fn no_file_gets_a_set_id_bit() {
     let refused = Err(code(Errno::EPERM));
     for mode in [0o4755, 0o2755, 0o6755] {
         assert_eq!(
-            client.call(kind::SETATTR, set(1, MODE, mode, 0, 0)),
+            client.call(message_type::TSETATTR, set(1, MODE, mode, 0, 0)),
             refused
         );
         let node = fields()
@@ -129,14 +135,14 @@ fn no_file_gets_a_set_id_bit() {
             .u32(0)
             .u32(0)
             .u32(0);
-        assert_eq!(client.call(kind::MKNOD, node), refused);
+        assert_eq!(client.call(message_type::TMKNOD, node), refused);
         client.walk(2, "").unwrap();
         let create = fields().u32(2).text("new").u32(0).u32(mode).u32(0);
-        assert_eq!(client.call(kind::LCREATE, create), refused);
+        assert_eq!(client.call(message_type::TLCREATE, create), refused);
         client.clunk(2);
     }
     let dir = fields().u32(ROOT).text("directory").u32(0o4755).u32(0);
-    assert_eq!(client.call(kind::MKDIR, dir), refused);
+    assert_eq!(client.call(message_type::TMKDIR, dir), refused);
     assert!(!client.host("new").exists());
     let mode = client.host("file").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7000, 0);
@@ -145,8 +151,10 @@ fn no_file_gets_a_set_id_bit() {
 #[test]
 fn the_file_systems_room_is_told() {
     let mut client = Client::new();
-    let reply = client.call(kind::STATFS, fields().u32(ROOT)).unwrap();
-    let mut rest = Request(&reply);
+    let reply = client
+        .call(message_type::TSTATFS, fields().u32(ROOT))
+        .unwrap();
+    let mut rest = Tmessage(&reply);
     let host = nix::sys::statvfs::statvfs(client.dir.path()).unwrap();
     assert_eq!(rest.u32(), Ok(0x0102_1997));
     assert_eq!(u64::from(rest.u32().unwrap()), host.block_size());

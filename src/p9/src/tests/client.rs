@@ -8,8 +8,9 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::wire::Request;
-use crate::{MAX_FRAME, Server, kind};
+use crate::message_type;
+use crate::server::{MAX_MSIZE, Server};
+use crate::wire::Tmessage;
 
 /// The root's fid.
 pub(super) const ROOT: u32 = 0;
@@ -80,7 +81,7 @@ impl Client {
     /// One that has attached to another directory.
     pub(super) fn of(root: impl Into<PathBuf>, dir: TempDir) -> Client {
         let mut client = Client::silent(root, dir);
-        client.begin(MAX_FRAME);
+        client.begin(MAX_MSIZE);
         client
     }
 
@@ -94,21 +95,21 @@ impl Client {
         }
     }
 
-    pub(super) fn begin(&mut self, max_frame: u32) {
-        let version = fields().u32(max_frame).text("9P2000.L");
-        self.call(kind::VERSION, version).unwrap();
+    pub(super) fn begin(&mut self, msize: u32) {
+        let version = fields().u32(msize).text("9P2000.L");
+        self.call(message_type::TVERSION, version).unwrap();
         self.attach("").unwrap();
     }
 
     pub(super) fn attach(&mut self, tree: &str) -> Result<Vec<u8>, i32> {
         let who = fields().u32(ROOT).u32(u32::MAX).text("root");
-        self.call(kind::ATTACH, who.text(tree).u32(0))
+        self.call(message_type::TATTACH, who.text(tree).u32(0))
     }
 
     /// Sends a message; the reply's fields, or its error.
     pub(super) fn call(&mut self, kind: u8, fields: Fields) -> Result<Vec<u8>, i32> {
         let frame = frame(kind, &fields);
-        let reply = self.server.answer(&frame, MAX_FRAME as usize).unwrap();
+        let reply = self.server.handle(&frame, MAX_MSIZE as usize).unwrap();
         open(reply, kind)
     }
 
@@ -119,8 +120,8 @@ impl Client {
         for name in &names {
             walk = walk.text(name);
         }
-        let reply = self.call(kind::WALK, walk)?;
-        match Request(&reply).u16() {
+        let reply = self.call(message_type::TWALK, walk)?;
+        match Tmessage(&reply).u16() {
             Ok(count) if usize::from(count) == names.len() => Ok(to),
             _ => Err(super::code(nix::errno::Errno::ENOENT)),
         }
@@ -130,7 +131,7 @@ impl Client {
     pub(super) fn open(&mut self, fid: u32, path: &str, flags: i32) -> Result<u32, i32> {
         self.walk(fid, path)?;
         let flags = flags.cast_unsigned();
-        let opened = self.call(kind::LOPEN, fields().u32(fid).u32(flags));
+        let opened = self.call(message_type::TLOPEN, fields().u32(fid).u32(flags));
         if opened.is_err() {
             self.clunk(fid);
         }
@@ -147,38 +148,38 @@ impl Client {
     ) -> Result<u32, i32> {
         self.walk(fid, "")?;
         let create = fields().u32(fid).text(name).u32(flags.cast_unsigned());
-        self.call(kind::LCREATE, create.u32(mode).u32(0))
+        self.call(message_type::TLCREATE, create.u32(mode).u32(0))
             .map(|_| fid)
     }
 
     pub(super) fn clunk(&mut self, fid: u32) {
-        self.call(kind::CLUNK, fields().u32(fid)).unwrap();
+        self.call(message_type::TCLUNK, fields().u32(fid)).unwrap();
     }
 
     pub(super) fn read(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<u8>, i32> {
         let read = fields().u32(fid).u64(offset).u32(count);
-        let reply = self.call(kind::READ, read)?;
-        Ok(Request(&reply).data().unwrap().to_vec())
+        let reply = self.call(message_type::TREAD, read)?;
+        Ok(Tmessage(&reply).data().unwrap().to_vec())
     }
 
     pub(super) fn write(&mut self, fid: u32, offset: u64, data: &[u8]) -> Result<u32, i32> {
         let write = fields().u32(fid).u64(offset).data(data);
-        let reply = self.call(kind::WRITE, write)?;
-        Ok(Request(&reply).u32().unwrap())
+        let reply = self.call(message_type::TWRITE, write)?;
+        Ok(Tmessage(&reply).u32().unwrap())
     }
 
     /// The entries of an open directory from `offset` on, as far as they fit into `count` bytes.
     pub(super) fn entries(&mut self, fid: u32, offset: u64, count: u32) -> Result<Vec<Entry>, i32> {
         let read = fields().u32(fid).u64(offset).u32(count);
-        let reply = self.call(kind::READDIR, read)?;
-        let data = Request(&reply).data().unwrap();
+        let reply = self.call(message_type::TREADDIR, read)?;
+        let data = Tmessage(&reply).data().unwrap();
         assert!(data.len() <= count as usize);
-        let mut rest = Request(data);
+        let mut rest = Tmessage(data);
         let mut entries = Vec::new();
         while !rest.0.is_empty() {
             let (_, _, path) = (rest.u8(), rest.u32(), rest.u64().unwrap());
             let (next, kind) = (rest.u64().unwrap(), rest.u8().unwrap());
-            let name = String::from_utf8_lossy(rest.text().unwrap()).into_owned();
+            let name = String::from_utf8_lossy(rest.string().unwrap()).into_owned();
             entries.push(Entry {
                 name,
                 kind,
@@ -191,8 +192,8 @@ impl Client {
 
     /// `mode`, `size` and the qid's path.
     pub(super) fn attributes(&mut self, fid: u32) -> Result<(u32, u64, u64), i32> {
-        let reply = self.call(kind::GETATTR, fields().u32(fid).u64(0x7ff))?;
-        let mut rest = Request(&reply);
+        let reply = self.call(message_type::TGETATTR, fields().u32(fid).u64(0x7ff))?;
+        let mut rest = Tmessage(&reply);
         let (_valid, _kind, _version) = (rest.u64(), rest.u8(), rest.u32());
         let (path, mode) = (rest.u64().unwrap(), rest.u32().unwrap());
         let (_uid, _gid, _links, _device) = (rest.u32(), rest.u32(), rest.u64(), rest.u64());
@@ -200,7 +201,7 @@ impl Client {
     }
 
     pub(super) fn remove(&mut self, fid: u32) -> Result<Vec<u8>, i32> {
-        self.call(kind::REMOVE, fields().u32(fid))
+        self.call(message_type::TREMOVE, fields().u32(fid))
     }
 
     /// A file beneath the root, by the host.
@@ -229,7 +230,7 @@ pub(super) fn frame(kind: u8, fields: &Fields) -> Vec<u8> {
 
 /// The fields of a reply, or its error.
 pub(super) fn open(reply: &[u8], kind: u8) -> Result<Vec<u8>, i32> {
-    let mut rest = Request(reply);
+    let mut rest = Tmessage(reply);
     assert_eq!(rest.u32().unwrap() as usize, reply.len());
     let answered = rest.u8().unwrap();
     assert_eq!(rest.u16().unwrap(), 0x1234);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::libc::{O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
 
 use super::*;
-use crate::kind;
+use crate::message_type;
 
 #[test]
 fn a_file_is_made_written_and_read() {
@@ -113,7 +113,9 @@ fn a_link_that_is_replaced_leads_to_the_new_files() {
     symlink("..data/key", client.host("key")).unwrap();
     let target = |client: &mut Client| {
         client.walk(9, "..data").unwrap();
-        let reply = client.call(kind::READLINK, fields().u32(9)).unwrap();
+        let reply = client
+            .call(message_type::TREADLINK, fields().u32(9))
+            .unwrap();
         client.clunk(9);
         String::from_utf8_lossy(&reply[2..]).into_owned()
     };
@@ -140,7 +142,9 @@ fn files_change_under_the_client() {
     client.make("new", "replaced");
     std::fs::rename(client.host("new"), client.host("file")).unwrap();
     assert_eq!(client.attributes(1).unwrap().1, 8);
-    client.call(kind::LOPEN, fields().u32(1).u32(0)).unwrap();
+    client
+        .call(message_type::TLOPEN, fields().u32(1).u32(0))
+        .unwrap();
     assert_eq!(client.read(1, 0, 100).unwrap(), b"replaced");
     std::fs::remove_file(client.host("file")).unwrap();
     assert_eq!(client.attributes(1).unwrap().1, 8, "open");
@@ -155,14 +159,14 @@ fn syncing_and_locks() {
     client.open(2, "", O_RDONLY).unwrap();
     for (fid, data_only) in [(1, 0), (1, 1), (2, 0)] {
         let sync = fields().u32(fid).u32(data_only);
-        client.call(kind::FSYNC, sync).unwrap();
+        client.call(message_type::TFSYNC, sync).unwrap();
     }
-    let closed = client.call(kind::FSYNC, fields().u32(ROOT).u32(0));
+    let closed = client.call(message_type::TFSYNC, fields().u32(ROOT).u32(0));
     assert_eq!(closed, Err(code(Errno::EBADF)));
     let lock = fields().u32(1).u8(1).u32(0).u64(0).u64(0).u32(7).text("me");
-    assert_eq!(client.call(kind::LOCK, lock).unwrap(), [0]);
+    assert_eq!(client.call(message_type::TLOCK, lock).unwrap(), [0]);
     let get = fields().u32(1).u8(1).u64(1).u64(2).u32(7).text("me");
     let free = fields().u8(2).u64(1).u64(2).u32(7).text("me");
-    assert_eq!(client.call(kind::GETLOCK, get).unwrap(), free.0);
-    client.call(kind::FLUSH, fields().u16(1)).unwrap();
+    assert_eq!(client.call(message_type::TGETLOCK, get).unwrap(), free.0);
+    client.call(message_type::TFLUSH, fields().u16(1)).unwrap();
 }

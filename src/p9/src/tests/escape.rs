@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::*;
-use crate::kind;
+use crate::message_type;
 
 /// A client whose root is one of two directories; the other one has a secret.
 fn beside_a_secret() -> Client {
@@ -46,20 +46,26 @@ fn names_that_lead_elsewhere_are_refused_everywhere() {
         };
         let one = |fid: u32| fields().u32(fid).text(name);
         let calls = [
-            (kind::WALK, fields().u32(1).u32(9).u16(1).text(name)),
-            (kind::LCREATE, one(1).u32(0).u32(0o644).u32(0)),
-            (kind::MKDIR, one(1).u32(0o755).u32(0)),
-            (kind::SYMLINK, one(1).text("target").u32(0)),
-            (kind::MKNOD, one(1).u32(0o100_644).u32(0).u32(0).u32(0)),
-            (kind::LINK, fields().u32(1).u32(2).text(name)),
-            (kind::RENAME, fields().u32(2).u32(1).text(name)),
-            (kind::RENAMEAT, one(1).u32(1).text("new")),
             (
-                kind::RENAMEAT,
+                message_type::TWALK,
+                fields().u32(1).u32(9).u16(1).text(name),
+            ),
+            (message_type::TLCREATE, one(1).u32(0).u32(0o644).u32(0)),
+            (message_type::TMKDIR, one(1).u32(0o755).u32(0)),
+            (message_type::TSYMLINK, one(1).text("target").u32(0)),
+            (
+                message_type::TMKNOD,
+                one(1).u32(0o100_644).u32(0).u32(0).u32(0),
+            ),
+            (message_type::TLINK, fields().u32(1).u32(2).text(name)),
+            (message_type::TRENAME, fields().u32(2).u32(1).text(name)),
+            (message_type::TRENAMEAT, one(1).u32(1).text("new")),
+            (
+                message_type::TRENAMEAT,
                 fields().u32(1).text("file").u32(1).text(name),
             ),
-            (kind::UNLINKAT, one(1).u32(0)),
-            (kind::UNLINKAT, one(1).u32(0x200)),
+            (message_type::TUNLINKAT, one(1).u32(0)),
+            (message_type::TUNLINKAT, one(1).u32(0x200)),
         ];
         for (kind, fields) in calls {
             assert_eq!(client.call(kind, fields), Err(expected), "{kind} {name:?}");
@@ -84,7 +90,9 @@ fn symbolic_links_are_handed_out_and_never_followed() {
         client.walk(1, name).unwrap();
         let (mode, ..) = client.attributes(1).unwrap();
         assert_eq!(mode & 0o170_000, 0o120_000);
-        let reply = client.call(kind::READLINK, fields().u32(1)).unwrap();
+        let reply = client
+            .call(message_type::TREADLINK, fields().u32(1))
+            .unwrap();
         assert_eq!(reply, fields().text(target).0);
         for flags in [O_RDONLY, O_RDWR, O_WRONLY] {
             let opened = client.open(2, name, flags);
@@ -96,10 +104,10 @@ fn symbolic_links_are_handed_out_and_never_followed() {
         assert_eq!(create, Err(code(Errno::ELOOP)), "{name}");
         client.clunk(2);
         let size = fields().u32(1).u32(0x8).u32(0).u32(0).u32(0).u64(0);
-        let cut = client.call(kind::SETATTR, size.u64(0).u64(0).u64(0).u64(0));
+        let cut = client.call(message_type::TSETATTR, size.u64(0).u64(0).u64(0).u64(0));
         assert_eq!(cut, Err(code(Errno::ELOOP)), "{name}");
         let mode = fields().u32(1).u32(0x1).u32(0o777).u32(0).u32(0).u64(0);
-        let changed = client.call(kind::SETATTR, mode.u64(0).u64(0).u64(0).u64(0));
+        let changed = client.call(message_type::TSETATTR, mode.u64(0).u64(0).u64(0).u64(0));
         assert_eq!(changed, Err(code(Errno::EOPNOTSUPP)), "{name}");
         client.clunk(1);
     }
@@ -114,7 +122,7 @@ fn a_hard_link_leads_to_no_other_file() {
     symlink("../secret", client.host("root/out")).unwrap();
     client.walk(1, "out").unwrap();
     let link = fields().u32(ROOT).u32(1).text("again");
-    client.call(kind::LINK, link).unwrap();
+    client.call(message_type::TLINK, link).unwrap();
     let again = client.host("root/again");
     assert!(again.symlink_metadata().unwrap().is_symlink());
 }
@@ -146,7 +154,7 @@ fn what_is_no_file_is_not_opened() {
         ("disk", 0o060_644),
     ] {
         let made = fields().u32(ROOT).text(name).u32(mode).u32(1).u32(3).u32(0);
-        let made = client.call(kind::MKNOD, made);
+        let made = client.call(message_type::TMKNOD, made);
         assert_eq!(made, Err(code(Errno::EPERM)), "{name}");
     }
 }
@@ -170,14 +178,17 @@ fn the_kernels_own_file_systems_look_empty() {
         client.walk(1, dir).unwrap();
         client.walk(2, dir).unwrap();
         let names = [
-            (kind::MKDIR, fields().u32(1).text("new").u32(0o755).u32(0)),
-            (kind::UNLINKAT, fields().u32(1).text("self").u32(0)),
             (
-                kind::RENAMEAT,
+                message_type::TMKDIR,
+                fields().u32(1).text("new").u32(0o755).u32(0),
+            ),
+            (message_type::TUNLINKAT, fields().u32(1).text("self").u32(0)),
+            (
+                message_type::TRENAMEAT,
                 fields().u32(1).text("self").u32(1).text("x"),
             ),
             (
-                kind::LCREATE,
+                message_type::TLCREATE,
                 fields().u32(2).text("self").u32(0).u32(0).u32(0),
             ),
         ];
@@ -202,15 +213,19 @@ fn nothing_of_theirs_is_opened_by_a_place_either() {
     let mut server = crate::Server::new(proc).unwrap();
     let mut call = |kind, fields| {
         let frame = client::frame(kind, &fields);
-        client::open(server.answer(&frame, 8192).unwrap(), kind)
+        client::open(server.handle(&frame, 8192).unwrap(), kind)
     };
     let version = fields().u32(8192).text("9P2000.L");
-    call(kind::VERSION, version).unwrap();
+    call(message_type::TVERSION, version).unwrap();
     let who = fields().u32(0).u32(u32::MAX).text("").text("").u32(0);
-    call(kind::ATTACH, who).unwrap();
+    call(message_type::TATTACH, who).unwrap();
     for name in ["mem", "exe", "root", "task"] {
         let walk = fields().u32(0).u32(1).u16(1).text(name);
-        assert_eq!(call(kind::WALK, walk), Err(code(Errno::ENOENT)), "{name}");
+        assert_eq!(
+            call(message_type::TWALK, walk),
+            Err(code(Errno::ENOENT)),
+            "{name}"
+        );
     }
 }
 
@@ -223,11 +238,17 @@ fn a_place_that_has_become_a_link_is_not_followed() {
     std::fs::remove_file(client.host("root/a/file")).unwrap();
     symlink("../../secret", client.host("root/a/file")).unwrap();
     let open = fields().u32(1).u32(0);
-    assert_eq!(client.call(kind::LOPEN, open), Err(code(Errno::ELOOP)));
+    assert_eq!(
+        client.call(message_type::TLOPEN, open),
+        Err(code(Errno::ELOOP))
+    );
     std::fs::remove_dir(client.host("root/a/b")).unwrap();
     symlink("../..", client.host("root/a/b")).unwrap();
     let walk = fields().u32(2).u32(3).u16(1).text("secret");
-    assert_eq!(client.call(kind::WALK, walk), Err(code(Errno::ENOENT)));
+    assert_eq!(
+        client.call(message_type::TWALK, walk),
+        Err(code(Errno::ENOENT))
+    );
 }
 
 /// A directory that is moved out of the tree takes nobody with it further than itself.
@@ -238,7 +259,7 @@ fn a_dir_moved_away_leads_nowhere_else() {
     std::fs::rename(client.host("root/a"), client.host("a")).unwrap();
     for name in ["..", "../secret", "secret"] {
         let walk = fields().u32(1).u32(2).u16(1).text(name);
-        assert!(client.call(kind::WALK, walk).is_err(), "{name}");
+        assert!(client.call(message_type::TWALK, walk).is_err(), "{name}");
     }
 }
 
@@ -270,7 +291,7 @@ fn a_kernels_file_mounted_on_another_is_only_looked_at() {
         assert!(client.attributes(1).is_ok());
         for which in [0x1, 0x8, 0x30] {
             let set = fields().u32(1).u32(which).u32(0o600).u32(0).u32(0).u64(0);
-            let set = client.call(kind::SETATTR, set.u64(0).u64(0).u64(0).u64(0));
+            let set = client.call(message_type::TSETATTR, set.u64(0).u64(0).u64(0).u64(0));
             assert_eq!(set, Err(code(Errno::EACCES)), "{which:#x}");
         }
         assert_eq!(client.walk(2, "directory/kernel"), Err(code(Errno::ENOENT)));

@@ -6,18 +6,18 @@ use nix::errno::Errno;
 use nix::libc::{O_CREAT, O_RDONLY, O_RDWR};
 
 use super::*;
-use crate::kind;
+use crate::message_type;
 
 #[test]
 fn dirs_links_and_files_are_made() {
     let mut client = Client::new();
     let dir = fields().u32(ROOT).text("directory").u32(0o775).u32(0);
-    client.call(kind::MKDIR, dir).unwrap();
+    client.call(message_type::TMKDIR, dir).unwrap();
     let mode = client.host("directory").metadata().unwrap().mode();
     assert_eq!(mode & 0o7777, 0o775);
     client.walk(1, "directory").unwrap();
     let link = fields().u32(1).text("link").text("../any where\n").u32(0);
-    client.call(kind::SYMLINK, link).unwrap();
+    client.call(message_type::TSYMLINK, link).unwrap();
     let target = std::fs::read_link(client.host("directory/link")).unwrap();
     assert_eq!(target.to_str(), Some("../any where\n"));
     let file = fields()
@@ -27,17 +27,20 @@ fn dirs_links_and_files_are_made() {
         .u32(0)
         .u32(0)
         .u32(0);
-    client.call(kind::MKNOD, file).unwrap();
+    client.call(message_type::TMKNOD, file).unwrap();
     client.walk(2, "directory/file").unwrap();
     let hard = fields().u32(ROOT).u32(2).text("hard");
-    client.call(kind::LINK, hard).unwrap();
+    client.call(message_type::TLINK, hard).unwrap();
     assert_eq!(client.host("hard").metadata().unwrap().nlink(), 2);
     let again = fields().u32(ROOT).text("hard").u32(0o755).u32(0);
-    assert_eq!(client.call(kind::MKDIR, again), Err(code(Errno::EEXIST)));
+    assert_eq!(
+        client.call(message_type::TMKDIR, again),
+        Err(code(Errno::EEXIST))
+    );
     let long = "t".repeat(4096);
     let link = fields().u32(1).text("long").text(long).u32(0);
     assert_eq!(
-        client.call(kind::SYMLINK, link),
+        client.call(message_type::TSYMLINK, link),
         Err(code(Errno::ENAMETOOLONG))
     );
 }
@@ -81,24 +84,31 @@ fn fids_follow_what_the_client_moves() {
     client.walk(4, "a/inner/deep").unwrap();
     client.walk(5, "a/inner").unwrap();
     let rename = fields().u32(1).text("file").u32(2).text("new");
-    client.call(kind::RENAMEAT, rename).unwrap();
-    client.call(kind::LOPEN, fields().u32(3).u32(0)).unwrap();
+    client.call(message_type::TRENAMEAT, rename).unwrap();
+    client
+        .call(message_type::TLOPEN, fields().u32(3).u32(0))
+        .unwrap();
     assert_eq!(client.read(3, 0, 9).unwrap(), b"moved");
     // By the other message, a directory with what is in it.
     let rename = fields().u32(5).u32(2).text("outer");
-    client.call(kind::RENAME, rename).unwrap();
+    client.call(message_type::TRENAME, rename).unwrap();
     assert!(client.host("b/outer/deep").exists());
-    client.call(kind::LOPEN, fields().u32(4).u32(0)).unwrap();
+    client
+        .call(message_type::TLOPEN, fields().u32(4).u32(0))
+        .unwrap();
     assert_eq!(client.read(4, 0, 9).unwrap(), b"deep");
     let file = fields().u32(5).text("more").u32(0o600).u32(0).u32(0).u32(0);
-    client.call(kind::MKNOD, file).unwrap();
+    client.call(message_type::TMKNOD, file).unwrap();
     assert!(client.host("b/outer/more").exists());
     client
-        .call(kind::RENAME, fields().u32(5).u32(ROOT).text("last"))
+        .call(
+            message_type::TRENAME,
+            fields().u32(5).u32(ROOT).text("last"),
+        )
         .unwrap();
     assert!(client.host("last/deep").exists());
     let under_itself = fields().u32(ROOT).text("last").u32(5).text("x");
-    let moved = client.call(kind::RENAMEAT, under_itself);
+    let moved = client.call(message_type::TRENAMEAT, under_itself);
     assert_eq!(moved, Err(code(Errno::EINVAL)));
 }
 
@@ -110,19 +120,19 @@ fn a_name_taken_away_is_not_another_files() {
     client.make("other", "other");
     client.walk(1, "old").unwrap();
     let rename = fields().u32(ROOT).text("other").u32(ROOT).text("old");
-    client.call(kind::RENAMEAT, rename).unwrap();
+    client.call(message_type::TRENAMEAT, rename).unwrap();
     assert_eq!(client.remove(1), Err(code(Errno::ENOENT)));
     assert_eq!(client.content("old"), "other");
     client.open(1, "old", O_RDWR).unwrap();
     let unlink = fields().u32(ROOT).text("old").u32(0);
-    client.call(kind::UNLINKAT, unlink).unwrap();
+    client.call(message_type::TUNLINKAT, unlink).unwrap();
     client.make("old", "third");
     assert_eq!(client.read(1, 0, 9).unwrap(), b"other", "open");
     assert_eq!(client.remove(1), Err(code(Errno::ENOENT)));
     assert_eq!(client.content("old"), "third");
     let same = fields().u32(ROOT).text("old").u32(ROOT).text("old");
     client.walk(1, "old").unwrap();
-    client.call(kind::RENAMEAT, same).unwrap();
+    client.call(message_type::TRENAMEAT, same).unwrap();
     assert!(client.attributes(1).is_ok(), "moved to where it is");
 }
 
@@ -138,15 +148,19 @@ fn files_and_dirs_are_removed() {
         ("file", 0x200, Errno::ENOTDIR),
         ("none", 0, Errno::ENOENT),
     ] {
-        let done = client.call(kind::UNLINKAT, unlink(name, flags));
+        let done = client.call(message_type::TUNLINKAT, unlink(name, flags));
         assert_eq!(done, Err(code(errno)), "{name}");
     }
     client.walk(2, "a").unwrap();
     assert_eq!(client.remove(2), Err(code(Errno::ENOTEMPTY)));
-    let clunked = client.call(kind::CLUNK, fields().u32(2));
+    let clunked = client.call(message_type::TCLUNK, fields().u32(2));
     assert_eq!(clunked, Err(code(Errno::EBADF)), "gone all the same");
-    client.call(kind::UNLINKAT, unlink("b", 0x200)).unwrap();
-    client.call(kind::UNLINKAT, unlink("file", 0)).unwrap();
+    client
+        .call(message_type::TUNLINKAT, unlink("b", 0x200))
+        .unwrap();
+    client
+        .call(message_type::TUNLINKAT, unlink("file", 0))
+        .unwrap();
     client.remove(1).unwrap();
     assert!(!client.host("a").exists());
     assert!(client.remove(ROOT).is_err());

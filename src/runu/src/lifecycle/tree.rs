@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 
 use super::process::Process;
-use p9::is_kernels;
+use p9::is_kernel_fs;
 
 /// Gives the calling thread, and what it will start, a mount namespace of its own: the host's, with
 /// the root of `process` and all that is mounted there at `place`. What the host unmounts goes
@@ -90,7 +90,7 @@ fn kernels_own(place: &Path) -> io::Result<Option<PathBuf>> {
         }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match open(&mount, flags, Mode::empty()) {
-            Ok(file) if is_kernels(file.as_fd())? => return Ok(Some(mount)),
+            Ok(file) if is_kernel_fs(file.as_fd())? => return Ok(Some(mount)),
             // Beneath another mount, or where nothing is any more.
             Ok(_) | Err(rustix::io::Errno::NOENT) => {}
             Err(errno) => return Err(errno.into()),

@@ -13,7 +13,7 @@ use crate::devices::virtio::queue::chain::Buffer;
 use crate::devices::virtio::queue::{iovec, used_ring};
 use crate::error::Error;
 use crate::memory::GuestMemory;
-use ::p9::{MAX_FRAME, Server};
+use ::p9::{MAX_MSIZE, Server};
 
 /// The configuration space has a tag (Linux's include/uapi/linux/virtio_9p.h).
 const MOUNT_TAG: u64 = 1 << 0;
@@ -21,7 +21,7 @@ const MOUNT_TAG: u64 = 1 << 0;
 const QUEUE_SIZES: [u16; 1] = [128];
 /// The most bytes of a request and its room: both as large as can be, and what drivers round
 /// up to.
-const MAX: u32 = 4 * MAX_FRAME;
+const MAX: u32 = 4 * MAX_MSIZE;
 /// Bytes of a frame's first field, its size.
 const SIZE: usize = 4;
 
@@ -55,7 +55,7 @@ impl P9 {
         let mut size = [0; SIZE];
         iovec::read(&buffer.readable, memory, &mut size)?;
         let size = u32::from_le_bytes(size);
-        if size > MAX_FRAME {
+        if size > MAX_MSIZE {
             return Err(NeedsReset("a 9P request larger than any may be"));
         }
         self.frame.resize(size as usize, 0);
@@ -64,7 +64,7 @@ impl P9 {
         }
         // The whole chain has MAX bytes at most.
         let room = iovec::len(&buffer.writable) as usize;
-        let reply = self.server.answer(&self.frame, room);
+        let reply = self.server.handle(&self.frame, room);
         let reply = reply.map_err(|_| NeedsReset("a 9P request that cannot be answered"))?;
         iovec::write(&buffer.writable, memory, reply)
     }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_no_request_breaks_the_device_and_no_more() {
-        let long = [&(MAX_FRAME + 1).to_le_bytes()[..], &[100; 8]].concat();
+        let long = [&(MAX_MSIZE + 1).to_le_bytes()[..], &[100; 8]].concat();
         for (request, room) in [
             (&b"\x06\0\0\0\x64\0\0"[..], 100), // shorter than its header
             (b"\0\0\0\0\0\0\0", 100),
