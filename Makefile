@@ -10,16 +10,37 @@ FUZZ_SECONDS ?= 60
 # is without them, whatever else is named beside it.
 APART := $(shell awk -F '"' '/^name/ { name = $$2 } /^test = false/ { print name }' tests/Cargo.toml)
 
+# All others, in three parts: what needs neither root nor KVM, what has other programs call runu,
+# and the rest.
+TESTS   := $(filter-out $(APART),$(shell awk -F '"' '/^\[\[/ { kind = $$1 } \
+             /^name/ && kind == "[[test]]" { print $$2 }' tests/Cargo.toml))
+UNIT    := architecture bad_facts command_line corpus explain plan policy properties
+CALLERS := callers containerd image
+KVM     := $(filter-out $(UNIT) $(CALLERS),$(TESTS))
+
 # The tests call the program that ships.
 export RUNU_TEST_BIN := $(CURDIR)/$(RELEASE)
 
-.PHONY: demo test soak bench fuzz build guests check tools-demo tools-test
+.PHONY: demo test test-unit test-kvm test-callers test-emulated soak bench fuzz build guests check tools-demo tools-test
 
 demo: tools-demo build guests ## an ordinary container and a unikernel through one binary
 	@tests/demo.sh $(RELEASE)
 
 test: tools-test check build guests ## everything; see docs/testing.md
 	cargo test --workspace --no-fail-fast
+	@$(MAKE) --no-print-directory test-emulated
+
+test-unit: check build guests ## the part that needs neither root nor KVM
+	cargo test --workspace --lib --no-fail-fast
+	cargo test -p tests --no-fail-fast $(UNIT:%=--test %)
+
+test-kvm: build guests ## the part that boots guests on this host, as root
+	cargo test -p tests --no-fail-fast $(KVM:%=--test %)
+
+test-callers: build guests ## the part in which containerd, podman and dockerd call runu
+	cargo test -p tests --no-fail-fast $(CALLERS:%=--test %)
+
+test-emulated: build guests ## the part in the software-emulated machine
 	tests/machine/tests.sh $(RELEASE)
 	tests/machine/tests.sh --systemd $(RELEASE)
 	tests/machine/tests.sh --linux $(RELEASE)
@@ -53,6 +74,7 @@ check:
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p tests $(APART:%=--test %) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; \
 	else echo "SKIPPED: cargo deny is not installed (cargo install cargo-deny)"; fi
 	@$(MAKE) --no-print-directory -C fixtures/guests check
