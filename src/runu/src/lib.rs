@@ -153,7 +153,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
             let explanation = Explanation::of(&facts, &decision)?.to_string();
             let globals = &call.globals;
             let virtiofsd = plan.virtiofs.is_some().then(|| config.find_virtiofsd());
-            let mut request = Request {
+            let request = Request {
                 globals,
                 args,
                 bundle: &bundle,
@@ -162,11 +162,10 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 explanation,
                 files,
                 virtiofsd: virtiofsd.transpose()?,
-                relay: None,
             };
             match args.run {
                 Some(_) => Ok(lifecycle::run(request)?),
-                None => lifecycle::create(&mut request)
+                None => lifecycle::create(request)
                     .map(|_| ExitCode::SUCCESS)
                     .map_err(Into::into),
             }

@@ -4,8 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Status;
-use super::store::Record;
+use crate::lifecycle::status::Status;
+use crate::lifecycle::store::record::Record;
 
 /// One line each, with the container's ID or the path.
 #[derive(Debug, thiserror::Error)]

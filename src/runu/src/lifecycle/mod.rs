@@ -1,44 +1,20 @@
 //! A unikernel's life as the OCI runtime-spec tells it ("Lifecycle"): one
 //! short file for each verb, over the [`store`].
 
-mod bus;
 mod cgroup;
-mod create;
-mod delete;
+mod effective_config;
 mod error;
-mod events;
-mod faults;
-mod files;
-mod freezer;
-mod handover;
-mod hierarchy;
-mod hook;
-mod kill;
-mod list;
-mod lock;
+mod hooks;
+mod libcontainer_errors;
 mod monitor;
-mod network;
-mod notify;
-mod pause;
 mod process;
-mod ps;
-mod relay;
-mod root_disk;
-mod run;
-mod scope;
-mod seal;
-mod snapshot;
-mod start;
-mod start_hooks;
-mod state;
-mod stats;
+mod request;
+mod resources;
+mod status;
 mod store;
-mod tree;
 mod unikernel;
-mod update;
 mod user;
-mod virtiofsd;
-mod vsock;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -46,14 +22,18 @@ use anyhow::Result;
 
 use crate::cli::Verb;
 
-pub use create::{Request, create};
+use store::lock::Lock;
+use verbs::{delete, events, kill, pause, ps, start, state, update};
+
 pub use error::Error;
-pub use hook::run as run_hook;
-pub use list::{Row, print as print_list, rows};
-pub use run::run;
-pub use state::Status;
+pub use hooks::wrapper::run as run_hook;
+pub use request::Request;
+pub use status::Status;
 pub use store::Store;
 pub use unikernel::Unikernel;
+pub use verbs::create::create;
+pub use verbs::list::{Row, print as print_list, rows};
+pub use verbs::run::run;
 
 /// Answers a verb on a container that the store holds.
 ///
@@ -62,7 +42,7 @@ pub use unikernel::Unikernel;
 pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
     let unikernel = || Unikernel::load(store, id);
     // For a verb that changes what is on disk: one after the other.
-    let lock = || lock::Lock::take(&store.entry(id));
+    let lock = || Lock::take(&store.entry(id));
     match verb {
         Verb::Start => {
             let _lock = lock()?;

@@ -2,9 +2,14 @@
 
 use libcontainer::container::{Container, ContainerStatus};
 
-use super::state::Status;
-use super::store::{Entry, Record, Store};
-use super::{Error, freezer, process::Process, seal};
+use crate::lifecycle::cgroup::freezer;
+use crate::lifecycle::error::Error;
+use crate::lifecycle::monitor::drop_privileges;
+use crate::lifecycle::process::Process;
+use crate::lifecycle::status::Status;
+use crate::lifecycle::store::Store;
+use crate::lifecycle::store::entry::Entry;
+use crate::lifecycle::store::record::Record;
 
 /// A unikernel that was created.
 pub struct Unikernel {
@@ -44,7 +49,7 @@ impl Unikernel {
             (Some(_), Some(process)) => match self.container().map(|c| c.status()) {
                 // Its own word where libcontainer's is lost, or where a `start` that was killed
                 // did not come to say so.
-                Ok(ContainerStatus::Created) | Err(_) if !seal::is_sealed(process) => {
+                Ok(ContainerStatus::Created) | Err(_) if !drop_privileges::has_dropped(process) => {
                     Status::Created
                 }
                 _ => Status::Running,
