@@ -136,7 +136,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
     }
     match decision.outcome {
         Outcome::Container if Store::of(call.globals.root.as_deref()).holds(&args.id) => {
-            Err(lifecycle::Error::Exists {
+            Err(lifecycle::StoreError::Exists {
                 id: args.id.clone(),
             }
             .into())
@@ -209,7 +209,7 @@ fn nobodys(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result
     match verb {
         _ if !is_gone || store.delegate_holds(id) => Err(error),
         Verb::Delete { force: true } => Ok(ExitCode::SUCCESS),
-        _ => Err(lifecycle::Error::Missing { id: id.to_owned() }.into()),
+        _ => Err(lifecycle::StoreError::Missing { id: id.to_owned() }.into()),
     }
 }
 

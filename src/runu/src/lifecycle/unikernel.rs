@@ -1,6 +1,7 @@
 //! A container of the store, read back.
 
 use libcontainer::container::{Container, ContainerStatus};
+use libcontainer::error::LibcontainerError;
 
 use crate::lifecycle::cgroup::freezer;
 use crate::lifecycle::error::Error;
@@ -9,6 +10,7 @@ use crate::lifecycle::process::Process;
 use crate::lifecycle::status::Status;
 use crate::lifecycle::store::Store;
 use crate::lifecycle::store::entry::Entry;
+use crate::lifecycle::store::error::StoreError;
 use crate::lifecycle::store::record::Record;
 
 /// A unikernel that was created.
@@ -26,7 +28,7 @@ impl Unikernel {
         let entry = store.entry(id);
         match entry.load()? {
             Some(record) => Ok(Self { entry, record }),
-            None => Err(Error::Missing { id: id.to_owned() }),
+            None => Err(StoreError::Missing { id: id.to_owned() }.into()),
         }
     }
 
@@ -60,10 +62,9 @@ impl Unikernel {
     /// libcontainer's side of the container.
     ///
     /// # Errors
-    /// Its own, as a text.
-    pub fn container(&self) -> Result<Container, String> {
-        let mut container =
-            Container::load(self.entry.container_dir()).map_err(|e| crate::exit::chain(&e))?;
+    /// Its own.
+    pub fn container(&self) -> Result<Container, Box<LibcontainerError>> {
+        let mut container = Container::load(self.entry.container_dir()).map_err(Box::new)?;
         // libcontainer takes the directory of its config.json for the bundle; hooks are
         // to be told the caller's.
         container.state.bundle.clone_from(&self.record.bundle);

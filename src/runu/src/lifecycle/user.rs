@@ -23,14 +23,14 @@ pub(in crate::lifecycle) fn runtime_dir() -> Option<PathBuf> {
 }
 
 /// Where crun 1.8 has its state when it is given no `--root` (`get_run_directory`).
-pub(in crate::lifecycle) fn cruns_root() -> PathBuf {
+pub(in crate::lifecycle) fn crun_state_dir() -> PathBuf {
     let dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     dir.map_or_else(|| "/run".into(), PathBuf::from)
         .join("crun")
 }
 
 /// Whether the call is of root outside of all user namespaces.
-pub(in crate::lifecycle) fn is_machines_root() -> bool {
+pub(in crate::lifecycle) fn is_host_root() -> bool {
     geteuid().is_root() && !in_user_namespace()
 }
 

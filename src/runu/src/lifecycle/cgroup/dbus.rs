@@ -16,42 +16,55 @@ use crate::lifecycle::user;
 /// How long systemd may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why systemd gives no cgroup.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::lifecycle) enum DbusError {
+    #[error("cannot reach systemd over D-Bus: no answer in {} s; {cure}", TIMEOUT.as_secs())]
+    NoAnswer { cure: String },
+    /// The cause is within the line, before the cure: no source of its own.
+    #[error("cannot reach systemd over D-Bus: {why}; {cure}")]
+    Unreachable {
+        why: Box<SystemdManagerError>,
+        cure: String,
+    },
+    #[error(transparent)]
+    Manager(Box<CreateCgroupSetupError>),
+}
+
 /// Makes a cgroup manager that has to ask systemd for its cgroup.
 ///
 /// # Errors
-/// The manager's, as a text; where it is systemd that cannot be reached, or gives no
+/// The manager's; where it is systemd that cannot be reached, or gives no
 /// answer, with the socket and the cure. A question without an answer is left behind in
 /// its thread: let the process end.
 pub(in crate::lifecycle) fn ask(
     make: impl FnOnce() -> Result<AnyCgroupManager, CreateCgroupSetupError> + Send + 'static,
-) -> Result<AnyCgroupManager, String> {
+) -> Result<AnyCgroupManager, DbusError> {
     let (sender, answer) = mpsc::channel();
     let thread = thread::spawn(move || {
-        // Nobody waits for an answer that comes late.
+        // The receiver is gone when the answer comes late.
         let _ = sender.send(make());
     });
     let Ok(answer) = answer.recv_timeout(TIMEOUT) else {
-        let why = format!("no answer in {} s", TIMEOUT.as_secs());
-        return Err(unreachable(&why));
+        return Err(DbusError::NoAnswer { cure: cure() });
     };
     // It has nothing more to do: a thread less for the forks to come.
     let _ = thread.join();
     answer.map_err(|error| match error {
-        CreateCgroupSetupError::Systemd(SystemdManagerError::SystemdClient(why)) => {
-            unreachable(&why.to_string())
+        CreateCgroupSetupError::Systemd(why @ SystemdManagerError::SystemdClient(_)) => {
+            DbusError::Unreachable {
+                why: Box::new(why),
+                cure: cure(),
+            }
         }
-        other => other.to_string(),
+        other => DbusError::Manager(Box::new(other)),
     })
-}
-
-fn unreachable(why: &str) -> String {
-    format!("cannot reach systemd over D-Bus: {why}; {}", cure())
 }
 
 /// What to change, by the socket that libcgroups uses (`DbusConnection::new_system` and
 /// `new_session`).
 fn cure() -> String {
-    let (variable, usual, service) = match user::is_machines_root() {
+    let (variable, usual, service) = match user::is_host_root() {
         true => (
             "DBUS_SYSTEM_BUS_ADDRESS",
             "/run/dbus/system_bus_socket".to_owned(),

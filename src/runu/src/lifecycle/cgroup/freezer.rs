@@ -1,4 +1,4 @@
-//! The freezer of a monitor's cgroup, v1 or v2, which also tells whether it is
+//! The freezer of a monitor's cgroup, v1 or v2, which also shows whether it is
 //! paused.
 //!
 //! Not libcontainer's: that waits until the whole cgroup is frozen, which never
@@ -10,14 +10,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::cgroup::paths::{self, CgroupPaths};
+use crate::lifecycle::cgroup::error::CgroupError;
+use crate::lifecycle::cgroup::paths::CgroupPaths;
 use crate::lifecycle::process::Process;
 
-/// How long a freezer may take to report that all is frozen, before its word is
-/// done without.
+/// How long a freezer may take to report that all is frozen, before it
+/// is not waited for any more.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// One cgroup's freezer: its files, and the words that they hold.
+/// One cgroup's freezer: its files, and the values that they hold.
 ///
 /// Source: Linux, Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, and
 /// cgroup-v2.rst, "cgroup.freeze", "cgroup.events".
@@ -33,12 +34,14 @@ struct Freezer {
 ///
 /// # Errors
 /// Those of reading /proc and writing the freezer's file; that it is in another cgroup.
-pub(in crate::lifecycle) fn freeze(process: Process, own: &Path) -> io::Result<()> {
+pub(in crate::lifecycle) fn freeze(process: Process, own: &Path) -> Result<(), CgroupError> {
     let freezer = Freezer::of(process)?;
     // A caller who may make no cgroups has it in his own, and would stop himself.
     let dir = freezer.control.parent();
     if !dir.is_some_and(|dir| dir.ends_with(own)) {
-        return Err(paths::not_its_own(own));
+        return Err(CgroupError::NotInOwn {
+            own: own.to_owned(),
+        });
     }
     fs::write(&freezer.control, freezer.freeze)?;
     let deadline = Instant::now() + TIMEOUT;
@@ -59,12 +62,12 @@ pub(in crate::lifecycle) fn freeze(process: Process, own: &Path) -> io::Result<(
 ///
 /// # Errors
 /// As [`freeze`].
-pub(in crate::lifecycle) fn thaw(process: Process) -> io::Result<()> {
+pub(in crate::lifecycle) fn thaw(process: Process) -> Result<(), CgroupError> {
     let freezer = Freezer::of(process)?;
-    fs::write(&freezer.control, freezer.thaw)
+    Ok(fs::write(&freezer.control, freezer.thaw)?)
 }
 
-/// Whether it was told to stop. False where there is no freezer to ask.
+/// Whether it was asked to freeze. False where there is no freezer to ask.
 pub(in crate::lifecycle) fn is_frozen(process: Process) -> bool {
     let state = Freezer::of(process)
         .and_then(|freezer| fs::read_to_string(freezer.control))

@@ -1,6 +1,7 @@
 //! The container's cgroup: that it is the container's alone, and its end.
 
 mod dbus;
+pub(in crate::lifecycle) mod error;
 pub(in crate::lifecycle) mod freezer;
 pub(in crate::lifecycle) mod paths;
 pub(in crate::lifecycle) mod stats;
@@ -16,16 +17,17 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use nix::libc::SIGKILL;
 use nix::unistd::Pid;
 
-use crate::exit;
 use crate::lifecycle::process::Process;
 use crate::lifecycle::store::record::Record;
 use paths::CgroupPaths;
-use systemd::Limits;
+use systemd::ScopeLimits;
+
+pub(in crate::lifecycle) use error::CgroupError;
 
 /// How long a killed process may take to leave.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Ends a process, frozen or not; gives false if it would not die.
+/// Ends a process with SIGKILL, frozen or not; gives false if it would not die.
 pub(in crate::lifecycle) fn end(process: Process) -> bool {
     // Under cgroups v1 a frozen process does not die before it is thawed. Best effort,
     // both: that it dies is what counts.
@@ -36,16 +38,15 @@ pub(in crate::lifecycle) fn end(process: Process) -> bool {
     process.end(TIMEOUT)
 }
 
-/// Whether systemd can be asked for scopes. libcgroups would make cgroups of its own
+/// Checks that systemd can be asked for scopes. libcgroups would make cgroups of its own
 /// under v1.
-fn can_have_scopes() -> Result<(), String> {
+fn check_systemd() -> Result<(), CgroupError> {
     if !libcgroups::systemd::booted() {
-        // runc's words.
-        return Err("systemd cgroup flag passed, but systemd support for managing cgroups is not available: leave --systemd-cgroup out".to_owned());
+        return Err(CgroupError::NoSystemd);
     }
     match libcgroups::common::get_cgroup_setup() {
         Ok(CgroupSetup::Unified) => Ok(()),
-        _ => Err("a unikernel under --systemd-cgroup needs cgroups v2: leave the flag out, or boot with systemd.unified_cgroup_hierarchy=1".to_owned()),
+        _ => Err(CgroupError::NeedsV2),
     }
 }
 
@@ -74,35 +75,31 @@ impl Cgroup {
     /// container, so it must be a cgroup of its own.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, as a text.
-    pub(in crate::lifecycle) fn check(&self) -> Result<(), String> {
-        let path = self.path.display();
+    /// What is wrong with it and what would be right.
+    pub(in crate::lifecycle) fn check(&self) -> Result<(), CgroupError> {
+        let path = || self.path.clone();
         if self.systemd && self.path.to_string_lossy().split(':').count() != 3 {
-            // runc's words, for those who look for them.
-            return Err(format!(
-                "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"{path}\" instead"
-            ));
+            return Err(CgroupError::ScopePath { path: path() });
         }
         if self.systemd {
-            can_have_scopes()?;
+            check_systemd()?;
         }
         let mut parts = self.path.components();
         let names = |part| matches!(part, Component::Normal(_));
         if self.path.components().any(|p| p == Component::ParentDir) || !parts.any(names) {
-            return Err(format!(
-                "linux.cgroupsPath {path:?} is not a cgroup of the container's own: write /PARENT/NAME"
-            ));
+            return Err(CgroupError::Shared { path: path() });
         }
         match self.manager()?.get_all_pids().unwrap_or_default().len() {
             0 => Ok(()),
-            count => Err(format!(
-                "cgroup {path} has {count} processes in it: give the container one of its own (linux.cgroupsPath)"
-            )),
+            count => Err(CgroupError::Occupied {
+                path: path(),
+                count,
+            }),
         }
     }
 
     /// What the cgroup's path ends in, in every hierarchy.
-    pub(in crate::lifecycle) fn end_of_path(&self) -> PathBuf {
+    pub(in crate::lifecycle) fn path_suffix(&self) -> PathBuf {
         let path = self.path.to_string_lossy();
         let parts: Vec<_> = path.splitn(3, ':').collect();
         match parts[..] {
@@ -111,59 +108,71 @@ impl Cgroup {
         }
     }
 
+    /// Ends every process in the cgroup.
+    ///
+    /// # Errors
+    /// When systemd cannot be asked for it.
+    pub(in crate::lifecycle) fn end_processes(&self) -> Result<(), CgroupError> {
+        match self.is_gone_with_systemd() {
+            true => Ok(()),
+            false => self.manager().map(|manager| end_all(&manager)),
+        }
+    }
+
     /// Ends every process in the cgroup and removes it.
     ///
     /// # Errors
-    /// What keeps it from being removed, as a text; that there is none is no error.
-    pub(in crate::lifecycle) fn remove(&self) -> Result<(), String> {
-        if self.systemd && !libcgroups::systemd::booted() {
-            // A scope ends with its systemd.
+    /// What keeps it from being removed; that there is none is no error.
+    pub(in crate::lifecycle) fn remove(&self) -> Result<(), CgroupError> {
+        if self.is_gone_with_systemd() {
             return Ok(());
         }
         let manager = self.manager()?;
-        for pid in manager.get_all_pids().unwrap_or_default() {
-            if let Some(process) = Process::of(Pid::from_raw(pid.as_raw())) {
-                end(process);
-            }
-        }
-        manager
-            .remove()
-            .map_err(|e| format!("cgroup {}: {e}", self.path.display()))
+        end_all(&manager);
+        manager.remove().map_err(|source| CgroupError::Remove {
+            path: self.path.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    /// A scope ends with its systemd.
+    fn is_gone_with_systemd(&self) -> bool {
+        self.systemd && !libcgroups::systemd::booted()
     }
 
     /// Changes the limits to those that `resources` names; the others stay. The cgroup
     /// is that of the process.
     ///
     /// # Errors
-    /// The cgroup manager's, or that the process is in its caller's cgroup, as a text.
+    /// The cgroup manager's, or that the process is in its caller's cgroup.
     pub(in crate::lifecycle) fn apply(
         &self,
         resources: &LinuxResources,
         process: Process,
-    ) -> Result<(), String> {
+    ) -> Result<(), CgroupError> {
         if !self.systemd {
-            let own = self.end_of_path();
-            let place = CgroupPaths::of(process).and_then(|it| it.check_own(&own));
-            place.map_err(|e| e.to_string())?;
+            let own = self.path_suffix();
+            CgroupPaths::of(process)?.check_own(&own)?;
             return self.apply_all(resources);
         }
-        let mut limits = Limits::of(resources);
-        limits.keep_quota(process);
+        let mut limits = ScopeLimits::of(resources);
+        limits.preserve_quota(process);
         self.apply_all(&limits.by_systemd)?;
         limits.write(process)
     }
 
-    fn apply_all(&self, resources: &LinuxResources) -> Result<(), String> {
+    fn apply_all(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
         let options = ControllerOpt {
             resources,
             disable_oom_killer: false,
             oom_score_adj: None,
             freezer_state: None,
         };
-        self.manager()?.apply(&options).map_err(|e| exit::chain(&e))
+        let applied = self.manager()?.apply(&options);
+        applied.map_err(|e| CgroupError::Limits { why: Box::new(e) })
     }
 
-    fn manager(&self) -> Result<AnyCgroupManager, String> {
+    fn manager(&self) -> Result<AnyCgroupManager, CgroupError> {
         let config = CgroupConfig {
             cgroup_path: self.path.clone(),
             systemd_cgroup: self.systemd,
@@ -171,8 +180,16 @@ impl Cgroup {
         };
         let make = || libcgroups::common::create_cgroup_manager(config);
         match self.systemd {
-            true => dbus::ask(make),
-            false => make().map_err(|e| e.to_string()),
+            true => Ok(dbus::ask(make)?),
+            false => Ok(make().map_err(Box::new)?),
+        }
+    }
+}
+
+fn end_all(manager: &AnyCgroupManager) {
+    for pid in manager.get_all_pids().unwrap_or_default() {
+        if let Some(process) = Process::of(Pid::from_raw(pid.as_raw())) {
+            end(process);
         }
     }
 }

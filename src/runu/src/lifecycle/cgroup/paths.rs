@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::lifecycle::cgroup::error::CgroupError;
 use crate::lifecycle::process::Process;
 
 /// Where cgroups are mounted: v2 itself, or a directory for each v1 hierarchy.
@@ -28,11 +29,13 @@ impl CgroupPaths {
     ///
     /// # Errors
     /// That it is not, with the cure.
-    pub(in crate::lifecycle) fn check_own(&self, own: &Path) -> io::Result<()> {
+    pub(in crate::lifecycle) fn check_own(&self, own: &Path) -> Result<(), CgroupError> {
         let paths = self.0.lines().filter_map(|line| line.splitn(3, ':').nth(2));
         match paths.map(Path::new).any(|path| path.ends_with(own)) {
             true => Ok(()),
-            false => Err(not_its_own(own)),
+            false => Err(CgroupError::NotInOwn {
+                own: own.to_owned(),
+            }),
         }
     }
 
@@ -71,14 +74,6 @@ impl CgroupPaths {
             is_wanted(controllers).then(|| path.trim_start_matches('/'))
         })
     }
-}
-
-/// What there is to say of a container that is in its caller's cgroup.
-pub(in crate::lifecycle) fn not_its_own(own: &Path) -> io::Error {
-    io::Error::other(format!(
-        "it is in no cgroup {}, as its caller may make none: create it with --systemd-cgroup, or as root",
-        own.display()
-    ))
 }
 
 #[cfg(test)]

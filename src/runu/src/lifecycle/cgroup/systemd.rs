@@ -1,16 +1,17 @@
 //! The limits of a scope under systemd's cgroup driver.
 //!
-//! libcgroups 0.7 tells them to systemd, and is given what it tells rightly. It sends
+//! libcgroups 0.7 hands them to systemd, and is given those that it hands on rightly. It sends
 //! a cpuset in a form that systemd refuses, takes `cpu.weight` for shares and a
 //! `cpu.max` for microseconds a second, leaves out the unified keys that it does not
 //! know, and lifts the CPU's quota when its shares change. Those limits are written to
-//! the cgroup's own files, as runc does with all of them after it has told systemd.
+//! the cgroup's own files, as runc does with all of them after it has called systemd.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 
 use libcontainer::oci_spec::runtime::{LinuxCpu, LinuxPids, LinuxResources};
 
+use crate::lifecycle::cgroup::error::CgroupError;
 use crate::lifecycle::cgroup::paths::CgroupPaths;
 use crate::lifecycle::process::Process;
 
@@ -23,17 +24,17 @@ const NUMBERS: [&str; 5] = [
     "pids.max",
 ];
 
-/// `linux.resources` (config-linux.md, "Control groups"), by the way that they take.
+/// `linux.resources` (config-linux.md, "Control groups"), by who sets them.
 #[derive(Debug)]
-pub(in crate::lifecycle) struct Limits {
-    /// What libcgroups tells systemd rightly.
+pub(in crate::lifecycle) struct ScopeLimits {
+    /// Those that libcgroups hands to systemd rightly.
     pub by_systemd: LinuxResources,
     /// Files of the cgroup and what to write: cgroup-v2.rst.
     by_file: BTreeMap<String, String>,
 }
 
-impl Limits {
-    /// Parts the limits of a container.
+impl ScopeLimits {
+    /// Splits the limits of a container.
     pub(in crate::lifecycle) fn of(resources: &LinuxResources) -> Self {
         let mut by_systemd = resources.clone();
         let mut by_file = BTreeMap::new();
@@ -65,7 +66,7 @@ impl Limits {
 
     /// Fills in the CPU's quota and period from the cgroup, where a change of the CPU's
     /// limits does not name them.
-    pub(in crate::lifecycle) fn keep_quota(&mut self, process: Process) {
+    pub(in crate::lifecycle) fn preserve_quota(&mut self, process: Process) {
         let Some(mut cpu) = self.by_systemd.cpu().clone() else {
             return;
         };
@@ -81,23 +82,25 @@ impl Limits {
     /// Writes what goes by file into the cgroup of the process.
     ///
     /// # Errors
-    /// The file and the fault, as a text.
-    pub(in crate::lifecycle) fn write(&self, process: Process) -> Result<(), String> {
+    /// The key, the file and the system's error.
+    pub(in crate::lifecycle) fn write(&self, process: Process) -> Result<(), CgroupError> {
         for (file, value) in &self.by_file {
             if file.contains('/') {
-                return Err(format!(
-                    "linux.resources.unified: {file:?} is no file name: take the slashes out"
-                ));
+                return Err(CgroupError::UnifiedKey { file: file.clone() });
             }
             CgroupPaths::of(process)
                 .and_then(|all| fs::write(all.v2().join(file), value))
-                .map_err(|e| format!("cannot write {value:?} to its cgroup's {file}: {e}"))?;
+                .map_err(|source| CgroupError::Write {
+                    file: file.clone(),
+                    value: value.clone(),
+                    source,
+                })?;
         }
         Ok(())
     }
 }
 
-/// The pairs that libcgroups tells systemd rightly.
+/// The keys that libcgroups hands to systemd rightly.
 fn numbers(unified: &HashMap<String, String>) -> HashMap<String, String> {
     let is_right = |key: &str, value: &str| NUMBERS.contains(&key) && value.parse::<u64>().is_ok();
     unified
@@ -124,12 +127,12 @@ mod tests {
 
     use super::*;
 
-    fn limits(resources: serde_json::Value) -> Limits {
-        Limits::of(&serde_json::from_value(resources).unwrap())
+    fn limits(resources: serde_json::Value) -> ScopeLimits {
+        ScopeLimits::of(&serde_json::from_value(resources).unwrap())
     }
 
     #[test]
-    fn what_libcgroups_tells_wrongly_goes_by_file() {
+    fn what_libcgroups_hands_on_wrongly_goes_by_file() {
         let limits = limits(json!({
             "memory": { "limit": 1 },
             "cpu": { "shares": 2, "cpus": "0-1", "mems": "" },

@@ -10,9 +10,11 @@ use libcontainer::hooks::run_hooks;
 use libcontainer::oci_spec::runtime::Hook;
 use serde_json::Value;
 
+use crate::lifecycle::hooks::error::HookError;
 use bundle::Bundle;
 
-/// The hooks and what they are told.
+/// The hooks and the state that they get on stdin.
+#[derive(Clone)]
 pub(in crate::lifecycle) struct StartHooks {
     hooks: Vec<Hook>,
     state: State,
@@ -27,9 +29,11 @@ impl StartHooks {
         config: &mut Value,
         id: &str,
         bundle: &Bundle,
-    ) -> serde_json::Result<Self> {
+    ) -> Result<Self, HookError> {
         let hooks = match config["hooks"].get_mut("startContainer") {
-            Some(hooks) => serde_json::from_value::<Option<_>>(hooks.take())?,
+            Some(hooks) => {
+                serde_json::from_value::<Option<_>>(hooks.take()).map_err(HookError::Malformed)?
+            }
             None => None,
         };
         let mut state = State::new(id, ContainerStatus::Created, None, bundle.path.clone());
@@ -46,8 +50,8 @@ impl StartHooks {
     /// none of its own.
     ///
     /// # Errors
-    /// The first hook's that fails, as a text.
-    pub(in crate::lifecycle) fn run(&self) -> Result<(), String> {
+    /// The first hook's that fails.
+    pub(in crate::lifecycle) fn run(&self) -> Result<(), HookError> {
         let mut state = self.state.clone();
         state.pid = i32::try_from(std::process::id()).ok();
         // What is no text cannot be handed on by libcontainer.
@@ -62,6 +66,6 @@ impl StartHooks {
             None,
             Some(&environment),
         );
-        run.map_err(|e| format!("start container hooks: {}", crate::exit::chain(&e)))
+        run.map_err(HookError::StartContainer)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! libcontainer tells them that the directory it read config.json from is the
 //! bundle, which is runu's own. So each is run by way of `runu hook`, which
-//! puts the caller's bundle in its place.
+//! replaces it by the caller's bundle.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -16,7 +16,7 @@ use nix::unistd::getppid;
 use serde_json::{Value, json};
 
 use crate::cli::own::Hook;
-use crate::lifecycle::error::Error;
+use crate::lifecycle::hooks::error::HookError;
 
 /// The kinds that run before libcontainer's state can be corrected, and where
 /// the host's files, this program with them, are in sight.
@@ -52,7 +52,7 @@ pub(in crate::lifecycle) fn wrap(hooks: &mut Value, bundle: &Path) -> io::Result
 ///
 /// # Errors
 /// When there is no state on stdin, or the hook cannot be executed.
-pub fn run(hook: &Hook) -> Result<Infallible, Error> {
+pub fn run(hook: &Hook) -> Result<Infallible, HookError> {
     let source = match state(&hook.bundle) {
         Ok(state) => {
             let mut command = Command::new(&hook.path);
@@ -63,7 +63,7 @@ pub fn run(hook: &Hook) -> Result<Infallible, Error> {
         }
         Err(e) => e,
     };
-    Err(Error::Hook {
+    Err(HookError::Run {
         path: hook.path.clone(),
         source,
     })

@@ -29,7 +29,7 @@ pub(in crate::lifecycle) enum PrivilegeError {
 ///
 /// # Errors
 /// When the kernel refuses any of it.
-pub(in crate::lifecycle) fn drop_privileges(keep: &[RawFd]) -> Result<(), PrivilegeError> {
+pub(in crate::lifecycle) fn drop_all(keep: &[RawFd]) -> Result<(), PrivilegeError> {
     let failed = |what| move |errno| PrivilegeError::Kernel { what, errno };
     // Not to be traced, and /proc/PID/exe not to be opened, by a neighbour with
     // whom the pod shares its processes: that file is the host's runu.
@@ -51,7 +51,7 @@ pub(in crate::lifecycle) fn drop_privileges(keep: &[RawFd]) -> Result<(), Privil
     Ok(())
 }
 
-/// Does some work with the rights that are left when the monitor is sealed: this thread's effective
+/// Does some work with the privileges that are left after [`drop_all`]: this thread's effective
 /// capabilities are gone until it is done.
 ///
 /// # Errors
@@ -82,7 +82,7 @@ pub(in crate::lifecycle) fn set_selinux_label(label: &str) -> io::Result<()> {
     file.write_all(label.as_bytes())
 }
 
-/// Whether a monitor has come past its start: it is sealed, or about to be.
+/// Whether a monitor has come past its start: it has dropped its privileges, or is about to.
 pub(in crate::lifecycle) fn has_dropped(process: Process) -> bool {
     let name = std::fs::read(format!("/proc/{}/comm", process.pid));
     name.is_ok_and(|name| name.trim_ascii_end() == NAME.to_bytes())

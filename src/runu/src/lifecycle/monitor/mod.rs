@@ -6,11 +6,13 @@
 //! of `create`. `exec` runs after the gate.
 
 pub(in crate::lifecycle) mod drop_privileges;
+pub(in crate::lifecycle) mod error;
 pub(in crate::lifecycle) mod notify;
 pub(in crate::lifecycle) mod start_channel;
 pub(in crate::lifecycle) mod tty;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -25,10 +27,11 @@ use nix::sys::stat::Mode;
 use crate::exit;
 use crate::lifecycle::hooks::start_container::StartHooks;
 use crate::lifecycle::libcontainer_errors::ErrorPipe;
-use crate::lifecycle::resources::vsock::{self, Bound};
+use crate::lifecycle::resources::vsock::{self, BoundSocket};
 use crate::lifecycle::store::lock::Lock;
 use decision::plan::Plan;
-use start_channel::{Listener, Message};
+use error::MonitorError;
+use start_channel::{Message, Server};
 use vmm::{Files, GuestExit, Machine, MachineConfig, NetDevice, Prepared, Share};
 
 /// The workload, before and after the machine is made.
@@ -41,28 +44,28 @@ struct Inner {
     share: Option<&'static str>,
     vsock: Option<PathBuf>,
     /// The socket that is to go with the guest.
-    bound: RefCell<Option<Bound>>,
+    bound: RefCell<Option<BoundSocket>>,
     machine: RefCell<Option<Prepared>>,
     hooks: StartHooks,
-    /// Where `start` tells what the guest shall know.
-    listener: RefCell<Option<Listener>>,
+    /// By which `start` says what the guest shall know.
+    start: RefCell<Option<Server>>,
     /// Where `create` reads why the machine could not be made.
-    faults: Arc<ErrorPipe>,
+    errors: Arc<ErrorPipe>,
     /// The container's, shared with `create`.
     lock: Lock,
 }
 
 impl Monitor {
     /// A monitor that will make its machine of `config`, `files` and what `plan` says that the
-    /// guest has of the container's tree, tells `faults` why it could not, lets `lock` go when it
-    /// waits for `start`, hears by `listener` what the guest shall know, and then runs `hooks`.
+    /// guest has of the container's tree, writes to `errors` why it could not, lets `lock` go when
+    /// it waits for `start`, receives by `start` what the guest shall know, and then runs `hooks`.
     pub(in crate::lifecycle) fn new(
         config: MachineConfig,
         files: Files,
         plan: &Plan,
         hooks: StartHooks,
-        listener: Listener,
-        faults: Arc<ErrorPipe>,
+        start: Server,
+        errors: Arc<ErrorPipe>,
         lock: Lock,
     ) -> Self {
         Self(Rc::new(Inner {
@@ -73,28 +76,30 @@ impl Monitor {
             bound: RefCell::new(None),
             machine: RefCell::new(None),
             hooks,
-            listener: RefCell::new(Some(listener)),
-            faults,
+            start: RefCell::new(Some(start)),
+            errors,
             lock,
         }))
     }
 
-    fn prepare(&self, spec: &Spec) -> Result<(), String> {
-        let mut files = self.0.files.take().ok_or("the machine was made already")?;
+    fn prepare(&self, spec: &Spec) -> Result<(), MonitorError> {
+        let mut files = self.0.files.take().ok_or(MonitorError::MadeAlready)?;
         // Callers may have signals blocked, and `run` has while it creates; the machine
         // wants them from the beginning.
         let unblocked = SigSet::all().thread_unblock();
-        unblocked.map_err(|e| format!("signal mask: {e}"))?;
+        unblocked.map_err(MonitorError::SignalMask)?;
         let label = spec
             .process()
             .as_ref()
             .and_then(|p| p.selinux_label().as_deref());
         if let Some(label) = label.filter(|label| !label.is_empty()) {
             // Before the machine: SELinux labels no process that has threads.
-            drop_privileges::set_selinux_label(label)
-                .map_err(|e| format!("process.selinuxLabel {label:?}: {e}"))?;
+            drop_privileges::set_selinux_label(label).map_err(|source| {
+                let label = label.to_owned();
+                MonitorError::SelinuxLabel { label, source }
+            })?;
         }
-        let tree = || root().map_err(|e| format!("the container's root: {e}"));
+        let tree = || root().map_err(MonitorError::Root);
         files.root = Some(tree()?);
         if let Some(tag) = self.0.share {
             let (tag, root) = (tag.to_owned(), tree()?);
@@ -103,25 +108,39 @@ impl Monitor {
         if let Some(path) = &self.0.vsock {
             // By the rights that it will have when the guest asks for others' sockets.
             let bound = drop_privileges::without_capabilities(|| vsock::bind(path));
-            let (vsock, bound) = bound.map_err(|e| e.to_string())??;
+            let (vsock, bound) = bound??;
             files.vsock = Some(vsock);
             self.0.bound.replace(Some(bound));
         }
-        let machine = Prepared::new(&self.0.config, files).map_err(|e| e.to_string())?;
+        let machine = Prepared::new(&self.0.config, files)?;
         self.0.machine.replace(Some(machine));
         Ok(())
     }
 
-    /// Waits for what `start` has to tell, makes of it a machine that can run, and answers.
-    fn finish(&self) -> Result<Machine, String> {
-        let prepared = self.0.machine.take().ok_or("the machine was not made")?;
-        let listener = self.0.listener.take().ok_or("nobody listened")?;
-        let (message, packets, asker) = listener.receive().map_err(|e| format!("start: {e}"))?;
+    /// Waits for what `start` has for the guest, makes of it a machine that can run, and answers.
+    fn finish(&self) -> Result<Machine, MonitorError> {
+        let prepared = self.0.machine.take().ok_or(MonitorError::NotMade)?;
+        let server = self.0.start.take().ok_or(MonitorError::NoStartChannel)?;
+        let (message, packets, connection) = server.receive().map_err(MonitorError::Start)?;
         let nets = net_device(&message, packets).into_iter().collect();
         let finished = prepared.finish(&message.cmdline, nets);
-        let finished = finished.map_err(|e| e.to_string());
-        asker.answer(&finished.as_ref().map(drop).map_err(Clone::clone));
-        finished
+        connection.answer(finished.as_ref().err().map(|error| exit::chain(error)));
+        Ok(finished?)
+    }
+
+    /// Runs the guest to its end, which is this process's.
+    fn run(&self) -> Result<Infallible, MonitorError> {
+        let machine = self.finish()?;
+        self.0.hooks.run()?;
+        drop_privileges::drop_all(machine.descriptors())?;
+        let end = machine.run();
+        if let Some(bound) = self.0.bound.take() {
+            bound.remove();
+        }
+        if matches!(end, GuestExit::Crashed(_)) {
+            exit::warn_who_reads(&format!("runu: {end}"));
+        }
+        std::process::exit(end.status().into());
     }
 }
 
@@ -144,27 +163,21 @@ fn root() -> nix::Result<OwnedFd> {
 
 impl Executor for Monitor {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        let result = self.prepare(spec);
+        let result = self.prepare(spec).map_err(|error| exit::chain(&error));
         self.0.lock.release();
         match &result {
-            Ok(()) => self.0.faults.use_stderr(),
-            Err(why) => self.0.faults.tell(why),
+            Ok(()) => self.0.errors.use_stderr(),
+            Err(why) => self.0.errors.write(why),
         }
         result.map_err(ExecutorValidationError::ArgValidationError)
     }
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
-        let machine = self.finish().map_err(ExecutorError::Other)?;
-        self.0.hooks.run().map_err(ExecutorError::Other)?;
-        drop_privileges::drop_privileges(machine.descriptors())
-            .map_err(|e| ExecutorError::Other(e.to_string()))?;
-        let end = machine.run();
-        if let Some(bound) = self.0.bound.take() {
-            bound.remove();
-        }
-        if matches!(end, GuestExit::Crashed(_)) {
-            exit::warn_who_reads(&format!("runu: {end}"));
-        }
-        std::process::exit(end.status().into());
+        let Err(error) = self.run();
+        let why = exit::chain(&error);
+        self.0.errors.write(&why);
+        // libcontainer would say it again, in Rust's words.
+        self.0.errors.close();
+        Err(ExecutorError::Other(why))
     }
 }

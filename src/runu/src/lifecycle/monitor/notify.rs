@@ -17,9 +17,9 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 const TIMEOUT: u16 = 5000;
 
 /// The caller's service manager.
-pub(in crate::lifecycle) struct Manager(UnixDatagram);
+pub(in crate::lifecycle) struct ServiceManager(UnixDatagram);
 
-impl Manager {
+impl ServiceManager {
     /// Connects to `NOTIFY_SOCKET`, a path or after `@` an abstract name. `None` where it is
     /// not set.
     ///
@@ -56,7 +56,7 @@ impl Manager {
     }
 }
 
-/// Waits until nobody holds the pipe's other end (sd_notify_barrier(3)), or not much longer.
+/// Waits until no process holds the pipe's other end (sd_notify_barrier(3)), or not much longer.
 fn wait_for_end(pipe: &PipeReader) -> io::Result<()> {
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::from(TIMEOUT))?;

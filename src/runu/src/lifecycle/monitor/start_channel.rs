@@ -1,5 +1,5 @@
-//! What `start` tells the monitor, which waits behind the start gate: the guest's command line,
-//! and its place in the pod's network, which is known then only.
+//! What `start` sends to the monitor, which waits behind the start gate: the guest's command line,
+//! and its network device, which are known then only.
 //!
 //! One message by a seqpacket socket in the container's directory, its descriptor by SCM_RIGHTS
 //! (unix(7)), and one answer. The container's lock lets one `start` at a time speak: of two
@@ -27,7 +27,7 @@ const MAX: usize = 128 << 10;
 /// How long the monitor may take for its answer, in milliseconds.
 const TIMEOUT: u16 = 30_000;
 
-/// What a guest is told, and is given.
+/// What a guest gets at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::lifecycle) struct Message {
     pub cmdline: String,
@@ -42,19 +42,41 @@ pub(in crate::lifecycle) struct Net {
     pub mtu: u16,
 }
 
+/// The monitor's answer, as it goes over the socket: `{"Ok":null}`, or `{"Err":"TEXT"}`.
+type Answer = Result<(), Refusal>;
+
+/// Why the monitor cannot run its guest, in its own words: it is another process.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(transparent)]
+#[error("{0}")]
+pub(in crate::lifecycle) struct Refusal(String);
+
+/// Why a guest does not start.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::lifecycle) enum StartChannelError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("its monitor does not answer")]
+    NoAnswer,
+    #[error("its monitor has ended")]
+    Ended,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// The monitor's end: it waits for a `start`.
 #[derive(Debug)]
-pub(in crate::lifecycle) struct Listener(OwnedFd);
+pub(in crate::lifecycle) struct Server(OwnedFd);
 
-/// The `start` that was heard, which waits for an answer.
+/// A `start` that was received, and waits for an answer.
 #[derive(Debug)]
 pub(in crate::lifecycle) struct Connection(OwnedFd);
 
-/// The end of `start`.
+/// `start`'s end.
 #[derive(Debug)]
 pub(in crate::lifecycle) struct Client(OwnedFd);
 
-impl Listener {
+impl Server {
     /// Listens in the container's directory.
     ///
     /// # Errors
@@ -67,8 +89,7 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// Waits for a `start` that has something to tell; from then on there is nobody to tell
-    /// more. Gives its message, what came with it, and whom to answer.
+    /// Waits for a `start` that sends a message; from then on no other can connect. Gives its message, what came with it, and whom to answer.
     ///
     /// # Errors
     /// When what it says makes no sense.
@@ -76,23 +97,24 @@ impl Listener {
         self,
     ) -> io::Result<(Message, Option<OwnedFd>, Connection)> {
         loop {
-            let asker = accept(&self.0)?;
-            let told = receive(&asker)?;
-            // Whoever was killed is not heard, if another has come since.
-            if let Some((text, descriptor)) = told
+            let connection = accept(&self.0)?;
+            let received = receive(&connection)?;
+            // A message of a killed call is dropped, if another call has connected since.
+            if let Some((text, descriptor)) = received
                 && !is_ready(self.0.as_fd(), 0)?
             {
                 let message = serde_json::from_slice(&text)?;
-                return Ok((message, descriptor, Connection(asker)));
+                return Ok((message, descriptor, Connection(connection)));
             }
         }
     }
 }
 
 impl Connection {
-    /// Answers: the guest starts now, or why it cannot. That nobody waits for it is no fault.
-    pub(in crate::lifecycle) fn answer(self, answer: &Result<(), String>) {
-        let text = serde_json::to_vec(answer).unwrap_or_default();
+    /// Answers: the guest starts now, or why it cannot. That no call waits for it is no error.
+    pub(in crate::lifecycle) fn answer(self, refusal: Option<String>) {
+        let answer: Answer = refusal.map_or(Ok(()), |why| Err(Refusal(why)));
+        let text = serde_json::to_vec(&answer).unwrap_or_default();
         let _ = send(self.0.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL);
     }
 }
@@ -102,34 +124,35 @@ impl Client {
     /// listen: an older version's.
     ///
     /// # Errors
-    /// `ECONNREFUSED` where it has been told before, or has ended.
+    /// `ECONNREFUSED` where it has its message already, or has ended.
     pub(in crate::lifecycle) fn connect(dir: &Path) -> io::Result<Option<Self>> {
-        let speaker = seqpacket()?;
+        let client = seqpacket()?;
         let (_open, address) = address(dir)?;
-        match connect(speaker.as_raw_fd(), &address) {
-            Ok(()) => Ok(Some(Self(speaker))),
+        match connect(client.as_raw_fd(), &address) {
+            Ok(()) => Ok(Some(Self(client))),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Tells the monitor what its guest is to know, and waits for its answer.
+    /// Sends the monitor what its guest is to know, and waits for its answer.
     ///
     /// # Errors
     /// The monitor's, as it said it; and when it does not answer.
-    pub(in crate::lifecycle) fn tell(
+    pub(in crate::lifecycle) fn request(
         self,
         message: &Message,
         descriptor: Option<BorrowedFd<'_>>,
-    ) -> Result<(), String> {
-        self.send(message, descriptor).map_err(|e| e.to_string())?;
-        if !is_ready(self.0.as_fd(), TIMEOUT).map_err(|e| e.to_string())? {
-            return Err("its monitor does not answer".to_owned());
+    ) -> Result<(), StartChannelError> {
+        self.send(message, descriptor)?;
+        if !is_ready(self.0.as_fd(), TIMEOUT)? {
+            return Err(StartChannelError::NoAnswer);
         }
         let mut text = vec![0; MAX];
         let len = recv(self.0.as_raw_fd(), &mut text, MsgFlags::empty()).unwrap_or(0);
-        serde_json::from_slice(&text[..len])
-            .unwrap_or_else(|_| Err("its monitor has ended".to_owned()))
+        let answer: Answer =
+            serde_json::from_slice(&text[..len]).map_err(|_| StartChannelError::Ended)?;
+        Ok(answer?)
     }
 
     fn send(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -228,18 +251,18 @@ mod tests {
     #[test]
     fn a_message_and_its_descriptor_arrive_and_are_answered() {
         let dir = tempfile::tempdir().unwrap();
-        let listener = Listener::bind(dir.path()).unwrap();
-        let speaker = Client::connect(dir.path()).unwrap().unwrap();
+        let server = Server::bind(dir.path()).unwrap();
+        let client = Client::connect(dir.path()).unwrap().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
         let monitor = std::thread::spawn(move || {
-            let (told, descriptor, asker) = listener.receive().unwrap();
-            asker.answer(&Err("no".to_owned()));
+            let (message, descriptor, connection) = server.receive().unwrap();
+            connection.answer(Some("no".to_owned()));
             nix::unistd::write(descriptor.unwrap(), b"x").unwrap();
-            told
+            message
         });
-        let answer = speaker.tell(&message(&"x".repeat(60_000)), Some(writer.as_fd()));
+        let answer = client.request(&message(&"x".repeat(60_000)), Some(writer.as_fd()));
         drop(writer);
-        assert_eq!(answer, Err("no".to_owned()));
+        assert_eq!(answer.unwrap_err().to_string(), "no");
         assert_eq!(monitor.join().unwrap(), message(&"x".repeat(60_000)));
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -249,10 +272,10 @@ mod tests {
     }
 
     #[test]
-    fn of_those_that_were_killed_none_is_heard() {
+    fn messages_of_killed_calls_are_dropped() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Client::connect(dir.path()).unwrap().is_none());
-        let listener = Listener::bind(dir.path()).unwrap();
+        let server = Server::bind(dir.path()).unwrap();
         let connect = || Client::connect(dir.path()).unwrap().unwrap();
         // One was killed before it said anything, one after it.
         drop(connect());
@@ -261,22 +284,22 @@ mod tests {
         drop(dead);
         let living = connect();
         let monitor = std::thread::spawn(move || {
-            let (told, _, asker) = listener.receive().unwrap();
-            asker.answer(&Ok(()));
-            told.cmdline
+            let (message, _, connection) = server.receive().unwrap();
+            connection.answer(None);
+            message.cmdline
         });
-        assert_eq!(living.tell(&message("living"), None), Ok(()));
+        living.request(&message("living"), None).unwrap();
         assert_eq!(monitor.join().unwrap(), "living");
     }
 
     #[test]
-    fn a_monitor_that_ends_is_told() {
+    fn a_monitor_that_ends_is_reported() {
         let dir = tempfile::tempdir().unwrap();
-        let listener = Listener::bind(dir.path()).unwrap();
-        let speaker = Client::connect(dir.path()).unwrap().unwrap();
-        let monitor = std::thread::spawn(move || drop(listener.receive().unwrap()));
-        let answer = speaker.tell(&message("a"), None);
-        assert_eq!(answer, Err("its monitor has ended".to_owned()));
+        let server = Server::bind(dir.path()).unwrap();
+        let client = Client::connect(dir.path()).unwrap().unwrap();
+        let monitor = std::thread::spawn(move || drop(server.receive().unwrap()));
+        let answer = client.request(&message("a"), None);
+        assert_eq!(answer.unwrap_err().to_string(), "its monitor has ended");
         monitor.join().unwrap();
     }
 }

@@ -104,8 +104,8 @@ impl CallerTerminal {
 }
 
 impl TerminalProxy {
-    /// Gives the guest's terminal the size of the caller's. A guest is not told; it is for
-    /// whoever looks at /dev/console.
+    /// Gives the guest's terminal the size of the caller's. It is not passed on to the guest; it is
+    /// for who asks /dev/console for its size.
     pub(in crate::lifecycle) fn resize(&self) {
         let mut size = Winsize {
             ws_row: 0,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::lifecycle::error::Error;
+use crate::lifecycle::store::error::StoreError;
 use crate::lifecycle::store::record::Record;
 
 const RECORD: &str = "record.json";
 const EXPLANATION: &str = "explanation.json";
 
 /// The directory of one container.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     pub id: String,
     pub dir: PathBuf,
@@ -45,54 +45,54 @@ impl Entry {
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub fn save(&self, record: &Record) -> Result<(), Error> {
+    pub fn save(&self, record: &Record) -> Result<(), StoreError> {
         let text = serde_json::to_vec(record).expect("a record is always JSON");
         write_whole(&self.dir.join(RECORD), &text)
-            .map_err(|e| Error::store(&self.dir.join(RECORD), e))
+            .map_err(|e| StoreError::io(&self.dir.join(RECORD), e))
     }
 
     /// Keeps the decision by which the container was made, as `runu explain` has it.
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub fn save_explanation(&self, text: &str) -> Result<(), Error> {
+    pub fn save_explanation(&self, text: &str) -> Result<(), StoreError> {
         let path = self.dir.join(EXPLANATION);
-        write_whole(&path, text.as_bytes()).map_err(|e| Error::store(&path, e))
+        write_whole(&path, text.as_bytes()).map_err(|e| StoreError::io(&path, e))
     }
 
     /// The decision by which the container was made.
     ///
     /// # Errors
     /// When it was not kept, or cannot be read.
-    pub fn explanation(&self) -> Result<String, Error> {
+    pub fn explanation(&self) -> Result<String, StoreError> {
         let path = self.dir.join(EXPLANATION);
-        fs::read_to_string(&path).map_err(|e| Error::store(&path, e))
+        fs::read_to_string(&path).map_err(|e| StoreError::io(&path, e))
     }
 
     /// Reads the record; `None` where `create` was stopped before writing it.
     ///
     /// # Errors
     /// When it cannot be read or is of another version.
-    pub fn load(&self) -> Result<Option<Record>, Error> {
+    pub fn load(&self) -> Result<Option<Record>, StoreError> {
         let path = self.dir.join(RECORD);
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::store(&path, e)),
+            Err(e) => return Err(StoreError::io(&path, e)),
         };
-        let spoilt = |why| Error::Spoilt {
+        let corrupt = |why| StoreError::Corrupt {
             path: path.clone(),
             why,
         };
         // First: a record of another version has other fields.
-        let Version { version } = serde_json::from_slice(&text).map_err(spoilt)?;
+        let Version { version } = serde_json::from_slice(&text).map_err(corrupt)?;
         if !(1..=Record::VERSION).contains(&version) {
-            return Err(Error::RecordVersion {
+            return Err(StoreError::RecordVersion {
                 path,
                 found: version,
             });
         }
-        let record = serde_json::from_slice(&text).map_err(spoilt)?;
+        let record = serde_json::from_slice(&text).map_err(corrupt)?;
         Ok(Some(record))
     }
 
@@ -101,9 +101,9 @@ impl Entry {
     ///
     /// # Errors
     /// When something cannot be removed; what is gone already is none.
-    pub fn remove(&self) -> Result<(), Error> {
+    pub fn remove(&self) -> Result<(), StoreError> {
         match fs::remove_dir_all(&self.dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&self.dir, e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::io(&self.dir, e)),
             _ => {
                 if let Some(root) = self.dir.parent() {
                     // Fails while another container is there, as it should.

@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::error::Error;
 use crate::lifecycle::store::entry::Entry;
+use crate::lifecycle::store::error::StoreError;
 
 /// How long another call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,14 +26,14 @@ impl Lock {
     /// Takes the lock, waiting for the call that has it.
     ///
     /// # Errors
-    /// [`Error::Missing`] where the container is gone, or goes while this waits;
-    /// [`Error::Busy`] where the other call takes too long.
-    pub fn take(entry: &Entry) -> Result<Self, Error> {
+    /// [`StoreError::Missing`] where the container is gone, or goes while this waits;
+    /// [`StoreError::Busy`] where the other call takes too long.
+    pub fn take(entry: &Entry) -> Result<Self, StoreError> {
         let failed = |e: io::Error| match e.kind() {
-            ErrorKind::NotFound => Error::Missing {
+            ErrorKind::NotFound => StoreError::Missing {
                 id: entry.id.clone(),
             },
-            _ => Error::store(&entry.dir, e),
+            _ => StoreError::io(&entry.dir, e),
         };
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -46,7 +46,7 @@ impl Lock {
                 Ok(()) => {}
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
                 Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
-                    return Err(Error::Busy {
+                    return Err(StoreError::Busy {
                         id: entry.id.clone(),
                     });
                 }

@@ -5,6 +5,7 @@
 //! (libcontainer's root). Making the directory is what claims the ID: mkdir(2) lets one caller win.
 
 pub(in crate::lifecycle) mod entry;
+pub(in crate::lifecycle) mod error;
 pub(in crate::lifecycle) mod lock;
 pub(in crate::lifecycle) mod record;
 
@@ -14,8 +15,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::lifecycle::error::Error;
 use crate::lifecycle::store::entry::Entry;
+use crate::lifecycle::store::error::StoreError;
 use crate::lifecycle::store::lock::Lock;
 use crate::lifecycle::user;
 
@@ -23,8 +24,8 @@ use crate::lifecycle::user;
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    /// Where the delegate has its own state: one of them.
-    theirs: Vec<PathBuf>,
+    /// Where the delegate may have its own state.
+    delegate_roots: Vec<PathBuf>,
 }
 
 impl Store {
@@ -34,14 +35,17 @@ impl Store {
         let is_default = root.is_none();
         let root = root.map_or_else(|| base.join("runc"), cleaned);
         let dir = base.join("runu").join(file_name(&root));
-        let mut theirs = vec![root];
+        let mut delegate_roots = vec![root];
         if is_default {
-            theirs.push(user::cruns_root());
+            delegate_roots.push(user::crun_state_dir());
         }
-        Self { dir, theirs }
+        Self {
+            dir,
+            delegate_roots,
+        }
     }
 
-    /// Where answers of containerd about images are kept, for all roots in one place. No
+    /// Where answers of containerd about images are kept, for all roots in one directory. No
     /// root's name begins so: see [`file_name`].
     pub fn image_cache(&self) -> PathBuf {
         self.dir.with_file_name("%images")
@@ -49,7 +53,9 @@ impl Store {
 
     /// Whether runc, or crun in its place, has a container of this ID.
     pub fn delegate_holds(&self, id: &str) -> bool {
-        self.theirs.iter().any(|root| root.join(id).exists())
+        self.delegate_roots
+            .iter()
+            .any(|root| root.join(id).exists())
     }
 
     /// Whether the container is runu's. One stat(2): the way to runc passes here.
@@ -69,9 +75,9 @@ impl Store {
     ///
     /// # Errors
     /// When the ID is malformed or taken, or the directory cannot be made.
-    pub fn claim(&self, id: &str) -> Result<(Entry, Lock), Error> {
+    pub fn claim(&self, id: &str) -> Result<(Entry, Lock), StoreError> {
         if !is_valid_id(id) {
-            return Err(Error::InvalidId { id: id.to_owned() });
+            return Err(StoreError::InvalidId { id: id.to_owned() });
         }
         let entry = self.entry(id);
         let mut private = DirBuilder::new();
@@ -81,21 +87,21 @@ impl Store {
             private
                 .recursive(true)
                 .create(&self.dir)
-                .map_err(|e| Error::store(&self.dir, e))?;
+                .map_err(|e| StoreError::io(&self.dir, e))?;
             match private.recursive(false).create(&entry.dir) {
                 Ok(()) => match Lock::take(&entry) {
                     // A `delete --force` came in between.
-                    Err(Error::Missing { .. }) => {}
+                    Err(StoreError::Missing { .. }) => {}
                     taken => return taken.map(|lock| (entry, lock)),
                 },
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(Error::Exists { id: id.to_owned() });
+                    return Err(StoreError::Exists { id: id.to_owned() });
                 }
-                Err(e) => return Err(Error::store(&entry.dir, e)),
+                Err(e) => return Err(StoreError::io(&entry.dir, e)),
             }
         }
-        Err(Error::store(&entry.dir, io::ErrorKind::NotFound.into()))
+        Err(StoreError::io(&entry.dir, io::ErrorKind::NotFound.into()))
     }
 
     /// All containers here, by ID.
@@ -177,11 +183,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store {
             dir: dir.path().join("root"),
-            theirs: Vec::new(),
+            delegate_roots: Vec::new(),
         };
         let (entry, _lock) = store.claim("c").unwrap();
         assert!(store.holds("c") && !store.holds("../root/c"));
-        assert!(matches!(store.claim("c"), Err(Error::Exists { .. })));
+        assert!(matches!(store.claim("c"), Err(StoreError::Exists { .. })));
         assert!(entry.load().unwrap().is_none());
         entry.remove().unwrap();
         entry.remove().unwrap();

@@ -8,29 +8,25 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::VERSION;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::unistd::Pid;
-use serde_json::Value;
 
 use crate::exit;
 use crate::lifecycle::cgroup::Cgroup;
-use crate::lifecycle::cgroup::systemd::Limits;
-use crate::lifecycle::effective_config;
+use crate::lifecycle::effective_config::{self, EffectiveConfig};
 use crate::lifecycle::error::Error;
-use crate::lifecycle::hooks::start_container::StartHooks;
 use crate::lifecycle::libcontainer_errors::{self, ErrorPipe};
 use crate::lifecycle::monitor::Monitor;
-use crate::lifecycle::monitor::start_channel::Listener;
+use crate::lifecycle::monitor::start_channel::Server;
 use crate::lifecycle::monitor::tty::CallerTerminal;
 use crate::lifecycle::process::Process;
 use crate::lifecycle::request::Request;
-use crate::lifecycle::resources::files::{self, Opened};
-use crate::lifecycle::resources::network;
-use crate::lifecycle::resources::vsock;
+use crate::lifecycle::resources::{CreateInputs, Resources, boot_files, network};
 use crate::lifecycle::store::Store;
-use crate::lifecycle::store::entry::Entry;
-use crate::lifecycle::store::entry::write_whole;
+use crate::lifecycle::store::entry::{Entry, write_whole};
+use crate::lifecycle::store::error::StoreError;
 use crate::lifecycle::store::lock::Lock;
 use crate::lifecycle::store::record::Record;
 use crate::lifecycle::unikernel::Unikernel;
+use crate::lifecycle::verbs::error::CreateError;
 use decision::plan::Plan;
 use vmm::{Files, MachineConfig};
 
@@ -38,7 +34,7 @@ use vmm::{Files, MachineConfig};
 /// in its final cgroup and namespaces, and waits; its pid is in the pid file.
 ///
 /// # Errors
-/// One line with the fault; nothing of the container is left then.
+/// One line with the error; nothing of the container is left then.
 pub fn create(request: Request) -> Result<Unikernel, Error> {
     create_at(request, None)
 }
@@ -49,97 +45,184 @@ pub fn create(request: Request) -> Result<Unikernel, Error> {
 /// # Errors
 /// As [`create`].
 pub(in crate::lifecycle) fn create_at(
-    mut request: Request,
+    request: Request,
     terminal: Option<&CallerTerminal>,
 ) -> Result<Unikernel, Error> {
     let kvm = open_kvm()?;
-    let id = &request.args.id;
+    let id = request.args.id.clone();
     let store = Store::of(request.globals.root.as_deref());
-    if store.delegate_holds(id) {
-        return Err(Error::Exists { id: id.clone() });
+    if store.delegate_holds(&id) {
+        return Err(StoreError::Exists { id }.into());
     }
-    let (entry, lock) = store.claim(id)?;
-    make(&mut request, terminal, &entry, kvm, &lock)
-        .map(|record| Unikernel {
-            entry: store.entry(id),
-            record,
-        })
-        .inspect_err(|_| {
-            // The first error is the one to tell.
+    let (entry, lock) = store.claim(&id)?;
+    let made =
+        Creation::new(request, terminal, &entry).and_then(|creation| creation.make(kvm, &lock));
+    match made {
+        Ok(record) => Ok(Unikernel { entry, record }),
+        Err(error) => {
+            // The first error is the one to report.
             let _ = entry.remove();
-        })
-}
-
-/// Makes the container of a claimed ID; takes its cgroup away again if it fails, and puts its
-/// rootfs back.
-fn make(
-    request: &mut Request,
-    terminal: Option<&CallerTerminal>,
-    entry: &Entry,
-    kvm: File,
-    lock: &Lock,
-) -> Result<Record, Error> {
-    let failed = |why| Error::Create {
-        id: entry.id.clone(),
-        why,
-    };
-    let config = effective_config::write(request, entry)?;
-    let mut record = record(request, config.cgroups_path.clone());
-    let cgroup = Cgroup::from(&record);
-    cgroup.check().map_err(failed)?;
-    // Before there is a process, so that `delete` finds one whose `create` was killed.
-    entry.save(&record)?;
-    entry.save_explanation(&request.explanation)?;
-    let judged = std::mem::take(&mut request.files);
-    let Opened {
-        files,
-        server,
-        taken,
-    } = files::open(request, entry, judged, kvm)?;
-    let made = build(request, terminal, entry, files, config.start_hooks, lock).and_then(|pid| {
-        if network::wants_loopback(&config.value) {
-            network::take_loopback_up(pid).map_err(failed)?;
-        }
-        record.process = Process::of(pid);
-        entry.save(&record)?;
-        limit(request, record.process).map_err(failed)?;
-        if let Some(server) = server {
-            let started = record
-                .process
-                .ok_or_else(|| "its process is gone".to_owned());
-            started
-                .and_then(|process| server.start(process))
-                .map_err(failed)?;
-        }
-        write_pid_file(request.args.pid_file.as_deref(), pid)
-    });
-    if made.is_err() {
-        let _ = cgroup.remove();
-        vsock::remove_left(entry, &record);
-        // Nobody has the device any more.
-        if let Some(Err(why)) = taken.map(|taken| taken.put_back()) {
-            exit::warn(&format!("warning: {why}"));
+            Err(Error::create(&id, error))
         }
     }
-    made.map(|()| record)
-}
-
-/// The limits that libcontainer does not set under systemd's driver.
-fn limit(request: &Request, process: Option<Process>) -> Result<(), String> {
-    let config: Value = serde_json::from_slice(&request.bundle.text).map_err(|e| e.to_string())?;
-    let resources = &config["linux"]["resources"];
-    if !request.globals.systemd_cgroup || resources.is_null() {
-        return Ok(());
-    }
-    let resources = serde_json::from_value(resources.clone()).map_err(|e| e.to_string())?;
-    let process = process.ok_or("its process is gone")?;
-    Limits::of(&resources).write(process)
 }
 
 /// /dev/kvm, opened before the container's device cgroup and root could hide it.
 fn open_kvm() -> Result<File, Error> {
     let opened = File::options().read(true).write(true).open("/dev/kvm");
-    opened.map_err(|source| Error::NoKvm { source })
+    opened.map_err(|why| Error::NoKvm { why })
+}
+
+/// A container that is being made, by the configuration that was written for it.
+struct Creation<'a> {
+    request: Request<'a>,
+    terminal: Option<&'a CallerTerminal>,
+    entry: &'a Entry,
+    config: EffectiveConfig,
+    record: Record,
+    cgroup: Cgroup,
+}
+
+impl<'a> Creation<'a> {
+    /// Writes the effective config.json of a claimed ID.
+    fn new(
+        request: Request<'a>,
+        terminal: Option<&'a CallerTerminal>,
+        entry: &'a Entry,
+    ) -> Result<Self, CreateError> {
+        check_flags(&request)?;
+        let systemd = request.globals.systemd_cgroup;
+        let config = effective_config::write(request.bundle, entry, systemd)?;
+        let record = record(&request, config.cgroups_path.clone());
+        let cgroup = Cgroup::from(&record);
+        cgroup.check()?;
+        Ok(Self {
+            request,
+            terminal,
+            entry,
+            config,
+            record,
+            cgroup,
+        })
+    }
+
+    /// Makes the container; takes all of it away again if that fails.
+    fn make(mut self, kvm: File, lock: &Lock) -> Result<Record, CreateError> {
+        // Before there is a process, so that `delete` finds one whose `create` was killed.
+        self.entry.save(&self.record)?;
+        self.entry.save_explanation(&self.request.explanation)?;
+        let mut judged = std::mem::take(&mut self.request.files);
+        let given = CreateInputs {
+            config: self.config.value.clone(),
+            limits: self.config.limits.take(),
+            virtiofsd: self.request.virtiofsd.take(),
+            root_disk: judged.root_disk.take(),
+        };
+        let mut files = boot_files::open(&self.record.plan, judged, kvm)?;
+        let mut resources = Resources::to_make(self.entry, &self.record, given);
+        resources.prepare(&mut files)?;
+        let made = self.start_monitor(files, lock, &mut resources);
+        if made.is_err() {
+            // No process uses any of them any more when they are undone.
+            let _ = self.cgroup.end_processes();
+            resources.roll_back();
+        }
+        made.map(|()| self.record)
+    }
+
+    /// Builds the container and brings its resources to its monitor.
+    fn start_monitor(
+        &mut self,
+        files: Files,
+        lock: &Lock,
+        resources: &mut Resources,
+    ) -> Result<(), CreateError> {
+        let pid = self.build(files, lock)?;
+        if network::has_new_namespace(&self.config.value) {
+            network::take_loopback_up(pid)?;
+        }
+        self.record.process = Process::of(pid);
+        self.entry.save(&self.record)?;
+        match self.record.process {
+            Some(monitor) => resources.start(monitor)?,
+            None if resources.need_monitor() => return Err(CreateError::NoProcess),
+            // It has ended and is waited for already: `start` says so.
+            None => {}
+        }
+        write_pid_file(self.request.args.pid_file.as_deref(), pid)
+    }
+
+    /// Builds the container with the monitor as its workload; gives its pid.
+    fn build(&self, files: Files, lock: &Lock) -> Result<Pid, CreateError> {
+        let (pipe, errors) = ErrorPipe::new().map_err(CreateError::Pipe)?;
+        let errors = Arc::new(errors);
+        let plan = &self.record.plan;
+        let server = Server::bind(&self.entry.dir).map_err(CreateError::StartChannel)?;
+        let monitor = Monitor::new(
+            machine(plan),
+            files,
+            plan,
+            self.config.start_hooks.clone(),
+            server,
+            errors.clone(),
+            lock.clone(),
+        );
+        let console_socket = self.console_socket()?;
+        // libcontainer would keep the caller's sockets (sd_listen_fds(3)) for a program that uses
+        // them; a monitor closes them, however many they are said to be.
+        // SAFETY: this process has no other thread that could read its environment.
+        unsafe { std::env::remove_var("LISTEN_FDS") };
+        let builder = ContainerBuilder::new(self.entry.id.clone(), SyscallType::default())
+            .with_executor(monitor)
+            .with_root_path(self.entry.container_root())
+            .map(|builder| {
+                builder
+                    .with_console_socket(console_socket)
+                    .as_init(self.entry.bundle_dir())
+                    .with_systemd(self.record.systemd_cgroup)
+                    .with_no_pivot(self.request.args.no_pivot)
+            });
+        // The processes that are forked in there have the same subscriber.
+        let built = tracing::subscriber::with_default(errors, || builder?.build());
+        match built {
+            Ok(container) => {
+                let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
+                pid.ok_or(CreateError::NoProcess)
+            }
+            Err(error) => {
+                let config = serde_json::from_slice(&self.request.bundle.text).unwrap_or_default();
+                Err(libcontainer_errors::explain(pipe, &error, &config).into())
+            }
+        }
+    }
+
+    /// Where the guest's terminal is sent.
+    fn console_socket(&self) -> Result<Option<PathBuf>, CreateError> {
+        let socket = self.request.args.console_socket.as_ref();
+        match self.terminal {
+            Some(terminal) => {
+                let socket = terminal.listen(&self.entry.dir);
+                socket.map(Some).map_err(CreateError::ConsoleSocket)
+            }
+            // runc has gone to the bundle by then.
+            None => Ok(socket.map(|path| self.request.bundle.path.join(path))),
+        }
+    }
+}
+
+/// What of the command line no unikernel can have.
+fn check_flags(request: &Request) -> Result<(), CreateError> {
+    if request.args.pidfd_socket {
+        return Err(CreateError::PidfdSocket);
+    }
+    let terminal = request.bundle.config.wants_terminal();
+    let detached = request.args.run.as_ref().is_none_or(|run| run.detach);
+    match (terminal, &request.args.console_socket) {
+        (true, None) if detached => Err(CreateError::NoConsoleSocket),
+        (false, Some(_)) => Err(CreateError::ConsoleSocketWithoutTerminal),
+        (true, Some(_)) if !detached => Err(CreateError::ConsoleSocketInForeground),
+        _ => Ok(()),
+    }
 }
 
 fn record(request: &Request, cgroups_path: PathBuf) -> Record {
@@ -163,67 +246,6 @@ fn record(request: &Request, cgroups_path: PathBuf) -> Record {
     }
 }
 
-/// Builds the container with the monitor as its workload; gives its pid.
-fn build(
-    request: &Request,
-    terminal: Option<&CallerTerminal>,
-    entry: &Entry,
-    files: Files,
-    hooks: StartHooks,
-    lock: &Lock,
-) -> Result<Pid, Error> {
-    let failed = |why| Error::Create {
-        id: entry.id.clone(),
-        why,
-    };
-    let (pipe, faults) = ErrorPipe::pipe().map_err(|e| failed(e.to_string()))?;
-    let faults = Arc::new(faults);
-    let machine = machine(&request.plan);
-    let listener = Listener::bind(&entry.dir).map_err(|e| failed(e.to_string()))?;
-    let monitor = Monitor::new(
-        machine,
-        files,
-        &request.plan,
-        hooks,
-        listener,
-        faults.clone(),
-        lock.clone(),
-    );
-    let own_socket = |terminal: &CallerTerminal| {
-        let listening = terminal.listen(&entry.dir);
-        listening.map_err(|e| failed(format!("console socket: {e}")))
-    };
-    let socket = request.args.console_socket.as_ref();
-    let console_socket = match terminal {
-        Some(terminal) => Some(own_socket(terminal)?),
-        // runc has gone to the bundle by then.
-        None => socket.map(|path| request.bundle.path.join(path)),
-    };
-    // libcontainer would keep the caller's sockets (sd_listen_fds(3)) for a program that uses
-    // them; a monitor closes them, however many they are said to be.
-    // SAFETY: this process has no other thread that could read its environment.
-    unsafe { std::env::remove_var("LISTEN_FDS") };
-    let builder = ContainerBuilder::new(entry.id.clone(), SyscallType::default())
-        .with_executor(monitor)
-        .with_root_path(entry.container_root())
-        .map(|builder| {
-            builder
-                .with_console_socket(console_socket)
-                .as_init(entry.bundle_dir())
-                .with_systemd(request.globals.systemd_cgroup)
-                .with_no_pivot(request.args.no_pivot)
-        });
-    // The processes that are forked in there have the same subscriber.
-    let built = tracing::subscriber::with_default(faults, || builder?.build());
-    match built {
-        Ok(container) => {
-            let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
-            pid.ok_or_else(|| failed("its process is gone".to_owned()))
-        }
-        Err(error) => Err(failed(libcontainer_errors::explain(pipe, &error))),
-    }
-}
-
 fn machine(plan: &Plan) -> MachineConfig {
     MachineConfig {
         memory: plan.memory,
@@ -235,9 +257,9 @@ fn machine(plan: &Plan) -> MachineConfig {
 }
 
 /// Writes the pid as runc does: decimal, no newline, whole or not at all.
-fn write_pid_file(path: Option<&Path>, pid: Pid) -> Result<(), Error> {
+fn write_pid_file(path: Option<&Path>, pid: Pid) -> Result<(), CreateError> {
     let Some(path) = path else { return Ok(()) };
-    write_whole(path, pid.to_string().as_bytes()).map_err(|source| Error::PidFile {
+    write_whole(path, pid.to_string().as_bytes()).map_err(|source| CreateError::PidFile {
         path: path.to_owned(),
         source,
     })

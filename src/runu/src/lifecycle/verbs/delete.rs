@@ -1,27 +1,26 @@
 //! `delete`: nothing of the container is left.
 
 use crate::exit;
-use crate::lifecycle::cgroup::{self, Cgroup};
+use crate::lifecycle::cgroup;
 use crate::lifecycle::effective_config;
 use crate::lifecycle::error::Error;
-use crate::lifecycle::resources::network::Leftovers;
-use crate::lifecycle::resources::root_disk;
-use crate::lifecycle::resources::vsock;
+use crate::lifecycle::resources::Resources;
 use crate::lifecycle::status::Status;
 use crate::lifecycle::store::Store;
 use crate::lifecycle::store::entry::Entry;
+use crate::lifecycle::store::error::StoreError;
 use crate::lifecycle::store::lock::Lock;
 use crate::lifecycle::unikernel::Unikernel;
 
 /// Deletes a stopped or created container, or what a killed `create` has left;
-/// with `force` a running one too, and one whose record is spoilt.
+/// with `force` a running one too, and one whose record is corrupt.
 ///
 /// # Errors
 /// When it runs and `force` is off, or something of it cannot be removed.
 pub(in crate::lifecycle) fn delete(store: &Store, id: &str, force: bool) -> Result<(), Error> {
     let entry = store.entry(id);
     let _lock = match lock(&entry, force) {
-        Err(Error::Missing { .. }) if force => return Ok(()),
+        Err(StoreError::Missing { .. }) if force => return Ok(()),
         taken => taken?,
     };
     let record = match entry.load() {
@@ -29,7 +28,7 @@ pub(in crate::lifecycle) fn delete(store: &Store, id: &str, force: bool) -> Resu
         // `create` was stopped before it made a process, or the file is lost.
         Ok(None) => return without_record(&entry),
         Err(_) if force => return without_record(&entry),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let unikernel = Unikernel { entry, record };
     let status = unikernel.status();
@@ -39,26 +38,18 @@ pub(in crate::lifecycle) fn delete(store: &Store, id: &str, force: bool) -> Resu
             status,
         });
     }
-    let leftovers = Leftovers::find(&unikernel.entry, unikernel.process());
+    let mut resources = Resources::of(&unikernel.entry, &unikernel.record, unikernel.process());
     end(&unikernel)?;
-    if let Some(leftovers) = leftovers.filter(|_| unikernel.record.plan.net.is_some()) {
-        leftovers.remove();
-    }
-    vsock::remove_left(&unikernel.entry, &unikernel.record);
-    let cgroup = Cgroup::from(&unikernel.record);
-    cgroup.remove().map_err(|why| failed(id, why))?;
-    if unikernel.record.plan.root_disk().is_some() {
-        root_disk::clear(&unikernel.record.rootfs).map_err(|why| failed(id, why))?;
-    }
+    resources.undo().map_err(|e| Error::verb("delete", id, e))?;
     run_poststop_hooks(&unikernel);
-    unikernel.entry.remove()
+    Ok(unikernel.entry.remove()?)
 }
 
 /// The container's lock. A call that is stuck over it, with a hook perhaps, is
 /// freed by force: with the processes that it waits for.
-fn lock(entry: &Entry, force: bool) -> Result<Lock, Error> {
+fn lock(entry: &Entry, force: bool) -> Result<Lock, StoreError> {
     match Lock::take(entry) {
-        Err(Error::Busy { .. }) if force => {
+        Err(StoreError::Busy { .. }) if force => {
             if let Some(cgroup) = effective_config::cgroup(entry) {
                 let _ = cgroup.remove();
             }
@@ -71,16 +62,11 @@ fn lock(entry: &Entry, force: bool) -> Result<Lock, Error> {
 /// Deletes what can still be found by the configuration that the container was
 /// built from.
 fn without_record(entry: &Entry) -> Result<(), Error> {
-    if let Some(cgroup) = effective_config::cgroup(entry) {
-        cgroup.remove().map_err(|why| failed(&entry.id, why))?;
-    }
-    if let Some(leftovers) = Leftovers::find(entry, None) {
-        leftovers.remove();
-    }
-    if let Some(rootfs) = effective_config::rootfs(entry) {
-        root_disk::clear(&rootfs).map_err(|why| failed(&entry.id, why))?;
-    }
-    entry.remove()
+    let mut resources = Resources::without_record(entry);
+    resources
+        .undo()
+        .map_err(|e| Error::verb("delete", &entry.id, e))?;
+    Ok(entry.remove()?)
 }
 
 /// Ends the monitor.
@@ -91,14 +77,14 @@ pub(in crate::lifecycle) fn end(unikernel: &Unikernel) -> Result<(), Error> {
     if cgroup::end(process) {
         return Ok(());
     }
-    Err(Error::Immortal {
+    Err(Error::Unkillable {
         id: unikernel.id().to_owned(),
         pid: process.pid,
     })
 }
 
 /// The hooks run by libcontainer, where its half of the state is there. One that
-/// fails is told, and the container goes all the same (runtime-spec, runtime.md,
+/// fails is reported, and the container goes all the same (runtime-spec, runtime.md,
 /// "Lifecycle", 13).
 fn run_poststop_hooks(unikernel: &Unikernel) {
     if let Ok(mut container) = unikernel.container()
@@ -109,13 +95,5 @@ fn run_poststop_hooks(unikernel: &Unikernel) {
             "warning: poststop hooks of {}: {why}",
             unikernel.id()
         ));
-    }
-}
-
-fn failed(id: &str, why: String) -> Error {
-    Error::Verb {
-        verb: "delete",
-        id: id.to_owned(),
-        why,
     }
 }

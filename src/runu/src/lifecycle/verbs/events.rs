@@ -14,6 +14,7 @@ use crate::lifecycle::cgroup::stats::{self, OomCounter};
 use crate::lifecycle::error::Error;
 use crate::lifecycle::process::Process;
 use crate::lifecycle::unikernel::Unikernel;
+use crate::lifecycle::verbs::error::IntervalError;
 
 /// Prints what the monitor's cgroup counts: once (`--stats`), or every interval until
 /// the monitor has ended, with an event of the type `oom` for each kill.
@@ -24,20 +25,15 @@ use crate::lifecycle::unikernel::Unikernel;
 /// When it does not run, the interval is none, or nobody reads the events.
 pub(in crate::lifecycle) fn events(unikernel: &Unikernel, args: &Events) -> Result<(), Error> {
     let id = unikernel.id();
-    let failed = |why: String| Error::Verb {
-        verb: "watch",
-        id: id.to_owned(),
-        why,
-    };
     let process = unikernel
         .process()
         .ok_or_else(|| Error::NotRunning { id: id.to_owned() })?;
-    let interval = interval(&args.interval).map_err(failed)?;
+    let interval = interval(&args.interval).map_err(|e| Error::verb("watch", id, e))?;
     let result = CgroupPaths::of(process).and_then(|hierarchy| match args.stats {
         true => print(id, "stats", Some(stats::read(&hierarchy))),
         false => watch(id, process, &hierarchy, interval),
     });
-    result.map_err(|e| failed(e.to_string()))
+    result.map_err(|e| Error::verb("watch", id, e))
 }
 
 /// `hierarchy` is that of the beginning: a zombie's is the host's own.
@@ -83,7 +79,7 @@ fn print(id: &str, kind: &str, data: Option<Value>) -> io::Result<()> {
 
 /// A length of time as Go writes it: `5s`, `1m30s`, `1.5h` (package time,
 /// `ParseDuration`).
-fn interval(text: &str) -> Result<Duration, String> {
+fn interval(text: &str) -> Result<Duration, IntervalError> {
     const UNITS: [(&str, f64); 8] = [
         ("ns", 1e-9),
         ("us", 1e-6),
@@ -94,7 +90,9 @@ fn interval(text: &str) -> Result<Duration, String> {
         ("m", 60.0),
         ("h", 3600.0),
     ];
-    let malformed = || format!("--interval {text:?} is no time: write one such as 500ms or 1m30s");
+    let malformed = || IntervalError::Malformed {
+        text: text.to_owned(),
+    };
     let mut seconds = 0.0;
     let mut rest = text;
     while !rest.is_empty() {
@@ -107,7 +105,7 @@ fn interval(text: &str) -> Result<Duration, String> {
         rest = tail;
     }
     match Duration::try_from_secs_f64(seconds) {
-        Ok(Duration::ZERO) => Err("--interval must be more than 0".to_owned()),
+        Ok(Duration::ZERO) => Err(IntervalError::Zero),
         result => result.map_err(|_| malformed()),
     }
 }

@@ -36,10 +36,10 @@ pub(in crate::lifecycle) fn kill(
         Ok(()) => {}
         Err(Errno::ESRCH) if all => {}
         Err(Errno::ESRCH) => return Err(not_running()),
-        Err(why) => {
+        Err(source) => {
             return Err(Error::Signal {
                 id: unikernel.id().to_owned(),
-                why,
+                source,
             });
         }
     }

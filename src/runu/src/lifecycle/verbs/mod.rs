@@ -2,6 +2,7 @@
 
 pub(in crate::lifecycle) mod create;
 pub(in crate::lifecycle) mod delete;
+pub(in crate::lifecycle) mod error;
 pub(in crate::lifecycle) mod events;
 pub(in crate::lifecycle) mod kill;
 pub(in crate::lifecycle) mod list;

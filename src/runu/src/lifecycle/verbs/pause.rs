@@ -1,7 +1,5 @@
 //! `pause` and `resume`: the monitor's cgroup is frozen and thawed.
 
-use std::io;
-
 use crate::lifecycle::cgroup::Cgroup;
 use crate::lifecycle::cgroup::freezer;
 use crate::lifecycle::error::Error;
@@ -16,12 +14,12 @@ pub(in crate::lifecycle) fn pause(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
         (Status::Created | Status::Running, Some(process)) => {
-            let own = Cgroup::from(&unikernel.record).end_of_path();
+            let own = Cgroup::from(&unikernel.record).path_suffix();
             let frozen = freezer::freeze(process, &own).inspect_err(|_| {
                 // Not half paused.
                 let _ = freezer::thaw(process);
             });
-            told("pause", id, frozen)
+            frozen.map_err(|e| Error::verb("pause", &id, e))
         }
         _ => Err(Error::NotRunning { id }),
     }
@@ -34,15 +32,9 @@ pub(in crate::lifecycle) fn pause(unikernel: &Unikernel) -> Result<(), Error> {
 pub(in crate::lifecycle) fn resume(unikernel: &Unikernel) -> Result<(), Error> {
     let id = unikernel.id().to_owned();
     match (unikernel.status(), unikernel.process()) {
-        (Status::Paused, Some(process)) => told("resume", id, freezer::thaw(process)),
+        (Status::Paused, Some(process)) => {
+            freezer::thaw(process).map_err(|e| Error::verb("resume", &id, e))
+        }
         _ => Err(Error::NotPaused { id }),
     }
-}
-
-fn told(verb: &'static str, id: String, done: io::Result<()>) -> Result<(), Error> {
-    done.map_err(|e| Error::Verb {
-        verb,
-        id,
-        why: e.to_string(),
-    })
 }

@@ -6,6 +6,7 @@ use crate::cli::Format;
 use crate::exit;
 use crate::lifecycle::error::Error;
 use crate::lifecycle::unikernel::Unikernel;
+use crate::lifecycle::verbs::error::PsError;
 
 /// Prints the monitor's pid, as a JSON array or as ps(1) shows it.
 ///
@@ -23,29 +24,25 @@ pub(in crate::lifecycle) fn ps(
             Ok(())
         }
         Format::Unknown => Err(Error::Format),
-        Format::Table => table(&pids, args).map_err(|why| Error::Verb {
-            verb: "ps",
-            id: unikernel.id().to_owned(),
-            why,
-        }),
+        Format::Table => table(&pids, args).map_err(|e| Error::verb("ps", unikernel.id(), e)),
     }
 }
 
 /// The rows of ps(1) that show one of `pids`; runc's default arguments are `-ef`.
-fn table(pids: &[i32], args: &[String]) -> Result<(), String> {
+fn table(pids: &[i32], args: &[String]) -> Result<(), PsError> {
     let default = ["-ef".to_owned()];
     let args = if args.is_empty() { &default } else { args };
     let output = Command::new("ps")
         .args(args)
         .output()
-        .map_err(|e| format!("ps: {e}"))?;
+        .map_err(PsError::Run)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
     let head = lines.next().unwrap_or_default();
     let column = head
         .split_whitespace()
         .position(|title| title == "PID")
-        .ok_or("ps prints no column PID: give it other arguments")?;
+        .ok_or(PsError::NoPidColumn)?;
     exit::say(head);
     for line in lines {
         let pid = line

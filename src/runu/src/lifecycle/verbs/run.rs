@@ -17,6 +17,7 @@ use crate::lifecycle::store::lock::Lock;
 use crate::lifecycle::unikernel::Unikernel;
 use crate::lifecycle::verbs::create::create_at;
 use crate::lifecycle::verbs::delete;
+use crate::lifecycle::verbs::error::StartError;
 use crate::lifecycle::verbs::start;
 
 /// Runs a unikernel; in the foreground gives its exit status.
@@ -34,9 +35,9 @@ pub fn run(request: Request) -> Result<ExitCode, Error> {
         .map_or((false, false), |r| (r.detach, r.keep));
     // From here a signal is the guest's, not ours; one that comes while there is none yet
     // waits for it.
-    let signals = take_signals().map_err(|errno| failed(&id, errno))?;
+    let signals = block_signals().map_err(|errno| Error::start(&id, errno))?;
     let terminal = match !detach && request.bundle.config.wants_terminal() {
-        true => Some(CallerTerminal::find().map_err(|source| Error::NoTerminal { source })?),
+        true => Some(CallerTerminal::find().map_err(|why| Error::NoTerminal { why })?),
         false => None,
     };
     let unikernel = create_at(request, terminal.as_ref())?;
@@ -45,7 +46,7 @@ pub fn run(request: Request) -> Result<ExitCode, Error> {
             let pid = unikernel.record.process.map_or(0, |process| process.pid);
             start_locked(&unikernel, pid).map(|()| ExitCode::SUCCESS)
         }
-        false => in_the_foreground(&unikernel, &signals, terminal),
+        false => in_foreground(&unikernel, &signals, terminal),
     };
     if ended.is_err() || !(detach || keep) {
         delete::delete(&store, &id, true)?;
@@ -54,7 +55,7 @@ pub fn run(request: Request) -> Result<ExitCode, Error> {
 }
 
 /// Every signal, from now on read instead of delivered.
-fn take_signals() -> nix::Result<SignalFd> {
+fn block_signals() -> nix::Result<SignalFd> {
     let all = SigSet::all();
     all.thread_block()?;
     SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC)
@@ -66,16 +67,16 @@ fn start_locked(unikernel: &Unikernel, main_pid: i32) -> Result<(), Error> {
 }
 
 /// Starts a created unikernel and stays with it until it ends; gives its exit status.
-fn in_the_foreground(
+fn in_foreground(
     unikernel: &Unikernel,
     signals: &SignalFd,
     terminal: Option<CallerTerminal>,
 ) -> Result<ExitCode, Error> {
     let id = unikernel.id();
     let terminal = terminal.map(CallerTerminal::join).transpose();
-    let terminal = terminal.map_err(|e| failed(id, format!("its terminal: {e}")))?;
+    let terminal = terminal.map_err(|e| Error::start(id, StartError::Terminal(e)))?;
     // As long as this process stays, it is the service.
-    start_locked(unikernel, std::process::id() as i32)?;
+    start_locked(unikernel, std::process::id().cast_signed())?;
     let status = match unikernel.record.process {
         Some(process) => wait(process, signals, terminal.as_ref()),
         None => Ok(ExitCode::SUCCESS),
@@ -83,7 +84,7 @@ fn in_the_foreground(
     if let Some(terminal) = terminal {
         terminal.finish();
     }
-    status.map_err(|errno| failed(id, errno))
+    status.map_err(|errno| Error::start(id, errno))
 }
 
 /// Waits for the monitor, handing on every signal that comes, real-time ones too.
@@ -94,14 +95,14 @@ fn wait(
 ) -> nix::Result<ExitCode> {
     loop {
         match waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG))? {
-            WaitStatus::Exited(_, code) => return Ok(ExitCode::from(code as u8)),
-            WaitStatus::Signaled(_, signal, _) => return Ok(ExitCode::from(128 + signal as u8)),
+            WaitStatus::Exited(_, code) => return Ok(exit_code(code)),
+            WaitStatus::Signaled(_, signal, _) => return Ok(exit_code(128 + signal as i32)),
             _ => {}
         }
         let Some(info) = signals.read_signal()? else {
             continue;
         };
-        match (info.ssi_signo as i32, terminal) {
+        match (info.ssi_signo.cast_signed(), terminal) {
             (SIGCHLD, _) => {}
             (SIGWINCH, Some(terminal)) => terminal.resize(),
             // ESRCH: it ended just now; the next round sees that.
@@ -110,9 +111,7 @@ fn wait(
     }
 }
 
-fn failed(id: &str, why: impl ToString) -> Error {
-    Error::Start {
-        id: id.to_owned(),
-        why: why.to_string(),
-    }
+/// A process's status as a shell has it, which is at most 255 (exit(3)).
+fn exit_code(status: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }

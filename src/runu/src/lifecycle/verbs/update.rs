@@ -13,7 +13,7 @@ use crate::cli::Update;
 use crate::lifecycle::cgroup::Cgroup;
 use crate::lifecycle::error::Error;
 use crate::lifecycle::unikernel::Unikernel;
-use decision::facts::quantity::display;
+use crate::lifecycle::verbs::error::UpdateError;
 use decision::plan::overhead;
 use guest::Root;
 
@@ -42,33 +42,32 @@ pub(in crate::lifecycle) fn update(unikernel: &Unikernel, args: &Update) -> Resu
     let Some(process) = unikernel.process() else {
         return Err(Error::NotRunning { id: id.to_owned() });
     };
-    let failed = |why| Error::Verb {
-        verb: "update",
-        id: id.to_owned(),
-        why,
-    };
-    let resources = resources(args).map_err(failed)?;
+    let resources = resources(args).map_err(|e| Error::verb("update", id, e))?;
     let plan = &unikernel.record.plan;
     let limit = resources
         .memory()
         .as_ref()
         .and_then(|memory| memory.limit());
-    holds_guest(limit, plan.memory, plan.root).map_err(failed)?;
+    holds_guest(limit, plan.memory, plan.root).map_err(|e| Error::verb("update", id, e))?;
     let cgroup = Cgroup::from(&unikernel.record);
-    cgroup.apply(&resources, process).map_err(failed)
+    let applied = cgroup.apply(&resources, process);
+    applied.map_err(|e| Error::verb("update", id, e))
 }
 
-fn resources(args: &Update) -> Result<LinuxResources, String> {
+fn resources(args: &Update) -> Result<LinuxResources, UpdateError> {
     let mut value = match &args.resources {
         Some(path) if path.as_os_str() == "-" => read("stdin", io::stdin())?,
         Some(path) => {
-            let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let file = File::open(path).map_err(|source| UpdateError::Open {
+                path: path.clone(),
+                source,
+            })?;
             read(&path.display().to_string(), file)?
         }
         None => from_flags(&args.settings)?,
     };
     leave_unset(&mut value);
-    serde_json::from_value(value).map_err(|e| format!("resources: {e}"))
+    serde_json::from_value(value).map_err(UpdateError::Resources)
 }
 
 /// Takes out what leaves a limit as it is: dockerd names every field, and 0 or an empty
@@ -82,20 +81,26 @@ fn leave_unset(resources: &mut Value) {
     }
 }
 
-fn read(name: &str, source: impl Read) -> Result<Value, String> {
-    serde_json::from_reader(source.take(MAX)).map_err(|e| format!("{name}: {e}"))
+fn read(name: &str, source: impl Read) -> Result<Value, UpdateError> {
+    serde_json::from_reader(source.take(MAX)).map_err(|source| UpdateError::Json {
+        name: name.to_owned(),
+        source,
+    })
 }
 
-fn from_flags(settings: &[(String, String)]) -> Result<Value, String> {
+fn from_flags(settings: &[(String, String)]) -> Result<Value, UpdateError> {
     let mut value = json!({});
     for (name, setting) in settings {
         let known = FLAGS.iter().find(|(flag, ..)| flag == name);
         let Some((_, group, field)) = known else {
-            return Err(format!("--{name} is not supported for a unikernel"));
+            return Err(UpdateError::Flag { name: name.clone() });
         };
         value[group][field] = match *field {
             "cpus" | "mems" => json!(setting),
-            _ => json!(amount(setting).ok_or(format!("--{name} {setting:?} is no amount"))?),
+            _ => json!(amount(setting).ok_or_else(|| UpdateError::Amount {
+                name: name.clone(),
+                text: setting.clone(),
+            })?),
         };
     }
     Ok(value)
@@ -114,18 +119,14 @@ fn amount(text: &str) -> Option<i64> {
 }
 
 /// Whether a memory limit (bytes; below 0 is none) leaves the guest its memory.
-fn holds_guest(limit: Option<i64>, memory: u64, root: Root) -> Result<(), String> {
+fn holds_guest(limit: Option<i64>, memory: u64, root: Root) -> Result<(), UpdateError> {
     let Some(limit) = limit.and_then(|limit| u64::try_from(limit).ok()) else {
         return Ok(());
     };
     if limit.saturating_sub(overhead(limit, root)) >= memory {
         return Ok(());
     }
-    Err(format!(
-        "its guest has {} of memory, and a limit of {} leaves less beside the monitor",
-        display(memory),
-        display(limit)
-    ))
+    Err(UpdateError::TooSmall { memory, limit })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::lifecycle::resources::root_disk::error::{DeviceUser, MountUser, RootDiskError};
 use bundle::{Mount, Rootfs};
 
 /// The tmpfs's source, by which `delete` knows it.
@@ -47,18 +48,21 @@ pub(in crate::lifecycle) fn take(
     rootfs: &Path,
     device: File,
     read_only: bool,
-) -> Result<(File, Taken), String> {
+) -> Result<(File, Taken), RootDiskError> {
     let taken = Taken::look(rootfs, device)?;
-    patiently(|| umount2(&taken.mount.place, MntFlags::UMOUNT_NOFOLLOW))
-        .map_err(|e| taken.why_it_stays(e))?;
+    retry_while_busy(|| umount2(&taken.mount.place, MntFlags::UMOUNT_NOFOLLOW))
+        .map_err(|e| taken.unmount_error(e))?;
     let claimed = claim(&taken.device, read_only)
-        .map_err(|e| taken.why_it_is_not_ours(e))
-        .and_then(|image| taken.mount_empty().map(|()| image));
+        .map_err(|e| taken.claim_error(e))
+        .and_then(|image| taken.mount_tmpfs().map(|()| image));
     match claimed {
         Ok(image) => Ok((image, taken)),
-        Err(why) => match taken.put_back() {
-            Ok(()) => Err(why),
-            Err(worse) => Err(format!("{why}; {worse}")),
+        Err(first) => match taken.remount() {
+            Ok(()) => Err(first),
+            Err(second) => Err(RootDiskError::Both {
+                first: Box::new(first),
+                second: Box::new(second),
+            }),
         },
     }
 }
@@ -67,18 +71,21 @@ pub(in crate::lifecycle) fn take(
 ///
 /// # Errors
 /// What umount(2) says.
-pub(in crate::lifecycle) fn clear(rootfs: &Path) -> Result<(), String> {
+pub(in crate::lifecycle) fn clear(rootfs: &Path) -> Result<(), RootDiskError> {
     // The bundle may be gone by now.
     let Ok(dir) = Rootfs::open(rootfs) else {
         return Ok(());
     };
-    let mount = dir.mount().map_err(|e| e.to_string())?;
+    let mount = dir.mount().map_err(RootDiskError::Mounts)?;
     drop(dir);
     match mount.filter(is_ours) {
         // Whoever looks into it keeps an empty directory.
         Some(Mount { place, .. }) => {
             let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
-            umount2(&place, flags).map_err(|e| format!("umount {}: {e}", place.display()))
+            umount2(&place, flags).map_err(|source| RootDiskError::Unmount {
+                mount_point: place,
+                source,
+            })
         }
         None => Ok(()),
     }
@@ -90,17 +97,20 @@ fn is_ours(mount: &Mount) -> bool {
 
 impl Taken {
     /// How the rootfs is mounted, if it is still what was judged.
-    fn look(rootfs: &Path, device: File) -> Result<Self, String> {
-        let told = |e: io::Error| format!("the rootfs {}: {e}", rootfs.display());
-        let number = device.metadata().map_err(told)?.rdev();
+    fn look(rootfs: &Path, device: File) -> Result<Self, RootDiskError> {
+        let failed = |source: io::Error| RootDiskError::Look {
+            rootfs: rootfs.to_owned(),
+            source,
+        };
+        let number = device.metadata().map_err(failed)?.rdev();
         let mount = Rootfs::open(rootfs).and_then(|dir| dir.mount());
         let is_it = |mount: &Mount| {
             let (major, minor) = mount.number;
             libc::makedev(major, minor) == number && mount.root == Path::new("/")
         };
-        let mount = mount.map_err(told)?.filter(is_it);
-        let mount = mount.ok_or("the rootfs was mounted anew while it was looked at: try again")?;
-        let metadata = fs::metadata(rootfs).map_err(told)?;
+        let mount = mount.map_err(failed)?.filter(is_it);
+        let mount = mount.ok_or(RootDiskError::Remounted)?;
+        let metadata = fs::metadata(rootfs).map_err(failed)?;
         let owner = (metadata.uid(), metadata.gid());
         Ok(Self {
             mount,
@@ -110,73 +120,81 @@ impl Taken {
     }
 
     /// Why the rootfs cannot be unmounted.
-    fn why_it_stays(&self, errno: Errno) -> String {
-        let place = self.mount.place.display();
+    fn unmount_error(&self, errno: Errno) -> RootDiskError {
+        let mount_point = self.mount.place.clone();
         match errno {
             Errno::EBUSY => {}
             // The latter where the mount has come from a namespace above (mount_namespaces(7)).
-            Errno::EPERM | Errno::EINVAL => {
-                return format!(
-                    "the rootfs {place} cannot be unmounted by this user, and its device cannot be the guest's: call as root, or say 9p"
-                );
+            Errno::EPERM | Errno::EINVAL => return RootDiskError::NotPermitted { mount_point },
+            source => {
+                return RootDiskError::Unmount {
+                    mount_point,
+                    source,
+                };
             }
-            errno => return format!("umount {place}: {errno}"),
         }
         let all = Mount::all().unwrap_or_default();
         let is_in_it = |other: &&Mount| {
             other.id != self.mount.id && other.place.starts_with(&self.mount.place)
         };
-        let who = all.iter().find(is_in_it).map_or_else(
-            || format!("see `fuser -vm {place}`"),
-            |other| format!("{} is mounted in it", other.place.display()),
+        let by = all.iter().find(is_in_it).map_or_else(
+            || MountUser::Process(mount_point.clone()),
+            |other| MountUser::Mount(other.place.clone()),
         );
-        format!("the rootfs {place} is in use, and its device cannot be the guest's: {who}")
+        RootDiskError::InUse { mount_point, by }
     }
 
     /// Why the device cannot be the guest's.
-    fn why_it_is_not_ours(&self, errno: Errno) -> String {
-        let source = self.mount.source.display();
+    fn claim_error(&self, errno: Errno) -> RootDiskError {
+        let device = self.mount.source.clone();
         if errno != Errno::EBUSY {
-            return format!("the rootfs's device {source}: {errno}");
+            return RootDiskError::Device {
+                device,
+                source: errno,
+            };
         }
         let all = Mount::all().unwrap_or_default();
         let mut others = all.iter().filter(|other| other.number == self.mount.number);
-        let who = others.next().map_or_else(
-            || "somebody else uses it, in another mount namespace perhaps".to_owned(),
-            |other| format!("it is mounted at {} too", other.place.display()),
-        );
-        format!("the rootfs's device {source} cannot be the guest's: {who}")
+        let by = others.next().map_or(DeviceUser::Unknown, |other| {
+            DeviceUser::Mount(other.place.clone())
+        });
+        RootDiskError::DeviceInUse { device, by }
     }
 
     /// Mounts an empty file system in its place, with room for what others are mounted on.
-    fn mount_empty(&self) -> Result<(), String> {
+    fn mount_tmpfs(&self) -> Result<(), RootDiskError> {
         let (user, group) = self.owner;
         let options = format!("mode=755,size=1m,nr_inodes=4096,uid={user},gid={group}");
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let (source, kind) = (Some(SOURCE), Some("tmpfs"));
-        mount(source, &self.mount.place, kind, flags, Some(&*options))
-            .map_err(|e| format!("tmpfs at {}: {e}", self.mount.place.display()))
+        mount(source, &self.mount.place, kind, flags, Some(&*options)).map_err(|source| {
+            RootDiskError::Tmpfs {
+                mount_point: self.mount.place.clone(),
+                source,
+            }
+        })
     }
 
     /// Mounts the device again as it was; nobody has it open for himself alone any more.
     ///
     /// # Errors
     /// What keeps it from being mounted.
-    pub(in crate::lifecycle) fn put_back(&self) -> Result<(), String> {
+    pub(in crate::lifecycle) fn remount(&self) -> Result<(), RootDiskError> {
         let Mount {
             place,
             kind,
             source,
             ..
         } = &self.mount;
-        let told = |e: &dyn std::fmt::Display| {
-            let (source, place) = (source.display(), place.display());
-            format!("the rootfs {place} could not be mounted again from {source}: {e}")
+        let failed = |error| RootDiskError::Remount {
+            mount_point: place.clone(),
+            device: source.clone(),
+            source: Box::new(error),
         };
-        clear(place).map_err(|e| told(&e))?;
+        clear(place).map_err(failed)?;
         let (flags, data) = flags_and_data(&self.mount);
-        patiently(|| mount(Some(source), place, Some(&**kind), flags, Some(&*data)))
-            .map_err(|e| told(&e))
+        retry_while_busy(|| mount(Some(source), place, Some(&**kind), flags, Some(&*data)))
+            .map_err(|errno| failed(RootDiskError::Mount(errno)))
     }
 }
 
@@ -191,7 +209,7 @@ fn claim(device: &File, read_only: bool) -> nix::Result<File> {
             .open(format!("/proc/self/fd/{}", device.as_raw_fd()))
             .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
     };
-    let image = patiently(open)?;
+    let image = retry_while_busy(open)?;
     // What was read through the device's node while the file system was mounted may be older than
     // what the file system has written since.
     posix_fadvise(&image, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
@@ -199,7 +217,7 @@ fn claim(device: &File, read_only: bool) -> nix::Result<File> {
 }
 
 /// Does it again while somebody is in the way, for [`TIMEOUT`].
-fn patiently<T>(mut act: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+fn retry_while_busy<T>(mut act: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     let deadline = Instant::now() + TIMEOUT;
     loop {
         match act() {
@@ -247,7 +265,7 @@ fn flag(option: &str) -> Option<MsFlags> {
 mod tests {
     use super::*;
 
-    fn told(options: &str, super_options: &str) -> (MsFlags, String) {
+    fn parsed(options: &str, super_options: &str) -> (MsFlags, String) {
         flags_and_data(&Mount {
             options: options.to_owned(),
             super_options: super_options.to_owned(),
@@ -258,8 +276,8 @@ mod tests {
     #[test]
     fn what_was_mounted_is_mounted_so_again() {
         let relatime = MsFlags::MS_RELATIME;
-        assert_eq!(told("rw,relatime", "rw"), (relatime, String::new()));
-        let (flags, data) = told(
+        assert_eq!(parsed("rw,relatime", "rw"), (relatime, String::new()));
+        let (flags, data) = parsed(
             "ro,nosuid,noatime",
             "rw,seclabel,lazytime,errors=continue,discard",
         );
@@ -268,7 +286,7 @@ mod tests {
         assert_eq!(flags, expected);
         assert_eq!(data, "errors=continue,discard");
         assert_eq!(
-            told("rw", "ro").0,
+            parsed("rw", "ro").0,
             MsFlags::MS_RDONLY | MsFlags::MS_STRICTATIME
         );
     }

@@ -33,7 +33,7 @@ use p9::is_kernels;
 /// # Errors
 /// Those of the calls below; `ESRCH` where the process is no more. The thread is then in neither
 /// place for sure, and of no use.
-pub(in crate::lifecycle) fn enter(process: Process, place: &Path) -> io::Result<()> {
+pub(super) fn enter(process: Process, place: &Path) -> io::Result<()> {
     // A thread with a working directory of its own can change its mount namespace (setns(2)).
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
     mount_change(
@@ -42,7 +42,7 @@ pub(in crate::lifecycle) fn enter(process: Process, place: &Path) -> io::Result<
     )?;
     let own = File::open("/proc/thread-self/ns/mnt")?;
     let here = dir("/")?;
-    let tree = tree_of(process)?;
+    let tree = clone_tree(process)?;
     setns(&own, CloneFlags::CLONE_NEWNS)?;
     // It has set the root to the namespace's, which need not be this program's.
     fchdir(&here)?;
@@ -54,14 +54,14 @@ pub(in crate::lifecycle) fn enter(process: Process, place: &Path) -> io::Result<
         place,
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
     )?;
-    while let Some(dir) = kernels_own(place)? {
+    while let Some(dir) = pseudo_mount(place)? {
         unmount(&dir, UnmountFlags::DETACH)?;
     }
     Ok(())
 }
 
 /// A copy of all mounts that a process sees; the thread is in its mount namespace then.
-fn tree_of(process: Process) -> io::Result<OwnedFd> {
+fn clone_tree(process: Process) -> io::Result<OwnedFd> {
     let root = dir(&format!("/proc/{}/root", process.pid))?;
     let theirs = File::open(format!("/proc/{}/ns/mnt", process.pid))?;
     // What was opened is the process's, and no later one's.
@@ -82,7 +82,7 @@ fn dir(path: &str) -> io::Result<OwnedFd> {
 }
 
 /// A mount of the kernel's own that can be reached below `place`.
-fn kernels_own(place: &Path) -> io::Result<Option<PathBuf>> {
+fn pseudo_mount(place: &Path) -> io::Result<Option<PathBuf>> {
     let mounts = fs::read("/proc/thread-self/mountinfo")?;
     for mount in mounts.split(|&byte| byte == b'\n').filter_map(mount_point) {
         if !mount.starts_with(place) {
