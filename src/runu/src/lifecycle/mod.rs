@@ -63,7 +63,7 @@ pub use verbs::run::run;
 pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
     let unikernel = || Unikernel::load(store, id);
     // For a verb that changes what is on disk: one after the other.
-    let lock = || Lock::take(&store.entry(id));
+    let lock = || Lock::acquire(&store.entry(id));
     match verb {
         Verb::Start => {
             let _lock = lock()?;

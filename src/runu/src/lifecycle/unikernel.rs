@@ -23,7 +23,7 @@ impl Unikernel {
     /// Reads a container that the store holds.
     ///
     /// # Errors
-    /// [`Error::Missing`] where its `create` has not come far enough.
+    /// [`StoreError::Missing`] where its `create` has not come far enough.
     pub fn load(store: &Store, id: &str) -> Result<Self, Error> {
         let entry = store.entry(id);
         match entry.load()? {
@@ -49,7 +49,7 @@ impl Unikernel {
             (Some(_), None) => Status::Stopped,
             (Some(_), Some(process)) if freezer::is_frozen(process) => Status::Paused,
             (Some(_), Some(process)) => match self.container().map(|c| c.status()) {
-                // Its own word where libcontainer's is lost, or where a `start` that was killed
+                // By the monitor itself where libcontainer's state is lost, or where a `start` that was killed
                 // did not come to say so.
                 Ok(ContainerStatus::Created) | Err(_) if !drop_privileges::has_dropped(process) => {
                     Status::Created
@@ -66,7 +66,7 @@ impl Unikernel {
     pub fn container(&self) -> Result<Container, Box<LibcontainerError>> {
         let mut container = Container::load(self.entry.container_dir()).map_err(Box::new)?;
         // libcontainer takes the directory of its config.json for the bundle; hooks are
-        // to be told the caller's.
+        // to get the caller's.
         container.state.bundle.clone_from(&self.record.bundle);
         Ok(container)
     }

@@ -40,7 +40,7 @@ pub(in crate::lifecycle) fn write(
 ) -> Result<EffectiveConfig, ConfigError> {
     let mut config: Value = serde_json::from_slice(&bundle.text).map_err(ConfigError::Json)?;
     check(&config)?;
-    let start_hooks = StartHooks::take(&mut config, &entry.id, bundle)?;
+    let start_hooks = StartHooks::extract(&mut config, &entry.id, bundle)?;
     let (cgroup, limits) = adapt(&mut config, bundle, &entry.id, systemd)?;
     check_types(&config)?;
     let dir = entry.bundle_dir();
@@ -101,7 +101,7 @@ fn adapt(
     Ok((path, limits))
 }
 
-/// Leaves in `linux.resources` what systemd is told; gives all of them. What is none is left to be
+/// Leaves in `linux.resources` what libcgroups hands to systemd; gives all of them. What is none is left to be
 /// refused.
 fn take_limits(resources: &mut Value) -> Result<Option<ScopeLimits>, ConfigError> {
     if resources.is_null() {

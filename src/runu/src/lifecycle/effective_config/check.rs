@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::lifecycle::effective_config::error::ConfigError;
 
-/// What libcontainer would not refuse, or not in words that help.
+/// Refuses what libcontainer would accept, or refuse without a cure.
 ///
 /// # Errors
 /// The key and the cure.

@@ -1,6 +1,6 @@
 //! The startContainer hooks, which run inside the container when it is started.
 //!
-//! libcontainer would tell them that the directory of its config.json is the bundle, and `runu
+//! libcontainer would pass them a state whose bundle is the directory of its config.json, and `runu
 //! hook` is not in sight there. So the monitor has them run itself.
 
 use std::collections::HashMap;
@@ -21,11 +21,11 @@ pub(in crate::lifecycle) struct StartHooks {
 }
 
 impl StartHooks {
-    /// Takes the hooks out of the configuration of `bundle`, for the container `id`.
+    /// Moves the hooks out of the configuration of `bundle`, for the container `id`.
     ///
     /// # Errors
     /// When they are none.
-    pub(in crate::lifecycle) fn take(
+    pub(in crate::lifecycle) fn extract(
         config: &mut Value,
         id: &str,
         bundle: &Bundle,

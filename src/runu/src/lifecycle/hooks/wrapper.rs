@@ -1,7 +1,7 @@
 //! The hooks of `create` (runtime-spec, config.md, "POSIX-platform Hooks").
 //!
-//! libcontainer tells them that the directory it read config.json from is the
-//! bundle, which is runu's own. So each is run by way of `runu hook`, which
+//! libcontainer passes them a state whose bundle is the directory it read config.json
+//! from, which is runu's own. So each is run by way of `runu hook`, which
 //! replaces it by the caller's bundle.
 
 use std::convert::Infallible;

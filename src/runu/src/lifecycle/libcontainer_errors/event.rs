@@ -1,4 +1,4 @@
-//! One thing that libcontainer, or the monitor in its hands, has said.
+//! One event of libcontainer's log, or one error of the monitor.
 
 use std::fmt::Debug;
 
@@ -9,7 +9,7 @@ use crate::lifecycle::libcontainer_errors::debug_text::{
     error_number, is_structure, quoted, system_error, without_structures,
 };
 
-/// One event: a message, and fields as Rust's debug text.
+/// A message, and fields as Rust's debug text.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Event {
     pub message: String,
@@ -38,7 +38,7 @@ impl Event {
         std::iter::once(self.message.as_str()).chain(fields)
     }
 
-    /// An event as a sentence, without Rust's values.
+    /// The event as a sentence, without Rust's debug text.
     pub(super) fn sentence(&self) -> String {
         let mut text = without_structures(&self.message);
         let mut cause = None;
@@ -46,7 +46,7 @@ impl Event {
             match cause_of(name, value) {
                 Some(error) => cause = Some(error),
                 None if is_structure(value) => cause = cause.or_else(|| quoted(value)),
-                // Of use to who debugs runu.
+                // Of no use to the caller.
                 None if matches!(name.as_str(), "pid" | "init") => {}
                 None => text += &format!(", {name} {value}"),
             }

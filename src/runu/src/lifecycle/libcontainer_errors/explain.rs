@@ -109,9 +109,9 @@ fn keyed(event: &Event, all: &[Event], config: &Value) -> Option<String> {
     if message.contains("is not a valid device path") {
         return Some(format!("linux.devices: {message}"));
     }
-    if let Some(word) = error.and_then(|e| e.strip_prefix("UnknownRootfsPropagation")) {
-        let word = quoted(word).unwrap_or_default();
-        return Some(format!("linux.rootfsPropagation: {word:?} is none"));
+    if let Some(value) = error.and_then(|e| e.strip_prefix("UnknownRootfsPropagation")) {
+        let value = quoted(value).unwrap_or_default();
+        return Some(format!("linux.rootfsPropagation: {value:?} is none"));
     }
     if message.contains("BrokenChannel") {
         return Some("its process has ended before it was ready: was it killed?".to_owned());

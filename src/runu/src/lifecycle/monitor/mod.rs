@@ -176,7 +176,7 @@ impl Executor for Monitor {
         let Err(error) = self.run();
         let why = exit::chain(&error);
         self.0.errors.write(&why);
-        // libcontainer would say it again, in Rust's words.
+        // libcontainer would log it again, as Rust's debug text.
         self.0.errors.close();
         Err(ExecutorError::Other(why))
     }

@@ -45,7 +45,7 @@ pub(in crate::lifecycle) struct Net {
 /// The monitor's answer, as it goes over the socket: `{"Ok":null}`, or `{"Err":"TEXT"}`.
 type Answer = Result<(), Refusal>;
 
-/// Why the monitor cannot run its guest, in its own words: it is another process.
+/// Why the monitor cannot run its guest, as the text that it sent: it is another process.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(transparent)]
 #[error("{0}")]

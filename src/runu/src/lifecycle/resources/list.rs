@@ -24,6 +24,7 @@ use vmm::Files;
 /// They are made from the first to the last, and undone from the last to the first.
 pub(in crate::lifecycle) struct Resources {
     all: Vec<Box<dyn Resource>>,
+    /// One of them is started only with a monitor that lives.
     need_monitor: bool,
 }
 
@@ -45,18 +46,18 @@ impl Resources {
     pub(in crate::lifecycle) fn to_make(
         entry: &Entry,
         record: &Record,
-        given: CreateInputs,
+        inputs: CreateInputs,
     ) -> Self {
-        let need_monitor = given.limits.is_some() || given.virtiofsd.is_some();
+        let need_monitor = inputs.limits.is_some() || inputs.virtiofsd.is_some();
         let mut all: Vec<Box<dyn Resource>> = Vec::new();
-        if let Some(limits) = given.limits {
+        if let Some(limits) = inputs.limits {
             all.push(Box::new(LimitsByFile(limits)));
         }
-        if let (Some(program), Some(tag)) = (given.virtiofsd, &record.plan.virtiofs) {
-            all.push(Box::new(Virtiofsd::new(program, tag, entry, given.config)));
+        if let (Some(program), Some(tag)) = (inputs.virtiofsd, &record.plan.virtiofs) {
+            all.push(Box::new(Virtiofsd::new(program, tag, entry, inputs.config)));
         }
         // Last of what is prepared, when nothing has the rootfs in use any more.
-        if let Some(disk) = RootDisk::planned(record, given.root_disk) {
+        if let Some(disk) = RootDisk::planned(record, inputs.root_disk) {
             all.push(Box::new(disk));
         }
         all.push(Box::new(ContainerCgroup(Cgroup::from(record))));
@@ -121,7 +122,7 @@ impl Resources {
         Ok(())
     }
 
-    /// Whether one of them is of no use without a monitor that lives.
+    /// Whether one of them is started only with a monitor that lives.
     pub(in crate::lifecycle) fn need_monitor(&self) -> bool {
         self.need_monitor
     }
@@ -151,5 +152,89 @@ impl Resources {
 fn roll_back(made: &mut [Box<dyn Resource>]) {
     for one in made.iter_mut().rev() {
         let _ = one.undo();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::lifecycle::cgroup::error::CgroupError;
+
+    /// Writes down what is done with it; fails at what it is told to fail at.
+    struct Fake {
+        name: &'static str,
+        fails_at: &'static str,
+        calls: Rc<RefCell<Vec<String>>>,
+    }
+
+    impl Fake {
+        fn call(&self, step: &str) -> Result<(), ResourceError> {
+            self.calls
+                .borrow_mut()
+                .push(format!("{step} {}", self.name));
+            match self.fails_at == step {
+                true => Err(CgroupError::None.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl Resource for Fake {
+        fn prepare(&mut self, _: &mut Files) -> Result<(), ResourceError> {
+            self.call("prepare")
+        }
+        fn undo(&mut self) -> Result<(), ResourceError> {
+            self.call("undo")
+        }
+    }
+
+    /// Resources a, b and c, of which b fails at a step, and what is called.
+    fn abc(fails_at: &'static str) -> (Resources, Rc<RefCell<Vec<String>>>) {
+        let calls = Rc::new(RefCell::new(Vec::new()));
+        let fake = |name| -> Box<dyn Resource> {
+            Box::new(Fake {
+                name,
+                fails_at: if name == "b" { fails_at } else { "" },
+                calls: calls.clone(),
+            })
+        };
+        let all = ["a", "b", "c"].map(fake).into();
+        let need_monitor = false;
+        (Resources { all, need_monitor }, calls)
+    }
+
+    fn no_files() -> Files {
+        let null = || File::open("/dev/null").unwrap();
+        Files {
+            kvm: null(),
+            kernel: null(),
+            initrd: None,
+            root: None,
+            blocks: Vec::new(),
+            shares: Vec::new(),
+            served: Vec::new(),
+            vsock: None,
+        }
+    }
+
+    #[test]
+    fn what_was_prepared_is_undone_where_the_next_fails() {
+        let (mut resources, calls) = abc("prepare");
+        assert!(resources.prepare(&mut no_files()).is_err());
+        assert_eq!(*calls.borrow(), ["prepare a", "prepare b", "undo a"]);
+    }
+
+    #[test]
+    fn undoing_goes_backwards() {
+        let (mut resources, calls) = abc("undo");
+        resources.roll_back();
+        assert_eq!(*calls.borrow(), ["undo c", "undo b", "undo a"]);
+        calls.borrow_mut().clear();
+        // `delete` can be called again: what b stands on stays.
+        assert!(resources.undo().is_err());
+        assert_eq!(*calls.borrow(), ["undo c", "undo b"]);
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::lifecycle::store::entry::Entry;
 use crate::lifecycle::store::error::StoreError;
 
-/// How long another call may take.
+/// How long another call may hold it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The lock of one container. It is free again when every copy in every process
@@ -23,12 +23,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Lock(Rc<Cell<Option<File>>>);
 
 impl Lock {
-    /// Takes the lock, waiting for the call that has it.
+    /// Acquires the lock, waiting for the call that has it.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where the container is gone, or goes while this waits;
     /// [`StoreError::Busy`] where the other call takes too long.
-    pub fn take(entry: &Entry) -> Result<Self, StoreError> {
+    pub fn acquire(entry: &Entry) -> Result<Self, StoreError> {
         let failed = |e: io::Error| match e.kind() {
             ErrorKind::NotFound => StoreError::Missing {
                 id: entry.id.clone(),

@@ -46,12 +46,12 @@ impl Store {
     }
 
     /// Where answers of containerd about images are kept, for all roots in one directory. No
-    /// root's name begins so: see [`file_name`].
+    /// root's name begins so: see `file_name`.
     pub fn image_cache(&self) -> PathBuf {
         self.dir.with_file_name("%images")
     }
 
-    /// Whether runc, or crun in its place, has a container of this ID.
+    /// Whether runc, or crun instead of it, has a container of this ID.
     pub fn delegate_holds(&self, id: &str) -> bool {
         self.delegate_roots
             .iter()
@@ -89,7 +89,7 @@ impl Store {
                 .create(&self.dir)
                 .map_err(|e| StoreError::io(&self.dir, e))?;
             match private.recursive(false).create(&entry.dir) {
-                Ok(()) => match Lock::take(&entry) {
+                Ok(()) => match Lock::acquire(&entry) {
                     // A `delete --force` came in between.
                     Err(StoreError::Missing { .. }) => {}
                     taken => return taken.map(|lock| (entry, lock)),

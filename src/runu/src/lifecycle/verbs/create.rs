@@ -112,14 +112,14 @@ impl<'a> Creation<'a> {
         self.entry.save(&self.record)?;
         self.entry.save_explanation(&self.request.explanation)?;
         let mut judged = std::mem::take(&mut self.request.files);
-        let given = CreateInputs {
+        let inputs = CreateInputs {
             config: self.config.value.clone(),
             limits: self.config.limits.take(),
             virtiofsd: self.request.virtiofsd.take(),
             root_disk: judged.root_disk.take(),
         };
         let mut files = boot_files::open(&self.record.plan, judged, kvm)?;
-        let mut resources = Resources::to_make(self.entry, &self.record, given);
+        let mut resources = Resources::to_make(self.entry, &self.record, inputs);
         resources.prepare(&mut files)?;
         let made = self.start_monitor(files, lock, &mut resources);
         if made.is_err() {

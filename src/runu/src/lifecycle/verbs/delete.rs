@@ -48,12 +48,12 @@ pub(in crate::lifecycle) fn delete(store: &Store, id: &str, force: bool) -> Resu
 /// The container's lock. A call that is stuck over it, with a hook perhaps, is
 /// freed by force: with the processes that it waits for.
 fn lock(entry: &Entry, force: bool) -> Result<Lock, StoreError> {
-    match Lock::take(entry) {
+    match Lock::acquire(entry) {
         Err(StoreError::Busy { .. }) if force => {
             if let Some(cgroup) = effective_config::cgroup(entry) {
                 let _ = cgroup.remove();
             }
-            Lock::take(entry)
+            Lock::acquire(entry)
         }
         taken => taken,
     }

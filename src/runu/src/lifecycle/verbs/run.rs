@@ -62,7 +62,7 @@ fn block_signals() -> nix::Result<SignalFd> {
 }
 
 fn start_locked(unikernel: &Unikernel, main_pid: i32) -> Result<(), Error> {
-    let _lock = Lock::take(&unikernel.entry)?;
+    let _lock = Lock::acquire(&unikernel.entry)?;
     start::start(unikernel, main_pid)
 }
 

@@ -13,7 +13,7 @@ use crate::lifecycle::resources::resource::Resource;
 use crate::lifecycle::store::record::Record;
 use decision::plan::Plan;
 use error::RootDiskError;
-use mount::Taken;
+use mount::Unmounted;
 use vmm::{BlockDevice, Files, MAX_KERNEL, sealed_copy};
 
 /// The disk, by how far it has come.
@@ -25,7 +25,7 @@ pub(super) enum RootDisk {
         device: Option<File>,
     },
     /// This process has taken it, and can put it back.
-    Taken(Taken),
+    Unmounted(Unmounted),
     /// Another process has taken it: what it has put in its place is to go.
     Left { rootfs: PathBuf },
 }
@@ -64,14 +64,14 @@ impl Resource for RootDisk {
         };
         copy_into_memory(files, plan)?;
         let device = device.take().ok_or(RootDiskError::NotOpened)?;
-        let (image, taken) = mount::take(rootfs, device, planned.read_only)?;
+        let (image, unmounted) = mount::take(rootfs, device, planned.read_only)?;
         let disk = BlockDevice {
             name: planned.device.clone(),
             image,
             read_only: planned.read_only,
         };
         files.blocks.insert(0, disk);
-        *self = Self::Taken(taken);
+        *self = Self::Unmounted(unmounted);
         Ok(())
     }
 
@@ -80,8 +80,8 @@ impl Resource for RootDisk {
     fn undo(&mut self) -> Result<(), ResourceError> {
         match self {
             Self::Planned { .. } => {}
-            Self::Taken(taken) => {
-                if let Err(error) = taken.remount() {
+            Self::Unmounted(unmounted) => {
+                if let Err(error) = unmounted.remount() {
                     exit::warn(&format!("warning: {}", exit::chain(&error)));
                 }
             }

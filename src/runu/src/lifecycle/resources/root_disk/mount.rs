@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A rootfs that was taken away.
 #[derive(Debug)]
-pub(in crate::lifecycle) struct Taken {
+pub(in crate::lifecycle) struct Unmounted {
     /// How it was mounted.
     mount: Mount,
     /// The user and group that the rootfs belongs to: root, as the container has it.
@@ -48,16 +48,16 @@ pub(in crate::lifecycle) fn take(
     rootfs: &Path,
     device: File,
     read_only: bool,
-) -> Result<(File, Taken), RootDiskError> {
-    let taken = Taken::look(rootfs, device)?;
-    retry_while_busy(|| umount2(&taken.mount.place, MntFlags::UMOUNT_NOFOLLOW))
-        .map_err(|e| taken.unmount_error(e))?;
-    let claimed = claim(&taken.device, read_only)
-        .map_err(|e| taken.claim_error(e))
-        .and_then(|image| taken.mount_tmpfs().map(|()| image));
+) -> Result<(File, Unmounted), RootDiskError> {
+    let unmounted = Unmounted::look(rootfs, device)?;
+    retry_while_busy(|| umount2(&unmounted.mount.place, MntFlags::UMOUNT_NOFOLLOW))
+        .map_err(|e| unmounted.unmount_error(e))?;
+    let claimed = claim(&unmounted.device, read_only)
+        .map_err(|e| unmounted.claim_error(e))
+        .and_then(|image| unmounted.mount_tmpfs().map(|()| image));
     match claimed {
-        Ok(image) => Ok((image, taken)),
-        Err(first) => match taken.remount() {
+        Ok(image) => Ok((image, unmounted)),
+        Err(first) => match unmounted.remount() {
             Ok(()) => Err(first),
             Err(second) => Err(RootDiskError::Both {
                 first: Box::new(first),
@@ -95,7 +95,7 @@ fn is_ours(mount: &Mount) -> bool {
     mount.kind == "tmpfs" && mount.source == Path::new(SOURCE)
 }
 
-impl Taken {
+impl Unmounted {
     /// How the rootfs is mounted, if it is still what was judged.
     fn look(rootfs: &Path, device: File) -> Result<Self, RootDiskError> {
         let failed = |source: io::Error| RootDiskError::Look {

@@ -66,7 +66,7 @@ const SANDBOX_CAPABILITIES: [Capability; 2] = [Capability::CAP_SYS_ADMIN, Capabi
 /// (open_by_handle_at(2)).
 const NO_HANDLES: &str = "--inode-file-handles=never";
 
-/// How long a virtiofsd may take to say a part of its help, and how much of it is read, in bytes.
+/// How long a virtiofsd may take to print a part of its help, and how much of it is read, in bytes.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_HELP: u64 = 1 << 20;
 
