@@ -21,11 +21,9 @@ const OUTER: [&str; 3] = [
 ];
 
 /// How an event begins that comes from one key of config.json, and that key.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 9] = [
     ("failed to set sysctl", "linux.sysctl"),
     ("sysctl ", "linux.sysctl"),
-    ("failed to set hostname", "hostname"),
-    ("failed to set domainname", "domainname"),
     (
         "failed to write to /proc/self/oom_score_adj",
         "process.oomScoreAdj",
@@ -111,13 +109,21 @@ fn keyed(event: &Event, all: &[Event], config: &Value) -> Option<String> {
     }
     if let Some(value) = error.and_then(|e| e.strip_prefix("UnknownRootfsPropagation")) {
         let value = quoted(value).unwrap_or_default();
-        return Some(format!("linux.rootfsPropagation: {value:?} is none"));
+        return Some(format!(
+            "linux.rootfsPropagation: {value:?} is unknown: write shared, slave, private or unbindable"
+        ));
     }
     if message.contains("BrokenChannel") {
         return Some("its process has ended before it was ready: was it killed?".to_owned());
     }
     if message.contains("open subpath in procfs failed") {
         return unknown_sysctl(config);
+    }
+    for key in ["hostname", "domainname"] {
+        if let Some(name) = event.field(key) {
+            let cause = error.and_then(system_error).unwrap_or_default();
+            return Some(format!("{key} {name}: {cause}"));
+        }
     }
     let key = KEYS.iter().find(|(start, _)| message.starts_with(start));
     key.map(|(_, key)| format!("{key}: {}", event.sentence()))
@@ -275,7 +281,7 @@ mod tests {
                     "failed to prepare rootfs",
                     &[("err", "UnknownRootfsPropagation(\"x\")")],
                 ),
-                "linux.rootfsPropagation: \"x\" is none",
+                "linux.rootfsPropagation: \"x\" is unknown: write shared, slave, private or unbindable",
             ),
         ];
         for (event, words) in cases {
