@@ -9,6 +9,9 @@ use harness::bundle::Bundle;
 use harness::program::{Outcome, Program};
 use serde_json::{Value, json};
 
+/// What is in Rust's debug text of an error, and in no line for people.
+const DEBUG_TEXT: [&str; 7] = ["Err(", "Os {", "V1(", "V2(", "WrappedIo", "Some(", "Nix("];
+
 /// Calls `create` on a bundle that must be refused, and checks all that holds
 /// for any refusal; `words` must be in the message.
 #[track_caller]
@@ -38,6 +41,9 @@ fn check(program: &Program, outcome: Outcome, words: &[&str]) {
     };
     for word in words {
         assert!(line.contains(word), "{word:?} is not in {line:?}");
+    }
+    for mark in DEBUG_TEXT {
+        assert!(!line.contains(mark), "{mark:?} is in {line:?}");
     }
     let log = program.log_lines();
     let [entry] = &log[..] else {
@@ -225,7 +231,7 @@ fn what_the_container_cannot_have() {
             let network = json!({ "type": "network", "path": "/run/netns/nowhere" });
             config["linux"]["namespaces"][4] = network;
         }),
-        (&["RlimitNofile", "EPERM"], |config| {
+        (&["process.rlimits", "RLIMIT_NOFILE", "EPERM"], |config| {
             let limit = json!({ "type": "RLIMIT_NOFILE", "soft": 1 << 30, "hard": 1 << 30 });
             config["process"]["rlimits"] = json!([limit]);
         }),
@@ -253,6 +259,42 @@ fn what_the_container_cannot_have() {
             !mounts.contains(bundle.path().to_str().unwrap()),
             "{mounts}"
         );
+    }
+}
+
+/// Where in config.json, a key there, its value, and words of the error.
+const UNFIT: &str = r#"
+linux.resources pids {"limit":1152921504606846976} .limit
+linux.resources cpu {"cpus":"99999"} .cpus
+linux.resources cpu {"quota":10} .quota
+linux.resources cpu {"shares":"many"} .shares: invalid type
+linux.resources hugepageLimits [{"pageSize":"3KB","limit":5}] :
+linux sysctl {"net.no.such":"1"} this kernel has no "net.no.such"
+linux sysctl {"vm.swappiness":"1"} vm.swappiness
+linux rootfsPropagation "some" "some"
+linux devices [{"path":"x","type":"c","major":1,"minor":3}] /dev
+process rlimits [{"type":"RLIMIT_CORE","soft":5,"hard":1}] RLIMIT_CORE of soft 5 and hard 1
+process rlimits [{"type":"RLIMIT_X"}] [0].type: unknown variant
+process oomScoreAdj 5000 Invalid argument
+process scheduler {"policy":"SCHED_FIFO","priority":1000} EINVAL
+process user {"uid":-1,"gid":0} .uid: invalid value
+"#;
+
+#[test]
+fn what_a_key_cannot_be_is_said_of_the_key() {
+    if harness::cannot_boot() {
+        return;
+    }
+    for line in UNFIT.trim().lines() {
+        let [parent, key, value, words] = line.splitn(4, ' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let pointer = format!("/{}", parent.replace('.', "/"));
+        let value: Value = serde_json::from_str(value).unwrap();
+        let bundle = Bundle::unikernel("unfit", "spin", "pvh", &["spin"])
+            .with(|config| config.pointer_mut(&pointer).unwrap()[key] = value);
+        refused(bundle.path(), &[&format!("{parent}.{key}"), words]);
+        assert_eq!(harness::cgroups("runu-test-unfit"), Vec::<PathBuf>::new());
     }
 }
 

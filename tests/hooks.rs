@@ -112,6 +112,7 @@ fn one_that_fails() {
     program.wait_status("unhooked", "stopped");
     let told = container.stderr();
     assert!(told.contains("start container hooks"), "{told:?}");
+    assert_eq!(told.lines().count(), 1, "{told:?}");
     program.ok(&["delete", "unhooked"]);
     program.assert_nothing_left("unhooked", &bundle);
 

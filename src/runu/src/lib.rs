@@ -136,7 +136,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
     }
     match decision.outcome {
         Outcome::Container if Store::of(call.globals.root.as_deref()).holds(&args.id) => {
-            Err(lifecycle::Error::Exists {
+            Err(lifecycle::StoreError::Exists {
                 id: args.id.clone(),
             }
             .into())
@@ -153,7 +153,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
             let explanation = Explanation::of(&facts, &decision)?.to_string();
             let globals = &call.globals;
             let virtiofsd = plan.virtiofs.is_some().then(|| config.find_virtiofsd());
-            let mut request = Request {
+            let request = Request {
                 globals,
                 args,
                 bundle: &bundle,
@@ -162,11 +162,10 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
                 explanation,
                 files,
                 virtiofsd: virtiofsd.transpose()?,
-                relay: None,
             };
             match args.run {
                 Some(_) => Ok(lifecycle::run(request)?),
-                None => lifecycle::create(&mut request)
+                None => lifecycle::create(request)
                     .map(|_| ExitCode::SUCCESS)
                     .map_err(Into::into),
             }
@@ -210,7 +209,7 @@ fn nobodys(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result
     match verb {
         _ if !is_gone || store.delegate_holds(id) => Err(error),
         Verb::Delete { force: true } => Ok(ExitCode::SUCCESS),
-        _ => Err(lifecycle::Error::Missing { id: id.to_owned() }.into()),
+        _ => Err(lifecycle::StoreError::Missing { id: id.to_owned() }.into()),
     }
 }
 

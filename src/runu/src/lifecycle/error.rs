@@ -2,52 +2,41 @@
 //! words, these are runc's words.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::Status;
-use super::store::Record;
+use nix::errno::Errno;
 
-/// One line each, with the container's ID or the path.
+use crate::lifecycle::effective_config::error::ConfigError;
+use crate::lifecycle::hooks::error::HookError;
+use crate::lifecycle::status::Status;
+use crate::lifecycle::store::error::StoreError;
+use crate::lifecycle::verbs::error::{CreateError, StartError, VerbError};
+
+/// One line each, with the container's ID or the path; the causes are its sources.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    private_interfaces,
+    reason = "a cause is read through Error::source only"
+)]
+#[non_exhaustive]
 pub enum Error {
-    #[error("invalid container ID format: {id:?}")]
-    InvalidId { id: String },
-    #[error("container with given ID already exists: {id}")]
-    Exists { id: String },
-    #[error("container does not exist: {id}")]
-    Missing { id: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no /dev/kvm: {why}; a unikernel needs KVM: {}", kvm_cure(why))]
+    NoKvm { why: io::Error },
     #[error(
-        "container {id} is busy: another call of this runtime has been at it for 10 s; end that one or wait for it"
+        "process.terminal is true, but there is no terminal here: {why}; call from one, or use --detach and --console-socket"
     )]
-    Busy { id: String },
-    #[error("{} is spoilt: {why}; `delete --force` removes the container", path.display())]
-    Spoilt {
-        path: PathBuf,
-        why: serde_json::Error,
-    },
-    #[error("state of the container, {}: {source}", path.display())]
-    Store { path: PathBuf, source: io::Error },
-    #[error(
-        "{} is of version {found}, this runu knows versions up to {}: use the runu that made the container, or `delete --force`",
-        path.display(),
-        Record::VERSION
-    )]
-    RecordVersion { path: PathBuf, found: u32 },
-    #[error("no /dev/kvm: {source}; a unikernel needs KVM: {}", kvm_cure(source))]
-    NoKvm { source: io::Error },
-    #[error(
-        "process.terminal is true, but there is no terminal here: {source}; call from one, or use --detach and --console-socket"
-    )]
-    NoTerminal { source: io::Error },
-    #[error("cannot create unikernel {id}: {why}")]
-    Create { id: String, why: String },
-    #[error("cannot start unikernel {id}: {why}")]
-    Start { id: String, why: String },
-    #[error("container {id}: NOTIFY_SOCKET: {why}")]
-    Notify { id: String, why: io::Error },
-    #[error("hook {}: {source}", path.display())]
-    Hook { path: PathBuf, source: io::Error },
-    #[error("pid file {}: {source}", path.display())]
+    NoTerminal { why: io::Error },
+    #[error("cannot create unikernel {id}")]
+    Create { id: String, source: CreateError },
+    #[error("cannot start unikernel {id}")]
+    Start { id: String, source: StartError },
+    #[error("container {id}: NOTIFY_SOCKET")]
+    Notify { id: String, source: io::Error },
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    #[error("pid file {}", path.display())]
     PidFile { path: PathBuf, source: io::Error },
     #[error("cannot start an already running container: {id}")]
     StartRunning { id: String },
@@ -62,16 +51,16 @@ pub enum Error {
     #[error("cannot delete container {id} that is not stopped: {status}")]
     DeleteLive { id: String, status: Status },
     #[error("container {id}: process {pid} does not die")]
-    Immortal { id: String, pid: i32 },
+    Unkillable { id: String, pid: i32 },
     #[error("unknown signal {signal:?}: write a number or a name such as TERM")]
     UnknownSignal { signal: String },
-    #[error("cannot signal container {id}: {why}")]
-    Signal { id: String, why: nix::Error },
-    #[error("cannot {verb} unikernel {id}: {why}")]
+    #[error("cannot signal container {id}")]
+    Signal { id: String, source: Errno },
+    #[error("cannot {verb} unikernel {id}")]
     Verb {
         verb: &'static str,
         id: String,
-        why: String,
+        source: VerbError,
     },
     #[error("exec failed: cannot exec in a paused container: {id}")]
     ExecPaused { id: String },
@@ -94,19 +83,47 @@ pub enum Error {
 }
 
 impl Error {
-    /// A fault of the state directory.
-    pub fn store(path: &Path, source: io::Error) -> Self {
-        Self::Store {
-            path: path.to_owned(),
-            source,
+    /// Why the container `id` cannot be made. What is of the state on disk or of the caller's pid
+    /// file says so itself.
+    pub(in crate::lifecycle) fn create(id: &str, error: CreateError) -> Self {
+        match error {
+            CreateError::Store(error) | CreateError::Config(ConfigError::Store(error)) => {
+                Self::Store(error)
+            }
+            CreateError::PidFile { path, source } => Self::PidFile { path, source },
+            source => Self::Create {
+                id: id.to_owned(),
+                source,
+            },
+        }
+    }
+
+    /// Why the container `id` does not start.
+    pub(in crate::lifecycle) fn start(id: &str, source: impl Into<StartError>) -> Self {
+        Self::Start {
+            id: id.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    /// Why `verb` cannot be done on the container `id`.
+    pub(in crate::lifecycle) fn verb(
+        verb: &'static str,
+        id: &str,
+        source: impl Into<VerbError>,
+    ) -> Self {
+        Self::Verb {
+            verb,
+            id: id.to_owned(),
+            source: source.into(),
         }
     }
 }
 
 /// What to change where /dev/kvm does not open. Its group is systemd's default (systemd,
 /// `50-udev-default.rules`).
-fn kvm_cure(fault: &io::Error) -> &'static str {
-    match fault.kind() {
+fn kvm_cure(error: &io::Error) -> &'static str {
+    match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "let the user open it: `usermod -aG kvm USER` and log in again, or `setfacl -m u:USER:rw /dev/kvm`"
         }

@@ -1,44 +1,40 @@
-//! A unikernel's life as the OCI runtime-spec tells it ("Lifecycle"): one
-//! short file for each verb, over the [`store`].
+//! A unikernel's life as the OCI runtime-spec describes it ("Lifecycle"), from `create` to
+//! `delete`.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `verbs` | one file for each verb of the command line |
+//! | `request` | what a `create` or `run` is made from |
+//! | `effective_config` | config.json as the container around the monitor is built from it |
+//! | `resources` | what a guest uses of the host: prepared, started, undone |
+//! | `monitor` | the container's init process, which is the virtual machine |
+//! | `hooks` | the caller's hooks |
+//! | `cgroup` | the container's cgroup: limits, freezer, statistics, systemd |
+//! | `store` | containers on disk: directory, record, lock |
+//! | `unikernel`, `status` | a container read back, and where it is in its life |
+//! | `libcontainer_errors` | libcontainer's errors in the words of config.json |
+//! | `process`, `user` | a process by pid and start time; whose call it is |
+//! | `error` | one line for the caller; the causes are each module's own |
+//!
+//! A resource is added so: implement `resources::Resource` in a file of its own, put it into the
+//! lists of `resources/list.rs` (the order there is the order in which resources are made; undoing
+//! goes backwards), and add its error to `resources/error.rs`. What `create` has for it beside the
+//! record is a field of `resources::CreateInputs`.
 
-mod bus;
 mod cgroup;
-mod create;
-mod delete;
+mod effective_config;
 mod error;
-mod events;
-mod faults;
-mod files;
-mod freezer;
-mod handover;
-mod hierarchy;
-mod hook;
-mod kill;
-mod list;
-mod lock;
+mod hooks;
+mod libcontainer_errors;
 mod monitor;
-mod network;
-mod notify;
-mod pause;
 mod process;
-mod ps;
-mod relay;
-mod root_disk;
-mod run;
-mod scope;
-mod seal;
-mod snapshot;
-mod start;
-mod start_hooks;
-mod state;
-mod stats;
+mod request;
+mod resources;
+mod status;
 mod store;
-mod tree;
 mod unikernel;
-mod update;
 mod user;
-mod virtiofsd;
-mod vsock;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -46,14 +42,19 @@ use anyhow::Result;
 
 use crate::cli::Verb;
 
-pub use create::{Request, create};
+use store::lock::Lock;
+use verbs::{delete, events, kill, pause, ps, start, state, update};
+
 pub use error::Error;
-pub use hook::run as run_hook;
-pub use list::{Row, print as print_list, rows};
-pub use run::run;
-pub use state::Status;
+pub use hooks::wrapper::run as run_hook;
+pub use request::Request;
+pub use status::Status;
 pub use store::Store;
+pub use store::error::StoreError;
 pub use unikernel::Unikernel;
+pub use verbs::create::create;
+pub use verbs::list::{Row, print as print_list, rows};
+pub use verbs::run::run;
 
 /// Answers a verb on a container that the store holds.
 ///
@@ -62,7 +63,7 @@ pub use unikernel::Unikernel;
 pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
     let unikernel = || Unikernel::load(store, id);
     // For a verb that changes what is on disk: one after the other.
-    let lock = || lock::Lock::take(&store.entry(id));
+    let lock = || Lock::acquire(&store.entry(id));
     match verb {
         Verb::Start => {
             let _lock = lock()?;
@@ -83,7 +84,7 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         }
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
         Verb::Update(args) => update::update(&unikernel()?, args)?,
-        Verb::Malformed(fault) => return Err(fault.clone().into()),
+        Verb::Malformed(error) => return Err(error.clone().into()),
         Verb::Exec => return Err(refuse_exec(&unikernel()?).into()),
         Verb::Events(args) => events::events(&unikernel()?, args)?,
         Verb::Checkpoint => {

@@ -1,4 +1,4 @@
-//! A process that is told apart from a later one with the same pid.
+//! A process that is not mistaken for a later one with the same pid.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -64,7 +64,7 @@ impl Process {
     }
 
     /// Ends it with SIGKILL and waits until it is gone or a zombie; gives false
-    /// if it would not die within `patience`.
+    /// if it does not die within `timeout`.
     pub fn end(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         while self.is_alive() {

@@ -1,10 +1,17 @@
 //! A container of the store, read back.
 
 use libcontainer::container::{Container, ContainerStatus};
+use libcontainer::error::LibcontainerError;
 
-use super::state::Status;
-use super::store::{Entry, Record, Store};
-use super::{Error, freezer, process::Process, seal};
+use crate::lifecycle::cgroup::freezer;
+use crate::lifecycle::error::Error;
+use crate::lifecycle::monitor::drop_privileges;
+use crate::lifecycle::process::Process;
+use crate::lifecycle::status::Status;
+use crate::lifecycle::store::Store;
+use crate::lifecycle::store::entry::Entry;
+use crate::lifecycle::store::error::StoreError;
+use crate::lifecycle::store::record::Record;
 
 /// A unikernel that was created.
 pub struct Unikernel {
@@ -16,12 +23,12 @@ impl Unikernel {
     /// Reads a container that the store holds.
     ///
     /// # Errors
-    /// [`Error::Missing`] where its `create` has not come far enough.
+    /// [`StoreError::Missing`] where its `create` has not come far enough.
     pub fn load(store: &Store, id: &str) -> Result<Self, Error> {
         let entry = store.entry(id);
         match entry.load()? {
             Some(record) => Ok(Self { entry, record }),
-            None => Err(Error::Missing { id: id.to_owned() }),
+            None => Err(StoreError::Missing { id: id.to_owned() }.into()),
         }
     }
 
@@ -42,9 +49,9 @@ impl Unikernel {
             (Some(_), None) => Status::Stopped,
             (Some(_), Some(process)) if freezer::is_frozen(process) => Status::Paused,
             (Some(_), Some(process)) => match self.container().map(|c| c.status()) {
-                // Its own word where libcontainer's is lost, or where a `start` that was killed
+                // By the monitor itself where libcontainer's state is lost, or where a `start` that was killed
                 // did not come to say so.
-                Ok(ContainerStatus::Created) | Err(_) if !seal::is_sealed(process) => {
+                Ok(ContainerStatus::Created) | Err(_) if !drop_privileges::has_dropped(process) => {
                     Status::Created
                 }
                 _ => Status::Running,
@@ -55,12 +62,11 @@ impl Unikernel {
     /// libcontainer's side of the container.
     ///
     /// # Errors
-    /// Its own, as a text.
-    pub fn container(&self) -> Result<Container, String> {
-        let mut container =
-            Container::load(self.entry.container_dir()).map_err(|e| crate::exit::chain(&e))?;
+    /// Its own.
+    pub fn container(&self) -> Result<Container, Box<LibcontainerError>> {
+        let mut container = Container::load(self.entry.container_dir()).map_err(Box::new)?;
         // libcontainer takes the directory of its config.json for the bundle; hooks are
-        // to be told the caller's.
+        // to get the caller's.
         container.state.bundle.clone_from(&self.record.bundle);
         Ok(container)
     }

@@ -15,7 +15,7 @@ const ALL_USERS: [&str; 3] = ["0", "0", "4294967295"];
 /// In a user namespace, where rootless podman calls, the user is root, and only the
 /// variable USER tells one who made himself root there from a container's root (runc
 /// 1.1, `shouldHonorXDGRuntimeDir`).
-pub(super) fn runtime_dir() -> Option<PathBuf> {
+pub(in crate::lifecycle) fn runtime_dir() -> Option<PathBuf> {
     let dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty())?;
     let is_theirs = !geteuid().is_root()
         || in_user_namespace() && env::var_os("USER").is_none_or(|user| user != "root");
@@ -23,14 +23,14 @@ pub(super) fn runtime_dir() -> Option<PathBuf> {
 }
 
 /// Where crun 1.8 has its state when it is given no `--root` (`get_run_directory`).
-pub(super) fn cruns_root() -> PathBuf {
+pub(in crate::lifecycle) fn crun_state_dir() -> PathBuf {
     let dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     dir.map_or_else(|| "/run".into(), PathBuf::from)
         .join("crun")
 }
 
 /// Whether the call is of root outside of all user namespaces.
-pub(super) fn is_machines_root() -> bool {
+pub(in crate::lifecycle) fn is_host_root() -> bool {
     geteuid().is_root() && !in_user_namespace()
 }
 
