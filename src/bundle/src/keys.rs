@@ -84,8 +84,8 @@ impl<'de> Visitor<'de> for Keys {
             });
             match key {
                 Some(Key(name, _)) if found != *name => {
-                    let told = format!("key {found:?}: write {name:?}");
-                    return Err(Error::custom(told));
+                    let message = format!("key {found:?}: write {name:?}");
+                    return Err(Error::custom(message));
                 }
                 Some(Key(_, below)) => map.next_value_seed(Keys(below))?,
                 None => drop(map.next_value::<IgnoredAny>()?),
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn other_cases_of_what_is_read_are_told() {
-        for (text, told) in [
+        for (text, message) in [
             (
                 r#"{"Annotations":{}}"#,
                 "key \"Annotations\": write \"annotations\"",
@@ -119,7 +119,7 @@ mod tests {
             ),
         ] {
             let error = check(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(message), "{text}: {error}");
         }
         for text in [
             r#"{"annotations":{"Root":"x","root":"y"},"root":{"path":"r"},"process":null}"#,

@@ -76,7 +76,7 @@ impl KernelTraits {
         (next(), next(), next()) >= release
     }
 
-    /// Looks for a mark in a kernel file. `None` where there is none, or no ELF headers that
+    /// Looks at the sections of a kernel file. `None` where there is none, or no ELF headers that
     /// make sense: a kernel can do without a family.
     pub fn of(file: &File) -> Option<Self> {
         let mut head = [0; size_of::<FileHeader64<LittleEndian>>()];

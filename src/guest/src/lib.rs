@@ -88,7 +88,7 @@ impl<'a> BootParams<'a> {
     }
 }
 
-/// The command line by which a guest of `family` learns what its container was told; `mark` is
+/// The command line by which a guest of `family` learns what its container was told; `traits` is
 /// what its kernel file shows.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
     {
         // An initrd that is not the root hands over to the root's own.
         let is_in_initrd =
-            params.initrd && !matches!(params.root, Root::Share | Root::Virtiofs | Root::Block);
+            params.initrd && !matches!(params.root, Root::P9 | Root::Virtiofs | Root::Block);
         let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
@@ -67,7 +67,7 @@ pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
 fn root(params: &BootParams) -> Vec<String> {
     let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
     match params.root {
-        Root::Share => words(&[
+        Root::P9 => words(&[
             &format!("root={TAG}"),
             "rootfstype=9p",
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",

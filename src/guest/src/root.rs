@@ -15,7 +15,7 @@ pub enum Root {
     Initrd,
     /// The container's tree, by 9P, with the tag [`TAG`].
     #[serde(rename = "9p")]
-    Share,
+    P9,
     /// The same by virtio-fs.
     Virtiofs,
     /// Its first block device.
@@ -37,7 +37,7 @@ impl Root {
         let all = [
             Self::None,
             Self::Initrd,
-            Self::Share,
+            Self::P9,
             Self::Virtiofs,
             Self::Block,
         ];
@@ -48,7 +48,7 @@ impl Root {
         match self {
             Self::None => "none",
             Self::Initrd => "initrd",
-            Self::Share => "9p",
+            Self::P9 => "9p",
             Self::Virtiofs => "virtiofs",
             Self::Block => "block",
         }
@@ -103,9 +103,9 @@ mod tests {
             ..KernelTraits::new(Family::Unikraft)
         };
         for (release, root, parameters) in [
-            (None, Root::Share, "vfs.rootfs=9pfs vfs.rootdev=fs0 -- "),
-            (Some("0.15.0"), Root::Share, "vfs.fstab=fs0:/:9pfs -- "),
-            (Some("0.17.0"), Root::Share, "vfs.fstab=fs0:/:9pfs -- "),
+            (None, Root::P9, "vfs.rootfs=9pfs vfs.rootdev=fs0 -- "),
+            (Some("0.15.0"), Root::P9, "vfs.fstab=fs0:/:9pfs -- "),
+            (Some("0.17.0"), Root::P9, "vfs.fstab=fs0:/:9pfs -- "),
             (
                 Some("0.21.0"),
                 Root::Virtiofs,
@@ -138,7 +138,7 @@ mod tests {
         }
         // One that was built without it would take it for an argument.
         let deaf = KernelTraits::new(Family::Unikraft);
-        let params = line(Family::Unikraft, Some(&deaf), Root::Share, false);
+        let params = line(Family::Unikraft, Some(&deaf), Root::P9, false);
         assert_eq!(params, "/bin/app a");
     }
 
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn linux_is_told_its_root_and_runs_the_roots_program() {
         let line = |root, read_only| line(Family::Linux, None, root, read_only);
-        let share = line(Root::Share, false);
+        let share = line(Root::P9, false);
         let words = "root=fs0 rootfstype=9p \
                      rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap rw \
                      init=/bin/app -- a";

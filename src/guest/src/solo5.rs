@@ -42,7 +42,7 @@ fn network(params: &BootParams) -> Result<Vec<String>, Error> {
         Ok(_) | Err(Error::Ipv6Only { .. }) => {}
         Err(error) => return Err(error),
     }
-    let is_said = |option: &str| {
+    let is_set = |option: &str| {
         let is = |arg: &String| arg.split('=').next() == Some(option);
         params.args.iter().any(is)
     };
@@ -52,7 +52,7 @@ fn network(params: &BootParams) -> Result<Vec<String>, Error> {
         ("--ipv6", network.ipv6.first().map(ToString::to_string)),
         ("--ipv6-gateway", network.gateway6.map(|ip| ip.to_string())),
     ];
-    let options = options.into_iter().filter(|(option, _)| !is_said(option));
+    let options = options.into_iter().filter(|(option, _)| !is_set(option));
     let words = options.filter_map(|(option, value)| Some(format!("{option}={}", value?)));
     Ok(words.collect())
 }

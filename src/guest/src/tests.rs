@@ -7,14 +7,14 @@ fn strings(words: &[&str]) -> Vec<String> {
 }
 
 /// The line for `args` and `env`, on a machine called `host1` in the directory `/srv`.
-fn told(
+fn try_line(
     family: Family,
     traits: Option<&KernelTraits>,
     args: &[&str],
     env: &[&str],
 ) -> Result<String, Error> {
     let (args, env) = (strings(args), strings(env));
-    let told = BootParams {
+    let params = BootParams {
         args: &args,
         env: &env,
         hostname: Some("host1"),
@@ -22,16 +22,16 @@ fn told(
         initrd: true,
         ..BootParams::default()
     };
-    command_line(family, traits, &told)
+    command_line(family, traits, &params)
 }
 
 fn line(family: Family, args: &[&str], env: &[&str]) -> String {
-    told(family, None, args, env).unwrap()
+    try_line(family, None, args, env).unwrap()
 }
 
 /// What the error says.
 fn fault(family: Family, args: &[&str], env: &[&str]) -> String {
-    let fault = told(family, None, args, env).unwrap_err().to_string();
+    let fault = try_line(family, None, args, env).unwrap_err().to_string();
     assert!(!fault.contains('\n'), "{fault}");
     fault
 }
@@ -80,7 +80,7 @@ fn without_a_family_arguments_are_quoted_where_they_must_be() {
 #[test]
 fn unikraft_gets_its_environment_as_parameters() {
     let with = |traits, args: &[&str], env: &[&str]| {
-        told(Family::Unikraft, Some(&traits), args, env).unwrap()
+        try_line(Family::Unikraft, Some(&traits), args, env).unwrap()
     };
     let env = ["K=V", "L=a b]", "E=", "Q=\"\\"];
     assert_eq!(
@@ -99,12 +99,12 @@ fn devices_stand_where_the_guest_looks_for_them() {
     let devices = strings(&["virtio_mmio.device=4K@0xd0000000:5"]);
     let args = strings(&["app", "a"]);
     let line = |family, traits: Option<&KernelTraits>| {
-        let told = BootParams {
+        let params = BootParams {
             args: &args,
             devices: &devices,
             ..BootParams::default()
         };
-        command_line(family, traits, &told).unwrap()
+        command_line(family, traits, &params).unwrap()
     };
     let word = &devices[0];
     // One that shows nothing of itself is not taken for one that reads no parameters.
@@ -120,8 +120,8 @@ fn devices_stand_where_the_guest_looks_for_them() {
 }
 
 #[test]
-fn a_recipe_that_was_kept_makes_the_same_line() {
-    let recipe = CmdlineTemplate {
+fn a_stored_template_makes_the_same_line() {
+    let template = CmdlineTemplate {
         family: Family::Unikraft,
         traits: Some(unikraft(true, true)),
         args: strings(&["app", "a"]),
@@ -132,15 +132,15 @@ fn a_recipe_that_was_kept_makes_the_same_line() {
         root: Root::Initrd,
         read_only: false,
     };
-    let kept: CmdlineTemplate =
-        serde_json::from_str(&serde_json::to_string(&recipe).unwrap()).unwrap();
-    assert_eq!(kept, recipe);
-    assert_eq!(kept.line(None, &[]).unwrap(), "app env.vars=K=V -- a");
+    let read_back: CmdlineTemplate =
+        serde_json::from_str(&serde_json::to_string(&template).unwrap()).unwrap();
+    assert_eq!(read_back, template);
+    assert_eq!(read_back.line(None, &[]).unwrap(), "app env.vars=K=V -- a");
 }
 
 #[test]
 fn unikrafts_own_separator_does_not_eat_arguments() {
-    let plain = |args: &[&str]| told(Family::Unikraft, Some(&unikraft(true, false)), args, &[]);
+    let plain = |args: &[&str]| try_line(Family::Unikraft, Some(&unikraft(true, false)), args, &[]);
     assert_eq!(plain(&["app", "--", "a"]).unwrap(), "app -- a");
     assert_eq!(
         plain(&["app", "a", "--", "b"]).unwrap(),
@@ -160,7 +160,7 @@ fn unikraft_arguments_are_quoted_as_its_parser_splits() {
         "é \"a b\" \"it's\" \"a\\\\b\" \"x\ty\" \"[ ]\" $H"
     );
     assert!(fault(Family::Unikraft, &["app", ""], &[]).contains("is empty"));
-    let bracket = told(
+    let bracket = try_line(
         Family::Unikraft,
         Some(&unikraft(true, true)),
         &["app"],
@@ -174,18 +174,18 @@ fn unikraft_arguments_are_quoted_as_its_parser_splits() {
 fn unikrafts_limits_are_told() {
     let words = vec!["a"; 60];
     assert_eq!(line(Family::Unikraft, &words, &[]).len(), 119);
-    let told = fault(Family::Unikraft, &[&words[..], &["a"]].concat(), &[]);
-    assert!(told.contains("takes 60 words"), "{told}");
+    let message = fault(Family::Unikraft, &[&words[..], &["a"]].concat(), &[]);
+    assert!(message.contains("takes 60 words"), "{message}");
     assert!(
-        told.contains("has 61") && told.contains("runu.dev/cmdline"),
-        "{told}"
+        message.contains("has 61") && message.contains("runu.dev/cmdline"),
+        "{message}"
     );
     let long = "x".repeat(4095);
     assert_eq!(line(Family::Unikraft, &[&long], &[]), long);
-    let told = fault(Family::Unikraft, &[&long, "a"], &[]);
+    let message = fault(Family::Unikraft, &[&long, "a"], &[]);
     assert!(
-        told.contains("4095 bytes") && told.contains("make 4097"),
-        "{told}"
+        message.contains("4095 bytes") && message.contains("make 4097"),
+        "{message}"
     );
 }
 
@@ -207,7 +207,7 @@ fn solo5_gets_all_arguments_and_nothing_else() {
         drops_a_word: true,
         ..KernelTraits::new(Family::Solo5)
     };
-    let line_of_virtio = told(Family::Solo5, Some(&virtio), &["a", "b"], &[]);
+    let line_of_virtio = try_line(Family::Solo5, Some(&virtio), &["a", "b"], &[]);
     assert_eq!(line_of_virtio.unwrap(), "solo5 a b");
     assert!(fault(Family::Solo5, &[""], &[]).contains("is empty"));
     assert_eq!(line(Family::Solo5, &[&"x".repeat(8191)], &[]).len(), 8191);
@@ -232,11 +232,11 @@ fn linux_runs_the_program_as_init() {
     );
     assert_eq!(line(Family::Linux, &[], &[]), start);
     let args = strings(&["/sbin/init"]);
-    let told = BootParams {
+    let params = BootParams {
         args: &args,
         ..BootParams::default()
     };
-    let line = command_line(Family::Linux, None, &told).unwrap();
+    let line = command_line(Family::Linux, None, &params).unwrap();
     assert_eq!(
         line,
         "console=ttyS0 quiet panic=-1 reboot=t init=/sbin/init"
@@ -246,13 +246,13 @@ fn linux_runs_the_program_as_init() {
 #[test]
 fn linux_takes_a_byte_of_some_letters_for_white_space() {
     // à is c3 a0 in UTF-8.
-    let said = line(Family::Linux, &["/i", "à", "é", "a\u{b}b"], &[]);
-    assert!(said.ends_with(" -- \"à\" é \"a\u{b}b\""), "{said}");
+    let line = line(Family::Linux, &["/i", "à", "é", "a\u{b}b"], &[]);
+    assert!(line.ends_with(" -- \"à\" é \"a\u{b}b\""), "{line}");
 }
 
 #[test]
 fn what_linux_would_read_otherwise_is_told() {
-    for (args, env, told) in [
+    for (args, env, message) in [
         (&["/i", "say \"hi\""][..], &[][..], "double quote"),
         (
             &["/i"],
@@ -264,15 +264,18 @@ fn what_linux_would_read_otherwise_is_told() {
         (&["/i"], &["=x"], "no NAME=VALUE"),
     ] {
         let fault = fault(Family::Linux, args, env);
-        assert!(fault.contains(told) && !fault.contains("secret"), "{fault}");
+        assert!(
+            fault.contains(message) && !fault.contains("secret"),
+            "{fault}"
+        );
     }
     let args = vec!["a"; 33];
-    assert!(told(Family::Linux, None, &args[..32], &[]).is_ok());
+    assert!(try_line(Family::Linux, None, &args[..32], &[]).is_ok());
     assert!(fault(Family::Linux, &args, &[]).contains("32 arguments"));
     let env: Vec<String> = (0..32).map(|n| format!("K{n}=V")).collect();
     let env: Vec<&str> = env.iter().map(String::as_str).collect();
     let own = ["HOME=/h", "TERM=t"];
-    assert!(told(Family::Linux, None, &[], &[&env[..31], &own].concat()).is_ok());
+    assert!(try_line(Family::Linux, None, &[], &[&env[..31], &own].concat()).is_ok());
     assert!(fault(Family::Linux, &[], &env).contains("31 variables"));
     assert!(fault(Family::Linux, &[&"x".repeat(2048)], &[]).contains("2047 bytes"));
 }
@@ -283,14 +286,14 @@ fn nanos_gets_entries_of_its_manifest() {
         line(Family::Nanos, &["/app", "-p=80"], &["K=V=W"]),
         "arguments.0=/app arguments.1=-p=80 environment.K=V=W cwd=/srv"
     );
-    for (args, env, told) in [
+    for (args, env, message) in [
         (&["a b"][..], &[][..], "\"a b\" has a blank"),
         (&[""], &[], "is empty"),
         (&["a"], &["K=a b"], "variable \"K\" has a blank"),
         (&["a"], &["a.b=c"], "a dot in its name"),
     ] {
         let fault = fault(Family::Nanos, args, env);
-        assert!(fault.contains(told), "{fault}");
+        assert!(fault.contains(message), "{fault}");
     }
 }
 
@@ -336,14 +339,14 @@ fn rumprun_gets_json_as_it_reads_it() {
         ),
         r#"{"cmdline":"app 'a b' 'say \"hi\"' c\\d ''","env":"K=V","env":"L=x y","hostname":"host1"}"#
     );
-    for (args, env, told) in [
+    for (args, env, message) in [
         (&["it's"][..], &[][..], "single quote"),
         (&["a\tb"], &[], "control character"),
         (&["a"], &["K=\"v"], "variable \"K\" has a double quote"),
         (&["a"], &["K=\\"], "a backslash"),
     ] {
         let fault = fault(Family::Rumprun, args, env);
-        assert!(fault.contains(told), "{fault}");
+        assert!(fault.contains(message), "{fault}");
     }
     assert!(fault(Family::Rumprun, &[&"x".repeat(4096)], &[]).contains("4095 bytes"));
 }

@@ -61,8 +61,8 @@ fn root(traits: &KernelTraits, root: Root) -> Vec<String> {
     let release = traits.release.as_deref().map(release);
     match (root, release) {
         // Releases that do not say which they are know no table yet.
-        (Root::Share, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
-        (Root::Share, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
+        (Root::P9, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
+        (Root::P9, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
         (Root::Virtiofs, _) => vec![format!("vfs.fstab={TAG}:/:virtiofs")],
         (Root::Initrd, Some(release)) if traits.unpacks_initrd => {
             let how = match release {

@@ -10,18 +10,18 @@ use nix::libc;
 use serde::Serialize;
 
 use super::Fault;
-use super::said::{Said, Source};
+use super::source::{Source, Sourced};
 use bundle::{BlockNode, FileError, Rootfs};
 
-/// A block device that is wished for.
+/// A block device that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BlockWish {
+pub struct BlockConfig {
     /// The guest's own name for it; without one it is the guest's only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// A path in the container's rootfs, or of a block device of the container's.
     #[serde(flatten)]
-    pub image: Said<PathBuf>,
+    pub image: Sourced<PathBuf>,
 }
 
 /// What is behind a block device.
@@ -32,7 +32,8 @@ pub struct Block {
     /// As the container sees it.
     pub path: PathBuf,
     /// Who named it.
-    pub by: Source,
+    #[serde(rename = "by")]
+    pub origin: Source,
     /// Bytes, 0 where there is a fault.
     pub size: u64,
     /// Of a block device of the container's; `None` for a file.
@@ -51,35 +52,38 @@ pub struct Number {
     pub minor: u32,
 }
 
-/// Opens what is wished for, for reading: a look must change nothing, and an overlay copies a
+/// Opens what is asked for, for reading: a look must change nothing, and an overlay copies a
 /// file that is opened for writing. A file is `None` where there is a fault.
 pub(super) fn find(
     rootfs: &Rootfs,
     read_only: bool,
     nodes: &[BlockNode],
-    wishes: &[BlockWish],
+    guest_config: &[BlockConfig],
 ) -> (Vec<Block>, Vec<Option<File>>) {
-    let open = |wish: &BlockWish| {
-        let is_it = |node: &&BlockNode| node.path == wish.image.value;
+    let open = |config: &BlockConfig| {
+        let is_it = |node: &&BlockNode| node.path == config.image.value;
         match nodes.iter().find(is_it) {
-            Some(node) => block(wish, open_node(node), Some(node), node.read_only),
+            Some(node) => block(config, open_node(node), Some(node), node.read_only),
             None => {
-                let opened = rootfs.open_file(&wish.image.value);
-                block(wish, opened, None, read_only)
+                let opened = rootfs.open_file(&config.image.value);
+                block(config, opened, None, read_only)
             }
         }
     };
-    wishes.iter().map(open).unzip()
+    guest_config.iter().map(open).unzip()
 }
 
-/// What is behind a wish, by its opened file: of a device's node, or of the image.
+/// What is behind a config, by its opened file: of a device's node, or of the image.
 pub(super) fn block(
-    wish: &BlockWish,
+    config: &BlockConfig,
     opened: Result<File, FileError>,
     node: Option<&BlockNode>,
     read_only: bool,
 ) -> (Block, Option<File>) {
-    let Said { value: path, by } = wish.image.clone();
+    let Sourced {
+        value: path,
+        origin,
+    } = config.image.clone();
     let sized = opened.and_then(|mut file| {
         let size = file.seek(SeekFrom::End(0));
         Ok((size.map_err(|e| FileError::Io(e.to_string()))?, file))
@@ -96,9 +100,9 @@ pub(super) fn block(
         minor: node.minor,
     });
     let block = Block {
-        device: wish.device.clone(),
+        device: config.device.clone(),
         path,
-        by,
+        origin,
         size,
         number,
         read_only,

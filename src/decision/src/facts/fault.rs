@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use super::cut_line;
+use super::escape_line;
+use super::guest_config::MAX_SOCKET;
 use super::quantity::{QuantityError, display};
-use super::said::Source;
-use super::wishes::MAX_SOCKET;
+use super::source::Source;
 use bundle::FileError;
 use guest::{self, Family, Root};
 use image::ImageError;
@@ -17,72 +17,77 @@ use vmm::{self, BootAbi};
 /// A thing, its fault, and where it helps the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("{by}: unknown mode {value:?}: write auto, unikernel or container")]
-    UnknownMode { by: Source, value: String },
+    #[error("{origin}: unknown mode {value:?}: write auto, unikernel or container")]
+    UnknownMode { origin: Source, value: String },
     #[error(
-        "unknown {by}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory, vcpus, virtio, network, ports and vsock"
+        "unknown {origin}: known of runu.dev/ are mode, mode.<container>, kernel, initrd, rootfs, block, block.<device>, cmdline, family, memory, vcpus, virtio, network, ports and vsock"
     )]
-    UnknownKey { by: Source },
-    #[error("{by} has a control character")]
-    ControlCharacter { by: Source },
-    #[error("{by} is empty: name a file of the image")]
-    EmptyPath { by: Source },
-    #[error("{by}: {value:?} {why}")]
+    UnknownKey { origin: Source },
+    #[error("{origin} has a control character")]
+    ControlCharacter { origin: Source },
+    #[error("{origin} is empty: name a file of the image")]
+    EmptyPath { origin: Source },
+    #[error("{origin}: {value:?} {why}")]
     Memory {
-        by: Source,
+        origin: Source,
         value: String,
         why: QuantityError,
     },
-    #[error("{by}: {value:?} is no number of vCPUs: write 1 or more")]
-    Count { by: Source, value: String },
-    #[error("{by}: {value:?} is no family of unikernels: write {}", Family::NAMED)]
-    Family { by: Source, value: String },
+    #[error("{origin}: {value:?} is no number of vCPUs: write 1 or more")]
+    Count { origin: Source, value: String },
     #[error(
-        "{by}: {value:?} is no place of a root file system: write {}",
+        "{origin}: {value:?} is no family of unikernels: write {}",
+        Family::NAMED
+    )]
+    Family { origin: Source, value: String },
+    #[error(
+        "{origin}: {value:?} is no place of a root file system: write {}",
         Root::NAMED
     )]
-    UnknownRoot { by: Source, value: String },
-    #[error("{by} asks for the root file system by {root}: {why}")]
+    UnknownRoot { origin: Source, value: String },
+    #[error("{origin} asks for the root file system by {root}: {why}")]
     NoRoot {
-        by: Source,
+        origin: Source,
         root: Root,
         why: &'static str,
     },
     #[error(
-        "{by} asks for the root file system by block: the container's rootfs is {what}: say 9p, or name a disk by annotation runu.dev/block"
+        "{origin} asks for the root file system by block: the container's rootfs is {what}: say 9p, or name a disk by annotation runu.dev/block"
     )]
-    NoRootDisk { by: Source, what: String },
+    NoRootDisk { origin: Source, what: String },
     #[error(
-        "{by}: {} is a file of the rootfs, whose device is the guest's own disk: name a block device of the pod's, or say 9p",
+        "{origin}: {} is a file of the rootfs, whose device is the guest's own disk: name a block device of the pod's, or say 9p",
         shown(path)
     )]
-    DiskOnRootDisk { by: Source, path: PathBuf },
+    DiskOnRootDisk { origin: Source, path: PathBuf },
     #[error(
-        "{by}: {value:?} is no way to virtio devices: write mmio, mmio-legacy, pci or pci-modern"
+        "{origin}: {value:?} is no way to virtio devices: write mmio, mmio-legacy, pci or pci-modern"
     )]
-    Virtio { by: Source, value: String },
+    Virtio { origin: Source, value: String },
     #[error(
-        "{by} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
+        "{origin} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
     )]
-    NoVirtio { by: Source, abi: BootAbi },
-    #[error("{by}: {value:?} is no path of a socket: write an absolute one without . and ..")]
-    Socket { by: Source, value: String },
-    #[error("{by}: {value:?} is too long for a socket's path: write {MAX_SOCKET} bytes at most")]
-    LongSocket { by: Source, value: String },
-    #[error("{by} asks for sockets, but {why}: remove it")]
-    NoVsock { by: Source, why: &'static str },
+    NoVirtio { origin: Source, abi: BootAbi },
+    #[error("{origin}: {value:?} is no path of a socket: write an absolute one without . and ..")]
+    Socket { origin: Source, value: String },
+    #[error(
+        "{origin}: {value:?} is too long for a socket's path: write {MAX_SOCKET} bytes at most"
+    )]
+    LongSocket { origin: Source, value: String },
+    #[error("{origin} asks for sockets, but {why}: remove it")]
+    NoVsock { origin: Source, why: &'static str },
     #[error("the guest's command line: {0}")]
     CommandLine(guest::Error),
-    #[error("{by} asks for {asked} vCPUs: a guest has {max} at most")]
-    Vcpus { by: Source, asked: u64, max: u8 },
-    #[error("{by} asks for {asked} vCPUs: a kernel of the ABI {abi} uses one: ask for 1")]
+    #[error("{origin} asks for {asked} vCPUs: a guest has {max} at most")]
+    Vcpus { origin: Source, asked: u64, max: u8 },
+    #[error("{origin} asks for {asked} vCPUs: a kernel of the ABI {abi} uses one: ask for 1")]
     OneVcpu {
-        by: Source,
+        origin: Source,
         asked: u64,
         abi: BootAbi,
     },
-    #[error("{by} asks for {what}, which this runu cannot give a guest")]
-    Unsupported { by: Source, what: &'static str },
+    #[error("{origin} asks for {what}, which this runu cannot give a guest")]
+    Unsupported { origin: Source, what: &'static str },
     #[error("{one} says {one_says}, {other} says {other_says}: remove one of them")]
     Contradiction {
         one: Source,
@@ -115,26 +120,26 @@ pub enum Fault {
         "the kernel needs block device {device}: name a file of the image by annotation runu.dev/{key}"
     )]
     NoBlock { device: String, key: String },
-    #[error("{by}: a disk's name has {max} bytes at most: shorten it")]
-    BlockName { by: Source, max: usize },
+    #[error("{origin}: a disk's name has {max} bytes at most: shorten it")]
+    BlockName { origin: Source, max: usize },
     #[error("two files are named for block device {device}: remove one of the annotations")]
     BlockTwice { device: String },
-    #[error("{by} names a block device, the kernel (of the ABI {abi}) declares {declared}")]
+    #[error("{origin} names a block device, the kernel (of the ABI {abi}) declares {declared}")]
     UnwantedBlock {
-        by: Source,
+        origin: Source,
         abi: BootAbi,
         declared: String,
     },
-    #[error("{by}: {value:?} is no network: write none, or leave it out")]
-    Network { by: Source, value: String },
-    #[error("{by}: {value:?} {why}")]
+    #[error("{origin}: {value:?} is no network: write none, or leave it out")]
+    Network { origin: Source, value: String },
+    #[error("{origin}: {value:?} {why}")]
     Ports {
-        by: Source,
+        origin: Source,
         value: String,
         why: PortsError,
     },
-    #[error("{by} gives ports to a guest that has no network: remove it")]
-    PortsWithoutNetwork { by: Source },
+    #[error("{origin} gives ports to a guest that has no network: remove it")]
+    PortsWithoutNetwork { origin: Source },
     #[error("the kernel needs network device {device}, and {why}")]
     NoNet { device: String, why: String },
     #[error("the kernel needs {count} network devices, a pod has one: use a kernel with one")]
@@ -144,11 +149,11 @@ pub enum Fault {
     )]
     HostNetwork,
     #[error(
-        "{by} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
+        "{origin} asks for {}, the container's memory limit of {} leaves {} beside the monitor",
         display(*asked), display(*limit), display(*left)
     )]
     OverLimit {
-        by: Source,
+        origin: Source,
         asked: u64,
         limit: u64,
         left: u64,
@@ -173,7 +178,7 @@ impl Fault {
 
 /// A path in an error's line.
 fn shown(path: &Path) -> String {
-    cut_line(&path.to_string_lossy())
+    escape_line(&path.to_string_lossy())
 }
 
 impl Serialize for Fault {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Fault;
-use super::said::{Said, Source};
-use super::wishes::Wishes;
+use super::guest_config::GuestConfig;
+use super::source::{Source, Sourced};
 use bundle::{FileError, Rootfs};
 use guest::{Family, KernelTraits};
 use vmm::{self, BootAbi, KernelImage};
@@ -32,7 +32,8 @@ pub struct Kernel {
     /// As the container sees it.
     pub path: PathBuf,
     /// Who named it.
-    pub by: Source,
+    #[serde(rename = "by")]
+    pub origin: Source,
     #[serde(flatten)]
     pub state: State,
 }
@@ -70,7 +71,8 @@ pub struct Initrd {
     /// As the container sees it.
     pub path: PathBuf,
     /// Who named it.
-    pub by: Source,
+    #[serde(rename = "by")]
+    pub origin: Source,
     /// Bytes of the file, 0 where there is a fault.
     pub size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,12 +88,19 @@ pub(super) struct Boots {
     pub image: Option<File>,
 }
 
-/// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
+/// Finds the kernel: the one that is named, or else the image's. Its digest costs a
 /// reading of the whole file.
-pub(super) fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Boots) {
-    let Said { value: path, by } = wish(wishes);
+pub(super) fn find(
+    rootfs: &Rootfs,
+    guest_config: &GuestConfig,
+    digest: bool,
+) -> (Option<Kernel>, Boots) {
+    let Sourced {
+        value: path,
+        origin,
+    } = kernel_path(guest_config);
     let (state, boots) = match rootfs.open_file(&path) {
-        Err(FileError::Missing) if by == Source::Path => return (None, Boots::default()),
+        Err(FileError::Missing) if origin == Source::Path => return (None, Boots::default()),
         Err(why) => {
             let path = path.clone();
             let fault = Fault::KernelFile { path, why };
@@ -100,12 +109,22 @@ pub(super) fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Ke
         Ok(file) => probe(file, &path, digest)
             .unwrap_or_else(|fault| (State::Unusable { fault }, Boots::default())),
     };
-    (Some(Kernel { path, by, state }), boots)
+    (
+        Some(Kernel {
+            path,
+            origin,
+            state,
+        }),
+        boots,
+    )
 }
 
 /// A kernel that was not looked for, as if it were there.
-pub(super) fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
-    let Said { value: path, by } = wish(wishes);
+pub(super) fn synthetic(guest_config: &GuestConfig, abi: BootAbi) -> Kernel {
+    let Sourced {
+        value: path,
+        origin,
+    } = kernel_path(guest_config);
     let image = KernelImage::of(abi, 0);
     let state = State::Bootable {
         abi,
@@ -116,14 +135,18 @@ pub(super) fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         traits: None,
         image,
     };
-    Kernel { path, by, state }
+    Kernel {
+        path,
+        origin,
+        state,
+    }
 }
 
-/// The kernel that is wished for, or else the image's.
-fn wish(wishes: &Wishes) -> Said<PathBuf> {
-    wishes.kernel.clone().unwrap_or_else(|| Said {
+/// The kernel's path: the one that is named, or else the image's own.
+fn kernel_path(guest_config: &GuestConfig) -> Sourced<PathBuf> {
+    guest_config.kernel.clone().unwrap_or_else(|| Sourced {
         value: IMAGE_KERNEL.into(),
-        by: Source::Path,
+        origin: Source::Path,
     })
 }
 
@@ -194,22 +217,22 @@ fn sha256(mut file: &File) -> io::Result<String> {
     Ok(format!("sha256:{hex}"))
 }
 
-/// Finds the initrd: the one that is wished for, or the one beside the image's kernel; or else
+/// Finds the initrd: the one that is named, or the one beside the image's kernel; or else
 /// `image`, the Hermit image that the kernel lay in.
 pub(super) fn find_initrd(
     rootfs: &Rootfs,
-    wishes: &Wishes,
+    guest_config: &GuestConfig,
     kernel: Option<&Kernel>,
     image: Option<File>,
 ) -> (Option<Initrd>, Option<File>) {
     let Some(kernel) = kernel else {
         return (None, None);
     };
-    match (find_initrd_file(rootfs, wishes, kernel), image) {
+    match (find_initrd_file(rootfs, guest_config, kernel), image) {
         ((None, None), Some(image)) => {
             let initrd = Initrd {
                 path: kernel.path.clone(),
-                by: kernel.by.clone(),
+                origin: kernel.origin.clone(),
                 size: image.metadata().map_or(0, |metadata| metadata.len()),
                 fault: None,
             };
@@ -221,24 +244,27 @@ pub(super) fn find_initrd(
 
 fn find_initrd_file(
     rootfs: &Rootfs,
-    wishes: &Wishes,
+    guest_config: &GuestConfig,
     kernel: &Kernel,
 ) -> (Option<Initrd>, Option<File>) {
-    let Said { value: path, by } = match &wishes.initrd {
-        Some(wish) => wish.clone(),
-        None => match &kernel.by {
-            Source::Path => Said {
+    let Sourced {
+        value: path,
+        origin,
+    } = match &guest_config.initrd {
+        Some(path) => path.clone(),
+        None => match &kernel.origin {
+            Source::Path => Sourced {
                 value: IMAGE_INITRD.into(),
-                by: Source::Path,
+                origin: Source::Path,
             },
-            Source::Image(what) => Said {
+            Source::Image(what) => Sourced {
                 value: ARTIFACT_INITRD.into(),
-                by: Source::Image(what.clone()),
+                origin: Source::Image(what.clone()),
             },
             _ => return (None, None),
         },
     };
-    let is_optional = wishes.initrd.is_none();
+    let is_optional = guest_config.initrd.is_none();
     let opened = rootfs.open_file(&path).and_then(|file| {
         let size = file
             .metadata()
@@ -256,7 +282,7 @@ fn find_initrd_file(
     };
     let initrd = Initrd {
         path,
-        by,
+        origin,
         size,
         fault,
     };

@@ -3,17 +3,18 @@
 mod annotations;
 mod block;
 mod container;
-mod conventions;
+mod escape;
 mod fault;
+mod guest_config;
 mod host;
 mod kernel;
+mod kraftkit;
 mod media;
 pub mod quantity;
 mod root_disk;
-mod said;
-mod shown;
+mod source;
 mod urunc;
-mod wishes;
+mod vm;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,16 +22,16 @@ use std::fs::File;
 use serde::Serialize;
 
 pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
-pub use block::{Block, BlockWish, Number};
+pub use block::{Block, BlockConfig, Number};
 pub use container::{Container, Kind};
+pub use escape::{escape, escape_line, escape_short};
 pub use fault::Fault;
+pub use guest_config::{GuestConfig, NetworkChoice, RootChoice};
 pub use host::{Host, has_kvm, open_kvm};
 pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use root_disk::PATH as ROOT_DISK;
-pub use said::{Said, Source, SourceKind};
-pub use shown::{cut, cut_line, visible};
-pub use wishes::{NetworkChoice, RootWish, Wishes};
+pub use source::{Source, SourceKind, Sourced};
 
 use bundle::{self, BlockNode, Bundle, Rootfs};
 use guest::{Family, KernelTraits};
@@ -43,10 +44,11 @@ pub struct Facts {
     pub mode: Option<ModeChoice>,
     /// How it would be run, if as a unikernel: what the pod says, and where it says nothing
     /// what the image says.
-    pub wishes: Wishes,
+    #[serde(rename = "wishes")]
+    pub guest_config: GuestConfig,
     /// What the image says of itself.
     pub media: Media,
-    /// The kernel that is wished for or that the image holds.
+    /// The kernel that is named, or else the image's own.
     pub kernel: Option<Kernel>,
     pub initrd: Option<Initrd>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -81,29 +83,29 @@ pub struct Facts {
     pub host_cpus: u64,
     /// `None` where nobody asked.
     pub host: Option<Host>,
-    /// The annotations that runu would obey, by key.
+    /// The keys of the annotations that mean something to runu for this container.
     #[serde(skip)]
-    pub obeyed: Vec<String>,
+    pub recognized_keys: Vec<String>,
     /// All annotations of config.json; none where nobody asked.
     #[serde(skip)]
     pub annotations: BTreeMap<String, String>,
     #[serde(skip)]
-    said: Standing,
+    precedence: Precedence,
 }
 
-/// The wishes by the standing of who said them.
+/// The guest configurations by the precedence of their sources.
 #[derive(Debug, Default)]
-struct Standing {
-    pod: Wishes,
-    image: Wishes,
+struct Precedence {
+    pod: GuestConfig,
+    image: GuestConfig,
 }
 
-/// What the annotations that are obeyed begin with.
-const PREFIXES: [&str; 3] = [annotations::PREFIX, urunc::PREFIX, conventions::PREFIX];
+/// What the annotations that are recognized_keys begin with.
+const PREFIXES: [&str; 3] = [annotations::PREFIX, urunc::PREFIX, kraftkit::PREFIX];
 
-/// What costs more than a look, and is only gathered where it is wanted.
+/// What costs more than a look, and is only gathered where it is options.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted {
+pub struct GatherOptions {
     /// The kernel file's digest.
     pub digest: bool,
     /// What the host has.
@@ -112,7 +114,7 @@ pub struct Wanted {
     pub annotations: bool,
 }
 
-impl Wanted {
+impl GatherOptions {
     /// Both what this and what `other` wants.
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -140,16 +142,16 @@ impl Facts {
     /// # Errors
     /// Only where the bundle's rootfs cannot be looked at; what is wrong with an
     /// annotation or a kernel is a fact.
-    pub fn gather(bundle: &Bundle, wanted: Wanted) -> Result<(Self, Files), bundle::Error> {
-        let mut facts = Self::of_config(&bundle.config, wanted);
+    pub fn gather(bundle: &Bundle, options: GatherOptions) -> Result<(Self, Files), bundle::Error> {
+        let mut facts = Self::of_config(&bundle.config, options);
         let mut files = Files::default();
         // A sandbox is runc's whatever it holds: its rootfs is not looked at.
         if facts.container.kind != Kind::Sandbox {
             let rootfs = bundle.rootfs()?;
-            if let Some(wishes) = urunc::file(&rootfs) {
-                facts.hear_image(wishes);
+            if let Some(guest_config) = urunc::file(&rootfs) {
+                facts.merge_image(guest_config);
             }
-            files = facts.find_files(&rootfs, wanted.digest);
+            files = facts.find_files(&rootfs, options.digest);
         }
         Ok((facts, files))
     }
@@ -158,47 +160,47 @@ impl Facts {
     ///
     /// # Errors
     /// As [`Facts::gather`].
-    pub fn learn(
+    pub fn add_media(
         &mut self,
         media: Media,
         bundle: &Bundle,
-        wanted: Wanted,
+        options: GatherOptions,
     ) -> Result<Files, bundle::Error> {
-        self.suppose_media(media);
-        Ok(self.find_files(&bundle.rootfs()?, wanted.digest))
+        self.set_synthetic_media(media);
+        Ok(self.find_files(&bundle.rootfs()?, options.digest))
     }
 
     /// Takes in what an image says of itself, without a look at files.
-    pub fn suppose_media(&mut self, media: Media) {
-        self.hear_image(media.wishes());
+    pub fn set_synthetic_media(&mut self, media: Media) {
+        self.merge_image(media.guest_config());
         self.media = media;
     }
 
-    fn hear_image(&mut self, wishes: Wishes) {
-        self.said.image.join(wishes);
-        self.wishes = self.said.pod.clone();
-        self.wishes.or(self.said.image.clone());
+    fn merge_image(&mut self, guest_config: GuestConfig) {
+        self.precedence.image.join(guest_config);
+        self.guest_config = self.precedence.pod.clone();
+        self.guest_config.or(self.precedence.image.clone());
     }
 
     /// What config.json alone says.
-    pub fn of_config(config: &bundle::Config, wanted: Wanted) -> Self {
+    pub fn of_config(config: &bundle::Config, options: GatherOptions) -> Self {
         let container = Container::read(config);
         let name = container.name.as_deref();
         let all = || config.annotations();
-        let (mode, mut wishes) = annotations::read(all(), name, Source::Annotation);
-        wishes.join(urunc::annotations(all(), Source::Annotation));
-        wishes.join(conventions::kraftkit(all(), Source::Annotation));
+        let (mode, mut guest_config) = annotations::read(all(), name, Source::Annotation);
+        guest_config.join(urunc::annotations(all(), Source::Annotation));
+        guest_config.join(kraftkit::annotations(all(), Source::Annotation));
         if let Some(vm) = &config.vm {
-            wishes.join(conventions::vm(vm));
+            guest_config.join(vm::read(vm));
         }
-        let annotations = config.annotations().filter(|_| wanted.annotations);
+        let annotations = config.annotations().filter(|_| options.annotations);
         Self {
             mode,
-            wishes: wishes.clone(),
+            guest_config: guest_config.clone(),
             media: Media::Unasked,
-            said: Standing {
-                pod: wishes,
-                image: Wishes::default(),
+            precedence: Precedence {
+                pod: guest_config,
+                image: GuestConfig::default(),
             },
             kernel: None,
             initrd: None,
@@ -214,8 +216,8 @@ impl Facts {
             cpu_limit: config.cpu_limit(),
             host_network: config.has_host_network(),
             host_cpus: 1,
-            host: wanted.host.then(Host::read),
-            obeyed: obeyed_keys(config, name),
+            host: options.host.then(Host::read),
+            recognized_keys: recognized_keys(config, name),
             annotations: annotations
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
@@ -223,28 +225,28 @@ impl Facts {
         }
     }
 
-    /// Supposes a kernel where none was looked for: at the path that is wished for, or the
+    /// Sets a synthetic kernel where no file was looked for: at the path that is named, or at the
     /// image's.
-    pub fn suppose_kernel(&mut self, abi: BootAbi) {
-        self.kernel = Some(kernel::supposed(&self.wishes, abi));
+    pub fn set_synthetic_kernel(&mut self, abi: BootAbi) {
+        self.kernel = Some(kernel::synthetic(&self.guest_config, abi));
     }
 
-    /// Finds the files of the image that are wished for.
+    /// Finds the files of the image that the guest configuration names.
     fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
-        let (kernel, boots) = kernel::find(rootfs, &self.wishes, digest);
+        let (kernel, boots) = kernel::find(rootfs, &self.guest_config, digest);
         let (initrd, file) =
-            kernel::find_initrd(rootfs, &self.wishes, kernel.as_ref(), boots.image);
+            kernel::find_initrd(rootfs, &self.guest_config, kernel.as_ref(), boots.image);
         let (blocks, images) = block::find(
             rootfs,
             self.read_only,
             &self.block_nodes,
-            &self.wishes.blocks,
+            &self.guest_config.blocks,
         );
         // An ordinary container is not kept waiting for it.
         if kernel.is_some() {
             self.host_cpus = host::cpus();
         }
-        let (root_disk, device) = root_disk::find(rootfs, self.read_only, &self.wishes);
+        let (root_disk, device) = root_disk::find(rootfs, self.read_only, &self.guest_config);
         self.root_disk = root_disk;
         (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
         Files {
@@ -263,22 +265,23 @@ impl Facts {
         }
     }
 
-    /// The guest's family: the one that was said, or else the one that its kernel shows.
+    /// The guest's family: the one that is set, or else the one that its kernel shows.
     pub fn family(&self) -> Option<Family> {
-        let said = self.wishes.family.as_ref();
-        said.and_then(|said| Family::named(&said.value))
+        let setting = self.guest_config.family.as_ref();
+        setting
+            .and_then(|setting| Family::named(&setting.value))
             .or_else(|| self.traits().map(|traits| traits.family))
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.
-    pub fn has_sign(&self) -> bool {
-        self.kernel.is_some() || !self.wishes.signs.is_empty()
+    pub fn has_evidence(&self) -> bool {
+        self.kernel.is_some() || !self.guest_config.evidence.is_empty()
     }
 
     /// Whether the pod as a whole says "container" and names a kernel all the same.
     pub fn contradict(&self) -> bool {
-        let named_by_pod = |said: &Said<_>| said.by.kind() == SourceKind::Annotation;
-        self.wishes.kernel.as_ref().is_some_and(named_by_pod)
+        let named_by_pod = |setting: &Sourced<_>| setting.origin.kind() == SourceKind::Annotation;
+        self.guest_config.kernel.as_ref().is_some_and(named_by_pod)
             && self
                 .mode
                 .as_ref()
@@ -287,13 +290,13 @@ impl Facts {
 }
 
 /// The keys that mean something to this container: not those that name another.
-fn obeyed_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> {
-    let is_obeyed = |key: &str| {
+fn recognized_keys(config: &bundle::Config, container: Option<&str>) -> Vec<String> {
+    let is_recognized = |key: &str| {
         !annotations::is_of_another(key, container)
             && PREFIXES.iter().any(|prefix| key.starts_with(prefix))
     };
     let keys = config.annotations().map(|(key, _)| key);
-    keys.filter(|key| is_obeyed(key))
+    keys.filter(|key| is_recognized(key))
         .map(str::to_owned)
         .collect()
 }

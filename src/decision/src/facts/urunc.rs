@@ -10,9 +10,9 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::said::{Said, Source};
-use super::wishes::{RootWish, Wishes};
-use super::{Fault, cut, cut_line};
+use super::guest_config::{GuestConfig, RootChoice};
+use super::source::{Source, Sourced};
+use super::{Fault, escape_line, escape_short};
 use bundle::{FileError, Rootfs};
 
 pub(super) const PREFIX: &str = "com.urunc.unikernel.";
@@ -21,21 +21,21 @@ const FILE: &str = "/urunc.json";
 /// The most of the file that is read, in bytes: a page of keys has a hundredth of it.
 const MAX: u64 = 64 << 10;
 
-/// Reads the keys among `all` that are urunc's; `source` makes of one who said it.
+/// Reads the keys among `all` that are urunc's; `to_source` turns a key into its source.
 pub(super) fn annotations<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
-    source: fn(String) -> Source,
-) -> Wishes {
-    let mut wishes = Wishes::default();
+    to_source: fn(String) -> Source,
+) -> GuestConfig {
+    let mut guest_config = GuestConfig::default();
     for (key, value) in all {
-        wish(&mut wishes, key, value, source(cut(key)));
+        read_key(&mut guest_config, key, value, to_source(escape_short(key)));
     }
-    wishes
+    guest_config
 }
 
 /// Reads the image's `/urunc.json`; `None` where there is none.
-pub(super) fn file(rootfs: &Rootfs) -> Option<Wishes> {
-    let mut wishes = Wishes::default();
+pub(super) fn file(rootfs: &Rootfs) -> Option<GuestConfig> {
+    let mut guest_config = GuestConfig::default();
     let values = match read(rootfs) {
         Err(FileError::Missing) => return None,
         Err(why) => Err(why.to_string()),
@@ -43,16 +43,23 @@ pub(super) fn file(rootfs: &Rootfs) -> Option<Wishes> {
     };
     match values {
         Err(why) => {
-            wishes.signs.push(Source::UruncJson(FILE.to_owned()));
-            wishes.faults.push(Fault::UruncJson { why });
+            guest_config
+                .evidence
+                .push(Source::UruncJson(FILE.to_owned()));
+            guest_config.faults.push(Fault::UruncJson { why });
         }
         Ok(values) => {
             for (key, value) in values {
-                wish(&mut wishes, &key, &value, Source::UruncJson(cut(&key)));
+                read_key(
+                    &mut guest_config,
+                    &key,
+                    &value,
+                    Source::UruncJson(escape_short(&key)),
+                );
             }
         }
     }
-    Some(wishes)
+    Some(guest_config)
 }
 
 fn read(rootfs: &Rootfs) -> Result<Vec<u8>, FileError> {
@@ -72,7 +79,7 @@ fn read(rootfs: &Rootfs) -> Result<Vec<u8>, FileError> {
 /// What is wrong with the text.
 pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let encoded: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|e| {
-        let why = cut_line(&e.to_string());
+        let why = escape_line(&e.to_string());
         format!("it is no object of texts: {why}")
     })?;
     let decode = |(key, value): (String, String)| {
@@ -81,37 +88,37 @@ pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
         // The encoder may have been given a line with its end.
         let text = text.map(|text| text.trim_end_matches('\n').to_owned());
         text.map(|text| (key.clone(), text))
-            .ok_or_else(|| format!("the value of {} is no text in base64", cut(&key)))
+            .ok_or_else(|| format!("the value of {} is no text in base64", escape_short(&key)))
     };
     encoded.into_iter().map(decode).collect()
 }
 
 /// What one key asks for.
-fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
+fn read_key(guest_config: &mut GuestConfig, key: &str, value: &str, origin: Source) {
     let Some(name) = key.strip_prefix(PREFIX) else {
         return;
     };
     match name {
-        "binary" => wishes.kernel = wishes.kernel_path(value, by),
-        "initrd" if !value.is_empty() => wishes.initrd = wishes.path(value, by),
-        "cmdline" if !value.is_empty() => wishes.cmdline = wishes.text(value, by),
+        "binary" => guest_config.kernel = guest_config.kernel_path(value, origin),
+        "initrd" if !value.is_empty() => guest_config.initrd = guest_config.path(value, origin),
+        "cmdline" if !value.is_empty() => guest_config.cmdline = guest_config.text(value, origin),
         "unikernelType" => {
-            wishes.signs.push(by.clone());
-            wishes.family = wishes.family(value, by);
+            guest_config.evidence.push(origin.clone());
+            guest_config.family = guest_config.family(value, origin);
         }
         // The monitor is runu's own, and the version is for people.
         "initrd" | "cmdline" | "hypervisor" | "unikernelVersion" => {}
         "block" | "blkMntPoint" if value.is_empty() => {}
         "useDMBlock" | "mountRootfs" if value != "true" => {}
-        "block" => wishes.block(None, value, by),
-        "blkMntPoint" => wishes.mount_point = wishes.path(value, by),
+        "block" => guest_config.block(None, value, origin),
+        "blkMntPoint" => guest_config.mount_point = guest_config.path(value, origin),
         // An older and a newer name of the same.
         "useDMBlock" | "mountRootfs" => {
-            wishes.signs.push(by.clone());
-            let value = RootWish::Container;
-            wishes.rootfs = Some(Said { value, by });
+            guest_config.evidence.push(origin.clone());
+            let value = RootChoice::Container;
+            guest_config.rootfs = Some(Sourced { value, origin });
         }
-        _ => wishes.unknown(by),
+        _ => guest_config.unknown(origin),
     }
 }
 
@@ -146,7 +153,7 @@ mod tests {
         }
         for name in ["useDMBlock", "mountRootfs"] {
             let root = read(name, "true").rootfs.unwrap().value;
-            assert_eq!(root, RootWish::Container);
+            assert_eq!(root, RootChoice::Container);
         }
         for (name, value) in [("binary", ""), ("x", "y")] {
             assert_eq!(read(name, value).faults.len(), 1, "{name}");

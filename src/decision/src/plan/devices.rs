@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::root;
-use crate::facts::{Block, Facts, Fault, ROOT_DISK, Said};
+use crate::facts::{Block, Facts, Fault, ROOT_DISK, Sourced};
 use guest::{Family, Root};
 use vmm::{BLOCK_SIZE, DeviceKind, KernelImage};
 
@@ -59,7 +59,7 @@ fn check_is_elsewhere(block: &Block) -> Result<(), Fault> {
     match block.number {
         Some(_) => Ok(()),
         None => Err(Fault::DiskOnRootDisk {
-            by: block.by.clone(),
+            origin: block.origin.clone(),
             path: block.path.clone(),
         }),
     }
@@ -68,7 +68,11 @@ fn check_is_elsewhere(block: &Block) -> Result<(), Fault> {
 /// A guest would have to be told where to mount what is not its root. MirageOS mounts nothing,
 /// and need not be.
 fn check_mount_point(facts: &Facts, root: Root, root_disk: Option<&Block>) -> Result<(), Fault> {
-    let Some(Said { value: place, by }) = &facts.wishes.mount_point else {
+    let Some(Sourced {
+        value: place,
+        origin,
+    }) = &facts.guest_config.mount_point
+    else {
         return Ok(());
     };
     let is_root = root == Root::Block && place == Path::new("/");
@@ -80,8 +84,8 @@ fn check_mount_point(facts: &Facts, root: Root, root_disk: Option<&Block>) -> Re
         _ if is_root => return Ok(()),
         _ => "a mounted block device",
     };
-    let by = by.clone();
-    Err(Fault::Unsupported { by, what })
+    let origin = origin.clone();
+    Err(Fault::Unsupported { origin, what })
 }
 
 /// A disk of a guest that has as many as it gets.
@@ -89,7 +93,7 @@ fn disk(block: &Block) -> Result<PlannedBlock, Fault> {
     let device = block.device.as_deref().unwrap_or(SERIAL);
     match device.len() > MAX_SERIAL {
         true => Err(Fault::BlockName {
-            by: block.by.clone(),
+            origin: block.origin.clone(),
             max: MAX_SERIAL,
         }),
         false => planned(block, device.to_owned()),
@@ -130,7 +134,7 @@ fn plan(block: &Block, names: &[&str], image: &KernelImage) -> Result<PlannedBlo
         (None, [only]) => (*only).to_owned(),
         _ => {
             return Err(Fault::UnwantedBlock {
-                by: block.by.clone(),
+                origin: block.origin.clone(),
                 abi: image.abi,
                 declared: match names {
                     [] => "no block device".to_owned(),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::quantity::display;
-use crate::facts::{Facts, Fault, Said, State};
+use crate::facts::{Facts, Fault, Sourced, State};
 pub use devices::PlannedBlock;
 use guest::{self, CmdlineTemplate, Family, Network, Root};
 pub use network::PlannedNet;
@@ -70,8 +70,8 @@ pub struct Plan {
     /// As it is without a network, which is known at `start` only.
     pub cmdline: String,
     /// What it is made of; `None` where somebody wrote it, and it stays as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recipe: Option<CmdlineTemplate>,
+    #[serde(rename = "recipe", default, skip_serializing_if = "Option::is_none")]
+    pub cmdline_template: Option<CmdlineTemplate>,
 }
 
 impl Plan {
@@ -80,8 +80,8 @@ impl Plan {
     /// # Errors
     /// The first fault that keeps this from running as a unikernel.
     pub fn make(facts: &Facts) -> Result<Self, Fault> {
-        let wishes = &facts.wishes;
-        if let Some(fault) = wishes.faults.first() {
+        let guest_config = &facts.guest_config;
+        if let Some(fault) = guest_config.faults.first() {
             return Err(fault.clone());
         }
         let kernel = facts.kernel.as_ref().ok_or(Fault::NoKernel)?;
@@ -103,10 +103,10 @@ impl Plan {
                 why: why.to_string(),
             })?;
         let blocks = devices::blocks(facts, image, root)?;
-        let (cmdline, recipe) = command_line(facts, root, &blocks)?;
+        let (cmdline, cmdline_template) = command_line(facts, root, &blocks)?;
         Ok(Self {
             cmdline,
-            recipe,
+            cmdline_template,
             kernel: kernel.path.clone(),
             abi,
             initrd: initrd.map(|i| i.path.clone()),
@@ -128,7 +128,7 @@ impl Plan {
 
     /// The tag by which the guest finds the container's tree, if it gets it by 9P.
     pub fn share(&self) -> Option<&'static str> {
-        (self.root == Root::Share).then_some(guest::TAG)
+        (self.root == Root::P9).then_some(guest::TAG)
     }
 
     /// The command line for a guest on this `network` that finds some of its virtio devices by
@@ -141,8 +141,8 @@ impl Plan {
         network: Option<&Network>,
         devices: &[String],
     ) -> Result<String, guest::Error> {
-        match &self.recipe {
-            Some(recipe) => recipe.line(network, devices),
+        match &self.cmdline_template {
+            Some(cmdline_template) => cmdline_template.line(network, devices),
             None => Ok(self.cmdline.clone()),
         }
     }
@@ -157,7 +157,7 @@ fn served_tag(facts: &Facts, root: Root) -> Option<String> {
     (root == Root::Virtiofs).then(|| tag.to_owned())
 }
 
-/// The guest's virtual CPUs: as many as are wished for, or else as the container's quota can
+/// The guest's virtual CPUs: as many as are asked for, or else as the container's quota can
 /// keep busy, at most the host's.
 fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
     let max = if abi.uses_several_vcpus() {
@@ -165,14 +165,18 @@ fn vcpus(facts: &Facts, abi: BootAbi) -> Result<u8, Fault> {
     } else {
         1
     };
-    let Some(Said { value: asked, by }) = facts.wishes.vcpus.clone() else {
+    let Some(Sourced {
+        value: asked,
+        origin,
+    }) = facts.guest_config.vcpus.clone()
+    else {
         let quota = facts.cpu_limit.unwrap_or(1).min(facts.host_cpus);
         return Ok(u8::try_from(quota).unwrap_or(MAX_VCPUS).clamp(1, max));
     };
     match u8::try_from(asked) {
         Ok(vcpus @ 1..) if vcpus <= max => Ok(vcpus),
-        _ if max == 1 => Err(Fault::OneVcpu { by, asked, abi }),
-        _ => Err(Fault::Vcpus { by, asked, max }),
+        _ if max == 1 => Err(Fault::OneVcpu { origin, asked, abi }),
+        _ => Err(Fault::Vcpus { origin, asked, max }),
     }
 }
 
@@ -183,10 +187,10 @@ fn command_line(
     root: Root,
     blocks: &[PlannedBlock],
 ) -> Result<(String, Option<CmdlineTemplate>), Fault> {
-    if let Some(said) = &facts.wishes.cmdline {
-        return Ok((said.value.clone(), None));
+    if let Some(setting) = &facts.guest_config.cmdline {
+        return Ok((setting.value.clone(), None));
     }
-    let recipe = CmdlineTemplate {
+    let cmdline_template = CmdlineTemplate {
         family: facts.family().unwrap_or(Family::Other),
         traits: facts.traits().cloned(),
         args: facts.args.clone(),
@@ -197,8 +201,10 @@ fn command_line(
         root,
         read_only: root == Root::Block && blocks.first().is_some_and(|first| first.read_only),
     };
-    let line = recipe.line(None, &[]).map_err(Fault::CommandLine)?;
-    Ok((line, Some(recipe)))
+    let line = cmdline_template
+        .line(None, &[])
+        .map_err(Fault::CommandLine)?;
+    Ok((line, Some(cmdline_template)))
 }
 
 /// The guest's memory in bytes, and who gave it.
@@ -206,16 +212,16 @@ fn memory(facts: &Facts, image: &KernelImage, root: Root) -> Result<(u64, String
     let left = facts
         .memory_limit
         .map(|limit| (limit, limit.saturating_sub(overhead(limit, root))));
-    let (memory, from) = match (facts.wishes.memory.clone(), left) {
-        (Some(Said { value, by }), Some((limit, left))) if value > left => {
+    let (memory, from) = match (facts.guest_config.memory.clone(), left) {
+        (Some(Sourced { value, origin }), Some((limit, left))) if value > left => {
             return Err(Fault::OverLimit {
-                by,
+                origin,
                 asked: value,
                 limit,
                 left,
             });
         }
-        (Some(Said { value, by }), _) => (value, by.to_string()),
+        (Some(Sourced { value, origin }), _) => (value, origin.to_string()),
         (None, Some((_, left))) => (
             left.min(vmm::max_memory(image)),
             "the container's memory limit, less the monitor's share,".to_owned(),

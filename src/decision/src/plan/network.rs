@@ -40,8 +40,8 @@ pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedN
         }
     };
     let required = !declared.is_empty();
-    if let Some(said) = &facts.wishes.network {
-        let why = format!("{} says that it shall have none", said.by);
+    if let Some(setting) = &facts.guest_config.network {
+        let why = format!("{} says that it shall have none", setting.origin);
         return match required {
             true => Err(Fault::NoNet { device, why }),
             false => without(facts),
@@ -50,7 +50,11 @@ pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedN
     if facts.host_network {
         return Err(Fault::HostNetwork);
     }
-    let ports = facts.wishes.ports.clone().map(|said| said.value);
+    let ports = facts
+        .guest_config
+        .ports
+        .clone()
+        .map(|setting| setting.value);
     Ok(Some(PlannedNet {
         device,
         required,
@@ -59,9 +63,9 @@ pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedN
 }
 
 fn without(facts: &Facts) -> Result<Option<PlannedNet>, Fault> {
-    match &facts.wishes.ports {
-        Some(said) => Err(Fault::PortsWithoutNetwork {
-            by: said.by.clone(),
+    match &facts.guest_config.ports {
+        Some(setting) => Err(Fault::PortsWithoutNetwork {
+            origin: setting.origin.clone(),
         }),
         None => Ok(None),
     }

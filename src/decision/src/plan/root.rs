@@ -1,28 +1,32 @@
 //! Where the guest's root file system is.
 
-use crate::facts::{Block, Facts, Fault, RootWish, Said};
+use crate::facts::{Block, Facts, Fault, RootChoice, Sourced};
 use guest::{Family, Root};
 use vmm::{BootAbi, DeviceKind, KernelImage, Transport};
 
-/// Where it is wished to be, or else where this kernel of this family would look for it.
+/// Where it is asked for, or else where this kernel of this family would look for it.
 ///
 /// # Errors
-/// [`Fault::NoRoot`] for a wish that the family, the kernel or the image cannot grant.
+/// [`Fault::NoRoot`] for a choice that the family, the kernel or the image cannot grant.
 pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
-    let Some(Said { value: wish, by }) = &facts.wishes.rootfs else {
+    let Some(Sourced {
+        value: choice,
+        origin,
+    }) = &facts.guest_config.rootfs
+    else {
         return Ok(by_default(facts, image));
     };
     let grant = |root| match obstacle(facts, image, root) {
         None => disk_fault(facts, root).map_or(Ok(root), Err),
         Some(why) => Err(Fault::NoRoot {
-            by: by.clone(),
+            origin: origin.clone(),
             root,
             why,
         }),
     };
-    match wish {
-        RootWish::Exactly(root) => grant(*root),
-        RootWish::Container => grant(Root::Share).or_else(|fault| match grant(Root::Block) {
+    match choice {
+        RootChoice::Exactly(root) => grant(*root),
+        RootChoice::Container => grant(Root::P9).or_else(|fault| match grant(Root::Block) {
             // It could have a disk, were there one.
             Err(no_disk @ Fault::NoRootDisk { .. }) => Err(no_disk),
             granted => granted.map_err(|_| fault),
@@ -52,14 +56,14 @@ fn by_default(facts: &Facts, image: &KernelImage) -> Root {
         facts.family(),
         Some(Family::Linux | Family::Nanos | Family::Osv)
     );
-    let wanted = [
+    let preferred = [
         (Root::Initrd, true),
         (Root::Block, begins_with_disk),
-        (Root::Share, takes_9p),
+        (Root::P9, takes_9p),
     ];
-    let mut found = wanted
+    let mut found = preferred
         .into_iter()
-        .filter(|(root, is_wanted)| *is_wanted && obstacle(facts, image, *root).is_none());
+        .filter(|(root, is_preferred)| *is_preferred && obstacle(facts, image, *root).is_none());
     found.next().map_or(Root::None, |(root, _)| root)
 }
 
@@ -80,10 +84,10 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
                 _ => Some("the kernel does not declare one block device: say none"),
             }
         }
-        Root::Share | Root::Virtiofs | Root::Block if !image.abi.has_virtio() => {
+        Root::P9 | Root::Virtiofs | Root::Block if !image.abi.has_virtio() => {
             Some("kernels of its ABI know of no virtio device: say none")
         }
-        Root::Share => match family {
+        Root::P9 => match family {
             Some(
                 Family::Hermit | Family::Nanos | Family::Osv | Family::Rumprun | Family::Solo5,
             ) => Some("guests of its family have no 9P: say initrd, block or none"),
@@ -117,8 +121,8 @@ fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static s
 }
 
 fn legacy(facts: &Facts) -> bool {
-    let wish = facts.wishes.virtio.as_ref();
-    wish.is_some_and(|said| said.value == Transport::MmioLegacy)
+    let choice = facts.guest_config.virtio.as_ref();
+    choice.is_some_and(|setting| setting.value == Transport::MmioLegacy)
 }
 
 /// Whether a Unikraft kernel can mount 9P, where that is to be known.

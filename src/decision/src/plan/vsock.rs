@@ -2,16 +2,20 @@
 
 use std::path::PathBuf;
 
-use crate::facts::{Facts, Fault, Said};
+use crate::facts::{Facts, Fault, Sourced};
 use guest::Family;
 use vmm::BootAbi;
 
-/// Where they are wished to be, as the container sees it.
+/// Where they are to be, as the container sees it.
 ///
 /// # Errors
 /// [`Fault::NoVsock`] for guests that cannot have them.
 pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault> {
-    let Some(Said { value: path, by }) = facts.wishes.vsock.clone() else {
+    let Some(Sourced {
+        value: path,
+        origin,
+    }) = facts.guest_config.vsock.clone()
+    else {
         return Ok(None);
     };
     let why = match facts.family() {
@@ -21,5 +25,5 @@ pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault
         }
         _ => return Ok(Some(path)),
     };
-    Err(Fault::NoVsock { by, why })
+    Err(Fault::NoVsock { origin, why })
 }

@@ -42,7 +42,7 @@ pub enum Reason {
     Sandbox,
     /// The rule's own words.
     Rule(String),
-    /// A rule said "unikernel", or none matched, because of this.
+    /// This fault: of a bundle that a rule takes for a unikernel, or that no rule matched.
     Fault(Fault),
     /// A pod asks for more than the policy allows.
     Excess(Excess),
@@ -77,9 +77,9 @@ impl fmt::Display for Reason {
             Self::Fault(fault) => fault.fmt(f),
             Self::Excess(excess) => excess.fmt(f),
             Self::NoRule(None) => f.write_str("no rule of the policy is about it"),
-            Self::NoRule(Some(sign)) => write!(
+            Self::NoRule(Some(evidence)) => write!(
                 f,
-                "it looks like a unikernel ({sign}), and no rule of the policy says how to run it"
+                "it looks like a unikernel ({evidence}), and no rule of the policy says how to run it"
             ),
         }
     }

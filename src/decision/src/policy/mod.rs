@@ -13,7 +13,7 @@ pub use limits::Excess;
 pub use load::{read, site_files};
 pub use rules::{PolicyError, PolicyFile, Rule, Then};
 
-use crate::facts::{Facts, Kind, Wanted, Wishes};
+use crate::facts::{Facts, GatherOptions, GuestConfig, Kind};
 use crate::plan::Plan;
 use limits::Limits;
 use when::When;
@@ -40,9 +40,9 @@ impl Policy {
     }
 
     /// What must be gathered for these rules.
-    pub fn wanted(&self) -> Wanted {
+    pub fn gather_options(&self) -> GatherOptions {
         let any = |has| self.rules.iter().any(|rule| rule.when.mentions(has));
-        Wanted {
+        GatherOptions {
             digest: any(When::asks_digest),
             host: any(When::asks_host),
             annotations: any(When::asks_annotations),
@@ -51,7 +51,7 @@ impl Policy {
 
     /// Whether the decision about these facts hangs on what the image says of itself: a rule
     /// that may hold asks for it, or wants a kernel that only the image can name.
-    pub fn wants_media(&self, facts: &Facts) -> bool {
+    pub fn needs_media(&self, facts: &Facts) -> bool {
         if facts.container.kind == Kind::Sandbox {
             return false;
         }
@@ -75,8 +75,10 @@ impl Policy {
             };
         }
         let Some(rule) = self.rules.iter().find(|rule| rule.when.holds(facts)) else {
-            let Wishes { faults, signs, .. } = &facts.wishes;
-            let no_rule = || Reason::NoRule(signs.first().cloned());
+            let GuestConfig {
+                faults, evidence, ..
+            } = &facts.guest_config;
+            let no_rule = || Reason::NoRule(evidence.first().cloned());
             return Decision {
                 outcome: Outcome::Deny,
                 rule: None,

@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What was said, and by whom: so that a refusal can name the place to mend.
+/// A setting and its source, so that a refusal can name the place to mend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Said<T> {
+pub struct Sourced<T> {
     pub value: T,
-    pub by: Source,
+    #[serde(rename = "by")]
+    pub origin: Source,
 }
 
 /// Who says something of a unikernel.

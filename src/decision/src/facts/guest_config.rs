@@ -1,14 +1,14 @@
-//! How a unikernel is asked to be run: one set of wishes, whichever convention
+//! How a unikernel is asked to be run: one configuration, whichever convention
 //! they were written in.
 
 use std::path::{Component, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use super::block::BlockWish;
+use super::block::BlockConfig;
 use super::quantity;
-use super::said::{Said, Source};
-use super::{Fault, cut};
+use super::source::{Source, Sourced};
+use super::{Fault, escape_short};
 use guest::{Family, Root};
 use net::Ports;
 use vmm::Transport;
@@ -17,15 +17,15 @@ use vmm::Transport;
 /// and the longest port.
 pub(super) const MAX_SOCKET: usize = 108 - 1 - "_4294967295".len();
 
-/// Where the root file system is wished to be.
+/// Where the root file system is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RootWish {
+pub enum RootChoice {
     Exactly(Root),
     /// The container's own, in whichever way the guest can have it.
     Container,
 }
 
-impl Serialize for RootWish {
+impl Serialize for RootChoice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {
             Self::Exactly(root) => root.name(),
@@ -41,48 +41,49 @@ pub enum NetworkChoice {
     None,
 }
 
-/// What is wished for, and by whom.
+/// How a guest is to be run, each setting with its source.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
-pub struct Wishes {
+pub struct GuestConfig {
     /// A path in the container's rootfs.
-    pub kernel: Option<Said<PathBuf>>,
+    pub kernel: Option<Sourced<PathBuf>>,
     /// Likewise.
-    pub initrd: Option<Said<PathBuf>>,
-    pub cmdline: Option<Said<String>>,
+    pub initrd: Option<Sourced<PathBuf>>,
+    pub cmdline: Option<Sourced<String>>,
     /// The kind of unikernel: `unikraft`, `linux` and so on, a name that is known.
-    pub family: Option<Said<String>>,
+    pub family: Option<Sourced<String>>,
     /// The guest's memory in bytes.
-    pub memory: Option<Said<u64>>,
-    pub vcpus: Option<Said<u64>>,
+    pub memory: Option<Sourced<u64>>,
+    pub vcpus: Option<Sourced<u64>>,
     /// How the guest finds its virtio devices.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub virtio: Option<Said<Transport>>,
+    pub virtio: Option<Sourced<Transport>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<Said<NetworkChoice>>,
+    pub network: Option<Sourced<NetworkChoice>>,
     /// Which of the pod's ports are the guest's, where it shares the pod's address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ports: Option<Said<Ports>>,
+    pub ports: Option<Sourced<Ports>>,
     /// Where its sockets to its neighbours are to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vsock: Option<Said<PathBuf>>,
+    pub vsock: Option<Sourced<PathBuf>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub blocks: Vec<BlockWish>,
+    pub blocks: Vec<BlockConfig>,
     /// Where its root file system is to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rootfs: Option<Said<RootWish>>,
+    pub rootfs: Option<Sourced<RootChoice>>,
     /// Where the guest is to mount its block device.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mount_point: Option<Said<PathBuf>>,
+    pub mount_point: Option<Sourced<PathBuf>>,
     /// Who says that this is a unikernel at all.
-    pub signs: Vec<Source>,
+    #[serde(rename = "signs")]
+    pub evidence: Vec<Source>,
     /// What could not be understood.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
 
-impl Wishes {
-    /// Takes in what a source of the same standing says. Where both say something and not
-    /// the same, that is a fault: neither is obeyed by guess.
+impl GuestConfig {
+    /// Takes in the settings of a source of the same precedence. Where both say something and not
+    /// the same, that is a fault: neither is recognized_keys by guess.
     pub fn join(&mut self, other: Self) {
         join(&mut self.kernel, other.kernel, &mut self.faults);
         join(&mut self.initrd, other.initrd, &mut self.faults);
@@ -99,11 +100,11 @@ impl Wishes {
         for block in other.blocks {
             self.join_block(block);
         }
-        self.signs.extend(other.signs);
+        self.evidence.extend(other.evidence);
         self.faults.extend(other.faults);
     }
 
-    /// Takes in what a source of less standing says: only where nothing was said yet. An
+    /// Takes in the settings of a source of lower precedence, where none is set yet. An
     /// initrd, block devices, the devices' transport and a command line belong to the kernel that
     /// is beside them.
     pub fn or(&mut self, other: Self) {
@@ -124,26 +125,26 @@ impl Wishes {
         self.network = self.network.take().or(other.network);
         self.ports = self.ports.take().or(other.ports);
         self.vsock = self.vsock.take().or(other.vsock);
-        self.signs.extend(other.signs);
+        self.evidence.extend(other.evidence);
         self.faults.extend(other.faults);
     }
 
     /// The kernel's path: whoever names one says that this is a unikernel.
-    pub fn kernel_path(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
-        self.signs.push(by.clone());
-        self.path(value, by)
+    pub fn kernel_path(&mut self, value: &str, origin: Source) -> Option<Sourced<PathBuf>> {
+        self.evidence.push(origin.clone());
+        self.path(value, origin)
     }
 
     /// The file for a block device, by the guest's name for it if there is one.
-    pub fn block(&mut self, device: Option<&str>, value: &str, by: Source) {
-        if let Some(image) = self.path(value, by) {
+    pub fn block(&mut self, device: Option<&str>, value: &str, origin: Source) {
+        if let Some(image) = self.path(value, origin) {
             let device = device.map(str::to_owned);
-            self.blocks.push(BlockWish { device, image });
+            self.blocks.push(BlockConfig { device, image });
         }
     }
 
     /// Two files for one device are a contradiction like any other.
-    fn join_block(&mut self, block: BlockWish) {
+    fn join_block(&mut self, block: BlockConfig) {
         let mine = self.blocks.iter().find(|b| b.device == block.device);
         let mut mine = mine.map(|mine| mine.image.clone());
         match mine {
@@ -152,132 +153,136 @@ impl Wishes {
         }
     }
 
-    /// Notes a wish that runu cannot grant: the guest would not be what was asked for.
-    pub fn unsupported(&mut self, by: Source, what: &'static str) {
-        self.signs.push(by.clone());
-        self.faults.push(Fault::Unsupported { by, what });
+    /// Notes a setting that runu cannot apply: the guest would not be what was asked for.
+    pub fn unsupported(&mut self, origin: Source, what: &'static str) {
+        self.evidence.push(origin.clone());
+        self.faults.push(Fault::Unsupported { origin, what });
     }
 
-    /// Notes a key that is not known: a misspelt wish is not a wish for something else.
-    pub fn unknown(&mut self, by: Source) {
-        self.signs.push(by.clone());
-        self.faults.push(Fault::UnknownKey { by });
+    /// Notes a key that is not known: a misspelt key must not be passed over.
+    pub fn unknown(&mut self, origin: Source) {
+        self.evidence.push(origin.clone());
+        self.faults.push(Fault::UnknownKey { origin });
     }
 
     /// A path as it was written.
-    pub fn path(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
+    pub fn path(&mut self, value: &str, origin: Source) -> Option<Sourced<PathBuf>> {
         if value.is_empty() {
-            self.faults.push(Fault::EmptyPath { by });
+            self.faults.push(Fault::EmptyPath { origin });
             return None;
         }
-        let Said { value, by } = self.text(value, by)?;
+        let Sourced { value, origin } = self.text(value, origin)?;
         let value = PathBuf::from(value);
-        Some(Said { value, by })
+        Some(Sourced { value, origin })
     }
 
     /// The path of a socket, to which `_` and a port can be added.
-    pub fn socket(&mut self, value: &str, by: Source) -> Option<Said<PathBuf>> {
-        let said = self.path(value, by)?;
-        let mut parts = said.value.components();
+    pub fn socket(&mut self, value: &str, origin: Source) -> Option<Sourced<PathBuf>> {
+        let setting = self.path(value, origin)?;
+        let mut parts = setting.value.components();
         let is_plain = parts.next() == Some(Component::RootDir)
             && parts.all(|part| matches!(part, Component::Normal(_)))
-            && said.value.file_name().is_some()
+            && setting.value.file_name().is_some()
             && !value.ends_with('/');
         if is_plain && value.len() <= MAX_SOCKET {
-            return Some(said);
+            return Some(setting);
         }
-        let (by, value) = (said.by, cut(value));
+        let (origin, value) = (setting.origin, escape_short(value));
         self.faults.push(match is_plain {
-            true => Fault::LongSocket { by, value },
-            false => Fault::Socket { by, value },
+            true => Fault::LongSocket { origin, value },
+            false => Fault::Socket { origin, value },
         });
         None
     }
 
     /// A text of one line.
-    pub fn text(&mut self, value: &str, by: Source) -> Option<Said<String>> {
+    pub fn text(&mut self, value: &str, origin: Source) -> Option<Sourced<String>> {
         if value.chars().any(char::is_control) {
-            self.faults.push(Fault::ControlCharacter { by });
+            self.faults.push(Fault::ControlCharacter { origin });
             return None;
         }
         let value = value.to_owned();
-        Some(Said { value, by })
+        Some(Sourced { value, origin })
     }
 
     /// A family's name.
-    pub fn family(&mut self, value: &str, by: Source) -> Option<Said<String>> {
+    pub fn family(&mut self, value: &str, origin: Source) -> Option<Sourced<String>> {
         if Family::named(value).is_some() {
-            return self.text(value, by);
+            return self.text(value, origin);
         }
-        let value = cut(value);
-        self.faults.push(Fault::Family { by, value });
+        let value = escape_short(value);
+        self.faults.push(Fault::Family { origin, value });
         None
     }
 
     /// Where the root file system is to be.
-    pub fn rootfs(&mut self, value: &str, by: Source) -> Option<Said<RootWish>> {
+    pub fn rootfs(&mut self, value: &str, origin: Source) -> Option<Sourced<RootChoice>> {
         if let Some(root) = Root::named(value) {
-            let value = RootWish::Exactly(root);
-            return Some(Said { value, by });
+            let value = RootChoice::Exactly(root);
+            return Some(Sourced { value, origin });
         }
-        let value = cut(value);
-        self.faults.push(Fault::UnknownRoot { by, value });
+        let value = escape_short(value);
+        self.faults.push(Fault::UnknownRoot { origin, value });
         None
     }
 
     /// A transport's name.
-    pub fn transport(&mut self, value: &str, by: Source) -> Option<Said<Transport>> {
+    pub fn transport(&mut self, value: &str, origin: Source) -> Option<Sourced<Transport>> {
         let mut all = Transport::ALL.into_iter();
         let found = all.find(|transport| transport.to_string() == value);
         if found.is_none() {
-            let (by, value) = (by.clone(), cut(value));
-            self.faults.push(Fault::Virtio { by, value });
+            let (origin, value) = (origin.clone(), escape_short(value));
+            self.faults.push(Fault::Virtio { origin, value });
         }
-        found.map(|value| Said { value, by })
+        found.map(|value| Sourced { value, origin })
     }
 
     /// An amount of memory as Kubernetes writes it.
-    pub fn bytes(&mut self, value: &str, by: Source) -> Option<Said<u64>> {
+    pub fn bytes(&mut self, value: &str, origin: Source) -> Option<Sourced<u64>> {
         match quantity::bytes(value) {
-            Ok(value) => Some(Said { value, by }),
+            Ok(value) => Some(Sourced { value, origin }),
             Err(why) => {
-                let value = cut(value);
-                self.faults.push(Fault::Memory { by, value, why });
+                let value = escape_short(value);
+                self.faults.push(Fault::Memory { origin, value, why });
                 None
             }
         }
     }
 
     /// `none`.
-    pub fn network_choice(&mut self, value: &str, by: Source) -> Option<Said<NetworkChoice>> {
+    pub fn network_choice(
+        &mut self,
+        value: &str,
+        origin: Source,
+    ) -> Option<Sourced<NetworkChoice>> {
         if value == "none" {
             let value = NetworkChoice::None;
-            return Some(Said { value, by });
+            return Some(Sourced { value, origin });
         }
-        let value = cut(value);
-        self.faults.push(Fault::Network { by, value });
+        let value = escape_short(value);
+        self.faults.push(Fault::Network { origin, value });
         None
     }
 
     /// Ports such as `80/tcp,53/udp`.
-    pub fn port_list(&mut self, value: &str, by: Source) -> Option<Said<Ports>> {
+    pub fn port_list(&mut self, value: &str, origin: Source) -> Option<Sourced<Ports>> {
         match value.parse() {
-            Ok(value) => Some(Said { value, by }),
+            Ok(value) => Some(Sourced { value, origin }),
             Err(why) => {
-                let value = cut(value);
-                self.faults.push(Fault::Ports { by, value, why });
+                let value = escape_short(value);
+                self.faults.push(Fault::Ports { origin, value, why });
                 None
             }
         }
     }
 
     /// A number of virtual CPUs.
-    pub fn count(&mut self, value: &str, by: Source) -> Option<Said<u64>> {
+    pub fn count(&mut self, value: &str, origin: Source) -> Option<Sourced<u64>> {
         match value.parse() {
-            Ok(value) if value > 0 => Some(Said { value, by }),
+            Ok(value) if value > 0 => Some(Sourced { value, origin }),
             _ => {
-                let value = cut(value);
-                self.faults.push(Fault::Count { by, value });
+                let value = escape_short(value);
+                self.faults.push(Fault::Count { origin, value });
                 None
             }
         }
@@ -285,16 +290,16 @@ impl Wishes {
 }
 
 fn join<T: PartialEq + std::fmt::Debug>(
-    mine: &mut Option<Said<T>>,
-    other: Option<Said<T>>,
+    mine: &mut Option<Sourced<T>>,
+    other: Option<Sourced<T>>,
     faults: &mut Vec<Fault>,
 ) {
     match (&*mine, other) {
         (Some(a), Some(b)) if a.value != b.value => faults.push(Fault::Contradiction {
-            one: a.by.clone(),
-            one_says: cut(&format!("{:?}", a.value)),
-            other: b.by,
-            other_says: cut(&format!("{:?}", b.value)),
+            one: a.origin.clone(),
+            one_says: escape_short(&format!("{:?}", a.value)),
+            other: b.origin,
+            other_says: escape_short(&format!("{:?}", b.value)),
         }),
         (None, other) => *mine = other,
         _ => {}
@@ -305,31 +310,31 @@ fn join<T: PartialEq + std::fmt::Debug>(
 mod tests {
     use super::*;
 
-    fn kernel(path: &str, key: &str) -> Wishes {
-        let mut wishes = Wishes::default();
-        wishes.kernel = wishes.kernel_path(path, Source::Annotation(key.into()));
-        wishes
+    fn kernel(path: &str, key: &str) -> GuestConfig {
+        let mut guest_config = GuestConfig::default();
+        guest_config.kernel = guest_config.kernel_path(path, Source::Annotation(key.into()));
+        guest_config
     }
 
     #[test]
     fn two_that_differ_are_a_fault_that_names_both() {
-        let mut wishes = kernel("/a", "runu.dev/kernel");
-        wishes.join(kernel("/a", "com.urunc.unikernel.binary"));
-        assert_eq!(wishes.faults, []);
-        wishes.join(kernel("/b", "org.unikraft.kernel.image"));
-        let told = wishes.faults[0].to_string();
+        let mut guest_config = kernel("/a", "runu.dev/kernel");
+        guest_config.join(kernel("/a", "com.urunc.unikernel.binary"));
+        assert_eq!(guest_config.faults, []);
+        guest_config.join(kernel("/b", "org.unikraft.kernel.image"));
+        let message = guest_config.faults[0].to_string();
         for part in [
             "runu.dev/kernel",
             "\"/a\"",
             "org.unikraft.kernel.image",
             "\"/b\"",
         ] {
-            assert!(told.contains(part), "{told}");
+            assert!(message.contains(part), "{message}");
         }
     }
 
     #[test]
-    fn the_pod_is_heard_before_the_image() {
+    fn the_pods_settings_win_over_the_images() {
         let mut image = kernel("/b", "b");
         image.initrd = image.path("/b.cpio", Source::Path);
         image.memory = image.bytes("1Mi", Source::Path);
