@@ -4,16 +4,39 @@
 //! Source: Solo5 0.12, include/hvt_abi.h, bindings/virtio; MirageOS, the packages parse-argv and
 //! mirage-runtime-network.
 
-use super::words::{double_quoted, line};
-use super::{BootParams, Error, Family, KernelTraits};
+use crate::boot_params::BootParams;
+use crate::cmdline::{double_quoted, line};
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support};
+use crate::kernel_traits::KernelTraits;
+use crate::sections::Sections;
 
 /// `HVT_CMDLINE_SIZE` less the zero byte.
 const MAX_BYTES: usize = 8191;
 
-pub(crate) fn command_line(
-    traits: Option<&KernelTraits>,
-    params: &BootParams,
-) -> Result<String, Error> {
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9: |_| Support::No,
+    virtiofs: |_| Support::No,
+    block_root: Support::No,
+    mounts_nothing: true,
+    has_vsock: false,
+    drops_kernel_name: true,
+    recognize,
+    ..FamilyTraits::new(
+        Family::Solo5,
+        &["solo5", "mirage", "mirageos"],
+        command_line,
+    )
+};
+
+/// The note with the interface's version.
+fn recognize(sections: &Sections) -> Option<KernelTraits> {
+    let is_solo5 = sections.has(".note.solo5.abi");
+    is_solo5.then(|| KernelTraits::new(Family::Solo5))
+}
+
+fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
     let quoted = |arg: &String| match arg {
         arg if arg.is_empty() => Err(Error::argument(arg, "is empty, which MirageOS drops")),
         arg if arg.contains([' ', '"', '\\']) => Ok(double_quoted(arg)),

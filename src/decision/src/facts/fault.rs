@@ -49,7 +49,7 @@ pub enum Fault {
     NoRoot {
         origin: Source,
         root: Root,
-        why: &'static str,
+        why: RootObstacle,
     },
     #[error(
         "{origin} asks for the root file system by block: the container's rootfs is {what}: say 9p, or name a disk by annotation runu.dev/block"
@@ -164,6 +164,40 @@ pub enum Fault {
         memory: u64,
         why: String,
     },
+}
+
+/// Why a guest cannot have its root file system where it is asked for, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RootObstacle {
+    /// There is no initrd.
+    #[error("there is none: name one by annotation runu.dev/initrd")]
+    NoInitrd,
+    /// A Solo5 kernel has no place for a disk, or several.
+    #[error("the kernel does not declare one block device: say none")]
+    NotOneDisk,
+    /// The kernel calls its monitor.
+    #[error("kernels of its ABI know of no virtio device: say none")]
+    NoVirtio,
+    /// The family has no 9P client.
+    #[error("guests of its family have no 9P: say initrd, block or none")]
+    No9p,
+    /// The family has no virtio-fs driver.
+    #[error("guests of its family have no virtio-fs: say initrd, block or none")]
+    NoVirtiofs,
+    /// The kernel was built without what it takes; how to have it.
+    #[error("the kernel was built without it: {0}")]
+    NotBuilt(&'static str),
+    /// virtio-fs is younger than the interface that is asked for.
+    #[error(
+        "it has no interface of before virtio 1.0: remove annotation runu.dev/virtio, or say 9p"
+    )]
+    LegacyVirtiofs,
+    /// The family mounts no disk.
+    #[error("guests of its family mount no block device: say initrd, 9p or none")]
+    NoBlock,
+    /// There is no disk.
+    #[error("there is none: name one by annotation runu.dev/block")]
+    NoDisk,
 }
 
 impl Fault {

@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use super::Fault;
 use super::guest_config::GuestConfig;
 use super::source::{Source, Sourced};
+use crate::abi::AbiTraits;
 use bundle::{FileError, Rootfs};
-use guest::{Family, KernelTraits};
+use guest::KernelTraits;
 use vmm::{self, BootAbi, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
@@ -186,15 +187,13 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
 
 /// What family's the kernel looks like; some ways of booting are one family's alone.
 fn traits(kernel: &File, abi: BootAbi) -> Option<KernelTraits> {
-    let by_abi = match abi {
-        BootAbi::BzImage => Some(Family::Linux),
-        BootAbi::Solo5 => Some(Family::Solo5),
-        BootAbi::Hermit => Some(Family::Hermit),
-        BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
-    };
-    let mut traits = KernelTraits::of(kernel).or_else(|| by_abi.map(KernelTraits::new))?;
-    // Multiboot's first word is the kernel's name: so Solo5 reads it, Unikraft does not.
-    traits.drops_a_word = traits.family == Family::Solo5 && abi == BootAbi::Multiboot1;
+    let AbiTraits {
+        family,
+        names_kernel,
+        ..
+    } = AbiTraits::of(abi);
+    let mut traits = KernelTraits::of(kernel).or_else(|| family.map(KernelTraits::new))?;
+    traits.drops_a_word = names_kernel && traits.family.traits().drops_kernel_name;
     Some(traits)
 }
 

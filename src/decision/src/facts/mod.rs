@@ -25,7 +25,7 @@ pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use block::{Block, BlockConfig, Number};
 pub use container::{Container, Kind};
 pub use escape::{escape, escape_line, escape_short};
-pub use fault::Fault;
+pub use fault::{Fault, RootObstacle};
 pub use guest_config::{GuestConfig, NetworkChoice, RootChoice};
 pub use host::{Host, has_kvm, open_kvm};
 pub use kernel::{Initrd, Kernel, State};
@@ -34,7 +34,7 @@ pub use root_disk::PATH as ROOT_DISK;
 pub use source::{Source, SourceKind, Sourced};
 
 use bundle::{self, BlockNode, Bundle, Rootfs};
-use guest::{Family, KernelTraits};
+use guest::{Family, FamilyTraits, KernelTraits};
 use vmm::BootAbi;
 
 /// Everything that a decision may depend on.
@@ -271,6 +271,11 @@ impl Facts {
         setting
             .and_then(|setting| Family::named(&setting.value))
             .or_else(|| self.traits().map(|traits| traits.family))
+    }
+
+    /// What guests of that family can do; of none that is known, what [`Family::Other`] can.
+    pub fn family_traits(&self) -> &'static FamilyTraits {
+        self.family().unwrap_or(Family::Other).traits()
     }
 
     /// Whether anything here looks like a unikernel, well-formed or not.

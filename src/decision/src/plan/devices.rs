@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::root;
 use crate::facts::{Block, Facts, Fault, ROOT_DISK, Sourced};
-use guest::{Family, Root};
+use guest::Root;
 use vmm::{BLOCK_SIZE, DeviceKind, KernelImage};
 
 /// A block device of the machine.
@@ -76,13 +76,12 @@ fn check_mount_point(facts: &Facts, root: Root, root_disk: Option<&Block>) -> Re
         return Ok(());
     };
     let is_root = root == Root::Block && place == Path::new("/");
-    let what = match facts.family() {
-        _ if facts.blocks.is_empty() && root_disk.is_none() => {
-            "a mount point without a block device"
-        }
-        Some(Family::Solo5) => return Ok(()),
-        _ if is_root => return Ok(()),
-        _ => "a mounted block device",
+    let what = if facts.blocks.is_empty() && root_disk.is_none() {
+        "a mount point without a block device"
+    } else if is_root || facts.family_traits().mounts_nothing {
+        return Ok(());
+    } else {
+        "a mounted block device"
     };
     let origin = origin.clone();
     Err(Fault::Unsupported { origin, what })

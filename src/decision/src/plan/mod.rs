@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::quantity::display;
 use crate::facts::{Facts, Fault, Sourced, State};
 pub use devices::PlannedBlock;
-use guest::{self, CmdlineTemplate, Family, Network, Root};
+use guest::{self, CmdlineTemplate, Network, Root};
 pub use network::PlannedNet;
 use vmm::{self, BootAbi, KernelImage, MAX_VCPUS, MIN_MEMORY, Transport};
 
@@ -150,11 +150,8 @@ impl Plan {
 
 /// The tag of a tree that virtiofsd serves.
 fn served_tag(facts: &Facts, root: Root) -> Option<String> {
-    let tag = match facts.family() {
-        Some(Family::Hermit) => guest::HERMIT_TAG,
-        _ => guest::TAG,
-    };
-    (root == Root::Virtiofs).then(|| tag.to_owned())
+    let is_served = root == Root::Virtiofs;
+    is_served.then(|| facts.family_traits().virtiofs_tag.to_owned())
 }
 
 /// The guest's virtual CPUs: as many as are asked for, or else as the container's quota can
@@ -191,7 +188,7 @@ fn command_line(
         return Ok((setting.value.clone(), None));
     }
     let cmdline_template = CmdlineTemplate {
-        family: facts.family().unwrap_or(Family::Other),
+        family: facts.family_traits().family,
         traits: facts.traits().cloned(),
         args: facts.args.clone(),
         env: facts.env.clone(),

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::abi::{AbiTraits, Devices};
 use crate::facts::{Facts, Fault};
 use net::Ports;
-use vmm::{BootAbi, DeviceKind, KernelImage};
+use vmm::{DeviceKind, KernelImage};
 
 /// A guest's place in the pod's network. Whether there is one shows at `start`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +30,9 @@ const NAME: &str = "net0";
 /// for ports of none.
 pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, Fault> {
     let declared: Vec<_> = image.manifest.of(DeviceKind::Net).collect();
-    let device = match (image.abi, &declared[..]) {
-        (BootAbi::Hermit, _) | (BootAbi::Solo5, []) => return without(facts),
-        (_, []) => NAME.to_owned(),
+    let device = match (AbiTraits::of(image.abi).devices, &declared[..]) {
+        (Devices::None, _) | (Devices::Declared, []) => return without(facts),
+        (Devices::Virtio, []) => NAME.to_owned(),
         (_, [device]) => device.name.clone(),
         (_, several) => {
             return Err(Fault::SeveralNets {

@@ -1,8 +1,9 @@
 //! Where the guest's root file system is.
 
-use crate::facts::{Block, Facts, Fault, RootChoice, Sourced};
-use guest::{Family, Root};
-use vmm::{BootAbi, DeviceKind, KernelImage, Transport};
+use crate::abi::{AbiTraits, Devices};
+use crate::facts::{Block, Facts, Fault, RootChoice, RootObstacle, Sourced};
+use guest::{Root, Support};
+use vmm::{DeviceKind, KernelImage, Transport};
 
 /// Where it is asked for, or else where this kernel of this family would look for it.
 ///
@@ -47,85 +48,66 @@ fn disk_fault(facts: &Facts, root: Root) -> Option<Fault> {
 /// An initrd is in the image to be used, and so is a disk that the guest knows how to begin
 /// with. 9P is for kernels that were built for it, and for Linux, which otherwise has nothing.
 fn by_default(facts: &Facts, image: &KernelImage) -> Root {
-    let takes_9p = match facts.family() {
-        Some(Family::Linux) => true,
-        Some(Family::Unikraft) => has_9p(facts) == Some(true),
-        _ => false,
-    };
-    let begins_with_disk = matches!(
-        facts.family(),
-        Some(Family::Linux | Family::Nanos | Family::Osv)
-    );
+    let family = facts.family_traits();
     let preferred = [
-        (Root::Initrd, true),
-        (Root::Block, begins_with_disk),
-        (Root::P9, takes_9p),
+        (Root::Initrd, Support::Yes),
+        (Root::Block, family.block_root),
+        (Root::P9, (family.p9)(facts.traits())),
     ];
-    let mut found = preferred
-        .into_iter()
-        .filter(|(root, is_preferred)| *is_preferred && obstacle(facts, image, *root).is_none());
+    let mut found = preferred.into_iter().filter(|(root, support)| {
+        *support == Support::Yes && obstacle(facts, image, *root).is_none()
+    });
     found.next().map_or(Root::None, |(root, _)| root)
 }
 
 /// Why the guest cannot have its root there; `None` where it can, or where nobody knows.
-fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<&'static str> {
-    let family = facts.family();
+fn obstacle(facts: &Facts, image: &KernelImage, root: Root) -> Option<RootObstacle> {
+    let family = facts.family_traits();
     match root {
         Root::None => None,
         Root::Initrd if facts.initrd.is_some() => None,
-        Root::Initrd => Some("there is none: name one by annotation runu.dev/initrd"),
-        Root::Block
-            if image.abi == BootAbi::Solo5
-                && facts.root_disk.is_some()
-                && family != Some(Family::Rumprun) =>
-        {
-            match image.manifest.of(DeviceKind::Block).count() {
-                1 => None,
-                _ => Some("the kernel does not declare one block device: say none"),
-            }
+        Root::Initrd => Some(RootObstacle::NoInitrd),
+        Root::Block if has_declared_disk(facts, image) => {
+            let declared = image.manifest.of(DeviceKind::Block).count();
+            (declared != 1).then_some(RootObstacle::NotOneDisk)
         }
         Root::P9 | Root::Virtiofs | Root::Block if !image.abi.has_virtio() => {
-            Some("kernels of its ABI know of no virtio device: say none")
+            Some(RootObstacle::NoVirtio)
         }
-        Root::P9 => match family {
-            Some(
-                Family::Hermit | Family::Nanos | Family::Osv | Family::Rumprun | Family::Solo5,
-            ) => Some("guests of its family have no 9P: say initrd, block or none"),
-            Some(Family::Unikraft) if has_9p(facts) == Some(false) => {
-                Some("the kernel was built without it: build it with 9pfs, or say initrd")
-            }
-            _ => None,
+        Root::P9 => match (family.p9)(facts.traits()) {
+            Support::No => Some(RootObstacle::No9p),
+            support => not_built(support),
         },
-        Root::Virtiofs => match family {
-            Some(Family::Nanos | Family::Rumprun | Family::Solo5) => {
-                Some("guests of its family have no virtio-fs: say initrd, block or none")
+        Root::Virtiofs => match (family.virtiofs)(facts.traits()) {
+            Support::No => Some(RootObstacle::NoVirtiofs),
+            support => {
+                not_built(support).or(is_legacy(facts).then_some(RootObstacle::LegacyVirtiofs))
             }
-            Some(Family::Unikraft) if !facts.traits().is_some_and(|traits| traits.has_virtiofs) => {
-                Some("the kernel was built without it: build it with ukfs-virtiofs, or say 9p")
-            }
-            _ if legacy(facts) => Some(
-                "it has no interface of before virtio 1.0: remove annotation runu.dev/virtio, or say 9p",
-            ),
-            _ => None,
         },
-        Root::Block => match family {
-            Some(Family::Hermit | Family::Rumprun | Family::Solo5 | Family::Unikraft) => {
-                Some("guests of its family mount no block device: say initrd, 9p or none")
-            }
-            _ if facts.blocks.is_empty() && facts.root_disk.is_none() => {
-                Some("there is none: name one by annotation runu.dev/block")
-            }
-            _ => None,
+        Root::Block => match family.block_root {
+            Support::No => Some(RootObstacle::NoBlock),
+            _ if facts.blocks.is_empty() && facts.root_disk.is_none() => Some(RootObstacle::NoDisk),
+            support => not_built(support),
         },
     }
 }
 
-fn legacy(facts: &Facts) -> bool {
-    let choice = facts.guest_config.virtio.as_ref();
-    choice.is_some_and(|setting| setting.value == Transport::MmioLegacy)
+/// Whether the rootfs's own device would be one that the kernel declares.
+fn has_declared_disk(facts: &Facts, image: &KernelImage) -> bool {
+    AbiTraits::of(image.abi).devices == Devices::Declared
+        && facts.root_disk.is_some()
+        && facts.family_traits().declared_root
 }
 
-/// Whether a Unikraft kernel can mount 9P, where that is to be known.
-fn has_9p(facts: &Facts) -> Option<bool> {
-    facts.traits()?.has_9p
+fn not_built(support: Support) -> Option<RootObstacle> {
+    match support {
+        Support::NotBuilt(cure) => Some(RootObstacle::NotBuilt(cure)),
+        Support::Yes | Support::Unknown | Support::No => None,
+    }
+}
+
+/// Whether its virtio devices are to be those of before virtio 1.0.
+fn is_legacy(facts: &Facts) -> bool {
+    let asked = facts.guest_config.virtio.as_ref();
+    asked.is_some_and(|setting| setting.value == Transport::MmioLegacy)
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::facts::{Facts, Fault, Sourced};
-use guest::Family;
 use vmm::BootAbi;
 
 /// Where they are to be, as the container sees it.
@@ -18,12 +17,12 @@ pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault
     else {
         return Ok(None);
     };
-    let why = match facts.family() {
-        _ if !abi.has_virtio() => "kernels of its ABI know of no virtio device",
-        Some(Family::Osv | Family::Rumprun | Family::Solo5) => {
-            "guests of its family have no virtio-vsock"
-        }
-        _ => return Ok(Some(path)),
+    let why = if !abi.has_virtio() {
+        "kernels of its ABI know of no virtio device"
+    } else if !facts.family_traits().has_vsock {
+        "guests of its family have no virtio-vsock"
+    } else {
+        return Ok(Some(path));
     };
     Err(Fault::NoVsock { origin, why })
 }

@@ -1,7 +1,8 @@
-//! What guests of each family are told of one network.
+//! What each family's command line says of one network.
 
-use super::*;
-use crate::{BootParams, KernelTraits, command_line};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::{Address, BootParams, Error, Family, KernelTraits, Network, Route, command_line};
 
 fn network() -> Network {
     let address = |ip: &str, prefix| Address {
@@ -51,7 +52,7 @@ fn unikraft(release: Option<&str>, reads_parameters: bool) -> KernelTraits {
 }
 
 #[test]
-fn each_family_is_told_in_its_own_words() {
+fn each_family_has_its_own_parameters() {
     let linux = "console=ttyS0 quiet panic=-1 reboot=t";
     for (family, line) in [
         (
@@ -114,7 +115,7 @@ fn unikrafts_words_are_those_of_its_release() {
 }
 
 #[test]
-fn what_is_not_there_is_not_told() {
+fn what_is_not_there_is_left_out() {
     let bare = Network {
         ipv4: network().ipv4,
         ..Network::default()
@@ -195,7 +196,7 @@ fn a_guest_that_could_not_be_reached_is_refused() {
 }
 
 #[test]
-fn who_says_it_himself_is_not_told_again() {
+fn what_the_arguments_set_is_not_set_again() {
     let (args, env) = (
         ["--ipv4=1.2.3.4/8", "--ipv6-gateway", "fe80::1"].map(str::to_owned),
         ["HERMIT_IP=1.2.3.4".to_owned()],
