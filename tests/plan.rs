@@ -1,8 +1,8 @@
 //! A machine's description, from facts that are made up.
 
 use bundle::Config;
-use decision::facts::{Facts, Fault, GatherOptions};
-use decision::plan::Plan;
+use decision::facts::{Facts, GatherOptions};
+use decision::plan::{Fault, Plan};
 use decision::policy::{Outcome, Policy, PolicyFile};
 use vmm::{BootAbi, Transport};
 

@@ -17,7 +17,7 @@ pub enum Family {
     Nanos,
     /// cloudius-systems/osv.
     Osv,
-    /// NetBSD's drivers under a program, on Solo5 or Xen's interfaces.
+    /// A program on NetBSD's drivers, by Solo5's interface or by virtio's.
     Rumprun,
     /// MirageOS and others on Solo5's own interface.
     Solo5,

@@ -7,13 +7,13 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`family`], [`families`] | the families, and the list of their entries |
-//! | [`family_traits`] | what an entry says: roots, virtio, vsock, command line |
-//! | [`hermit`], [`linux`], [`nanos`], [`osv`], [`rumprun`], [`solo5`], [`unikraft`], [`other`] | one family each |
-//! | [`kernel_traits`], [`sections`], [`libinfo`] | what a kernel file shows of its guest |
-//! | [`boot_params`], [`network`], [`address`], [`root`] | what a command line is made of |
-//! | [`template`] | the same, kept until the network is known |
-//! | [`cmdline`] | words of a line, and limits |
+//! | `family`, `families` | the families, and the list of their entries |
+//! | `family_traits` | what an entry says: roots, virtio, vsock, command line |
+//! | `hermit`, `linux`, `nanos`, `osv`, `rumprun`, `solo5`, `unikraft`, `other` | one family each |
+//! | `kernel_traits`, `sections`, `libinfo` | what a kernel file shows of its guest |
+//! | `boot_params`, `network`, `address`, `root` | what a command line is made of |
+//! | `template` | the same, kept until the network is known |
+//! | `cmdline` | words of a line, and limits |
 
 #![warn(missing_docs)]
 // A test knows its numbers.

@@ -16,7 +16,7 @@ use crate::kernel_traits::KernelTraits;
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-/// It mounts what its JSON says, and that says nothing of a disk that Solo5 declares.
+/// A disk that its kernel declares would have to be named in the JSON, which is not done.
 pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
     p9: |_| Support::No,
     virtiofs: |_| Support::No,

@@ -27,15 +27,7 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
         let value = format!("{:?}", mode.value).to_lowercase();
         line("mode", format!("{value}, by annotation {}", mode.key));
     }
-    let GuestConfig {
-        family,
-        memory,
-        vcpus,
-        evidence,
-        faults,
-        ..
-    } = &facts.guest_config;
-    for origin in evidence {
+    for origin in &facts.guest_config.evidence {
         line("sign", origin.to_string());
     }
     if let Some(found) = &facts.kernel {
@@ -47,6 +39,24 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
     for found in root_disk(facts, decision).into_iter().chain(&facts.blocks) {
         line("block", block(found));
     }
+    settings(facts, &mut line);
+    media(facts, &mut line);
+    if let Some(found) = &facts.host {
+        line("host", host(found));
+    }
+    outcome(decision, &mut line);
+    out
+}
+
+/// The family, memory and vCPUs that are set or seen, and what is wrong with settings.
+fn settings(facts: &Facts, line: &mut impl FnMut(&str, String)) {
+    let GuestConfig {
+        family,
+        memory,
+        vcpus,
+        faults,
+        ..
+    } = &facts.guest_config;
     if let Some(Sourced { value, origin }) = family {
         line("family", format!("{value}, by {origin}"));
     } else if let Some(traits) = facts.traits() {
@@ -66,10 +76,10 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
     for fault in faults {
         line("fault", fault.to_string());
     }
-    media(facts, &mut line);
-    if let Some(found) = &facts.host {
-        line("host", host(found));
-    }
+}
+
+/// What would be started.
+fn outcome(decision: &Decision, line: &mut impl FnMut(&str, String)) {
     match &decision.outcome {
         Outcome::Unikernel(plan) => {
             line("network", network(plan));
@@ -81,7 +91,6 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
         Outcome::Container => line("runs", "in runc, with the caller's command line".to_owned()),
         Outcome::Deny => line("starts", "nothing".to_owned()),
     }
-    out
 }
 
 fn rule(decision: &Decision) -> String {

@@ -6,9 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config_fault::ConfigFault;
+use super::escape::escape_short;
 use super::guest_config::GuestConfig;
 use super::source::Source;
-use super::{Fault, escape_short};
 
 /// What all of runu's own annotations begin with.
 pub const PREFIX: &str = "runu.dev/";
@@ -22,14 +23,18 @@ const OF_ONE: [&str; 4] = ["mode", "network", "ports", "vsock"];
 pub enum Mode {
     /// As the image says.
     Auto,
+    /// A unikernel, or nothing.
     Unikernel,
+    /// An ordinary container.
     Container,
 }
 
 /// A mode that was asked for, and the key that asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModeChoice {
+    /// What it asks for.
     pub value: Mode,
+    /// The annotation: `runu.dev/mode`, or that of one container.
     pub key: String,
 }
 
@@ -122,7 +127,7 @@ fn mode(
             guest_config.evidence.push(origin.clone());
             guest_config
                 .faults
-                .push(Fault::UnknownMode { origin, value });
+                .push(ConfigFault::UnknownMode { origin, value });
             return None;
         }
     };

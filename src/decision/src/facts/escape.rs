@@ -1,6 +1,8 @@
 //! Texts from outside, as errors and people are shown them: one line, not a page, with what
 //! a terminal would act on spelt out.
 
+use std::path::Path;
+
 /// The beginning of a key or a value.
 pub fn escape_short(text: &str) -> String {
     beginning(text, 64)
@@ -9,6 +11,11 @@ pub fn escape_short(text: &str) -> String {
 /// The beginning of what is longer than a key: a path, an error of another's.
 pub fn escape_line(text: &str) -> String {
     beginning(text, 256)
+}
+
+/// A path, likewise.
+pub fn escape_path(path: &Path) -> String {
+    escape_line(&path.to_string_lossy())
 }
 
 /// The whole text, which may be long.

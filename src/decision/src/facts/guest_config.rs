@@ -1,25 +1,22 @@
-//! How a unikernel is asked to be run: one configuration, whichever convention
-//! they were written in.
+//! How a unikernel is to be run: one configuration, whichever convention it was written in.
 
 use std::path::{Component, PathBuf};
 
 use serde::{Serialize, Serializer};
 
 use super::block::BlockConfig;
+use super::config_fault::{ConfigFault, MAX_SOCKET, ValueError};
+use super::escape::escape_short;
 use super::quantity;
 use super::source::{Source, Sourced};
-use super::{Fault, escape_short};
 use guest::{Family, Root};
 use net::Ports;
 use vmm::Transport;
 
-/// Bytes of a socket's path: as many as sun_path holds with its end (unix(7)), less those of `_`
-/// and the longest port.
-pub(super) const MAX_SOCKET: usize = 108 - 1 - "_4294967295".len();
-
 /// Where the root file system is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RootChoice {
+    /// There and nowhere else.
     Exactly(Root),
     /// The container's own, in whichever way the guest can have it.
     Container,
@@ -38,6 +35,7 @@ impl Serialize for RootChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkChoice {
+    /// It has no network device.
     None,
 }
 
@@ -48,15 +46,18 @@ pub struct GuestConfig {
     pub kernel: Option<Sourced<PathBuf>>,
     /// Likewise.
     pub initrd: Option<Sourced<PathBuf>>,
+    /// The whole command line, instead of the one that the family makes.
     pub cmdline: Option<Sourced<String>>,
     /// The kind of unikernel: `unikraft`, `linux` and so on, a name that is known.
     pub family: Option<Sourced<String>>,
     /// The guest's memory in bytes.
     pub memory: Option<Sourced<u64>>,
+    /// 1 or more.
     pub vcpus: Option<Sourced<u64>>,
     /// How the guest finds its virtio devices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtio: Option<Sourced<Transport>>,
+    /// Whether it shall have none of the pod's network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<Sourced<NetworkChoice>>,
     /// Which of the pod's ports are the guest's, where it shares the pod's address.
@@ -65,6 +66,7 @@ pub struct GuestConfig {
     /// Where its sockets to its neighbours are to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vsock: Option<Sourced<PathBuf>>,
+    /// In the order in which the guest gets them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockConfig>,
     /// Where its root file system is to be.
@@ -73,12 +75,12 @@ pub struct GuestConfig {
     /// Where the guest is to mount its block device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mount_point: Option<Sourced<PathBuf>>,
-    /// Who says that this is a unikernel at all.
+    /// What shows that this is a unikernel at all.
     #[serde(rename = "signs")]
     pub evidence: Vec<Source>,
     /// What could not be understood.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<ConfigFault>,
 }
 
 impl GuestConfig {
@@ -129,7 +131,7 @@ impl GuestConfig {
         self.faults.extend(other.faults);
     }
 
-    /// The kernel's path: whoever names one says that this is a unikernel.
+    /// The kernel's path: that one is named shows that this is a unikernel.
     pub fn kernel_path(&mut self, value: &str, origin: Source) -> Option<Sourced<PathBuf>> {
         self.evidence.push(origin.clone());
         self.path(value, origin)
@@ -156,19 +158,19 @@ impl GuestConfig {
     /// Notes a setting that runu cannot apply: the guest would not be what was asked for.
     pub fn unsupported(&mut self, origin: Source, what: &'static str) {
         self.evidence.push(origin.clone());
-        self.faults.push(Fault::Unsupported { origin, what });
+        self.faults.push(ConfigFault::Unsupported { origin, what });
     }
 
     /// Notes a key that is not known: a misspelt key must not be passed over.
     pub fn unknown(&mut self, origin: Source) {
         self.evidence.push(origin.clone());
-        self.faults.push(Fault::UnknownKey { origin });
+        self.faults.push(ConfigFault::UnknownKey { origin });
     }
 
     /// A path as it was written.
     pub fn path(&mut self, value: &str, origin: Source) -> Option<Sourced<PathBuf>> {
         if value.is_empty() {
-            self.faults.push(Fault::EmptyPath { origin });
+            self.faults.push(ConfigFault::EmptyPath { origin });
             return None;
         }
         let Sourced { value, origin } = self.text(value, origin)?;
@@ -184,21 +186,18 @@ impl GuestConfig {
             && parts.all(|part| matches!(part, Component::Normal(_)))
             && setting.value.file_name().is_some()
             && !value.ends_with('/');
-        if is_plain && value.len() <= MAX_SOCKET {
-            return Some(setting);
-        }
-        let (origin, value) = (setting.origin, escape_short(value));
-        self.faults.push(match is_plain {
-            true => Fault::LongSocket { origin, value },
-            false => Fault::Socket { origin, value },
-        });
-        None
+        let parsed = match is_plain {
+            true if value.len() <= MAX_SOCKET => Ok(setting.value),
+            true => Err(ValueError::LongSocket),
+            false => Err(ValueError::Socket),
+        };
+        self.parsed(value, setting.origin, parsed)
     }
 
     /// A text of one line.
     pub fn text(&mut self, value: &str, origin: Source) -> Option<Sourced<String>> {
         if value.chars().any(char::is_control) {
-            self.faults.push(Fault::ControlCharacter { origin });
+            self.faults.push(ConfigFault::ControlCharacter { origin });
             return None;
         }
         let value = value.to_owned();
@@ -207,46 +206,27 @@ impl GuestConfig {
 
     /// A family's name.
     pub fn family(&mut self, value: &str, origin: Source) -> Option<Sourced<String>> {
-        if Family::named(value).is_some() {
-            return self.text(value, origin);
-        }
-        let value = escape_short(value);
-        self.faults.push(Fault::Family { origin, value });
-        None
+        let parsed = Family::named(value).map(|_| value.to_owned());
+        self.parsed(value, origin, parsed.ok_or(ValueError::Family))
     }
 
     /// Where the root file system is to be.
     pub fn rootfs(&mut self, value: &str, origin: Source) -> Option<Sourced<RootChoice>> {
-        if let Some(root) = Root::named(value) {
-            let value = RootChoice::Exactly(root);
-            return Some(Sourced { value, origin });
-        }
-        let value = escape_short(value);
-        self.faults.push(Fault::UnknownRoot { origin, value });
-        None
+        let parsed = Root::named(value).map(RootChoice::Exactly);
+        self.parsed(value, origin, parsed.ok_or(ValueError::Root))
     }
 
     /// A transport's name.
     pub fn transport(&mut self, value: &str, origin: Source) -> Option<Sourced<Transport>> {
         let mut all = Transport::ALL.into_iter();
-        let found = all.find(|transport| transport.to_string() == value);
-        if found.is_none() {
-            let (origin, value) = (origin.clone(), escape_short(value));
-            self.faults.push(Fault::Virtio { origin, value });
-        }
-        found.map(|value| Sourced { value, origin })
+        let parsed = all.find(|transport| transport.to_string() == value);
+        self.parsed(value, origin, parsed.ok_or(ValueError::Virtio))
     }
 
-    /// An amount of memory as Kubernetes writes it.
+    /// An amount of memory as Kubernetes writes it, in bytes.
     pub fn bytes(&mut self, value: &str, origin: Source) -> Option<Sourced<u64>> {
-        match quantity::bytes(value) {
-            Ok(value) => Some(Sourced { value, origin }),
-            Err(why) => {
-                let value = escape_short(value);
-                self.faults.push(Fault::Memory { origin, value, why });
-                None
-            }
-        }
+        let parsed = quantity::bytes(value).map_err(ValueError::Memory);
+        self.parsed(value, origin, parsed)
     }
 
     /// `none`.
@@ -255,34 +235,34 @@ impl GuestConfig {
         value: &str,
         origin: Source,
     ) -> Option<Sourced<NetworkChoice>> {
-        if value == "none" {
-            let value = NetworkChoice::None;
-            return Some(Sourced { value, origin });
-        }
-        let value = escape_short(value);
-        self.faults.push(Fault::Network { origin, value });
-        None
+        let parsed = (value == "none").then_some(NetworkChoice::None);
+        self.parsed(value, origin, parsed.ok_or(ValueError::Network))
     }
 
     /// Ports such as `80/tcp,53/udp`.
     pub fn port_list(&mut self, value: &str, origin: Source) -> Option<Sourced<Ports>> {
-        match value.parse() {
-            Ok(value) => Some(Sourced { value, origin }),
-            Err(why) => {
-                let value = escape_short(value);
-                self.faults.push(Fault::Ports { origin, value, why });
-                None
-            }
-        }
+        let parsed = value.parse().map_err(ValueError::Ports);
+        self.parsed(value, origin, parsed)
     }
 
     /// A number of virtual CPUs.
     pub fn count(&mut self, value: &str, origin: Source) -> Option<Sourced<u64>> {
-        match value.parse() {
-            Ok(value) if value > 0 => Some(Sourced { value, origin }),
-            _ => {
-                let value = escape_short(value);
-                self.faults.push(Fault::Count { origin, value });
+        let parsed = value.parse().ok().filter(|&count| count > 0);
+        self.parsed(value, origin, parsed.ok_or(ValueError::Vcpus))
+    }
+
+    /// A value with its source, or the fault of its text.
+    fn parsed<T>(
+        &mut self,
+        text: &str,
+        origin: Source,
+        parsed: Result<T, ValueError>,
+    ) -> Option<Sourced<T>> {
+        match parsed {
+            Ok(value) => Some(Sourced { value, origin }),
+            Err(why) => {
+                let value = escape_short(text);
+                self.faults.push(ConfigFault::Value { origin, value, why });
                 None
             }
         }
@@ -292,10 +272,10 @@ impl GuestConfig {
 fn join<T: PartialEq + std::fmt::Debug>(
     mine: &mut Option<Sourced<T>>,
     other: Option<Sourced<T>>,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<ConfigFault>,
 ) {
     match (&*mine, other) {
-        (Some(a), Some(b)) if a.value != b.value => faults.push(Fault::Contradiction {
+        (Some(a), Some(b)) if a.value != b.value => faults.push(ConfigFault::Contradiction {
             one: a.origin.clone(),
             one_says: escape_short(&format!("{:?}", a.value)),
             other: b.origin,

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Fault;
+use super::file_fault::KernelFault;
 use super::guest_config::GuestConfig;
 use super::source::{Source, Sourced};
 use crate::abi::AbiTraits;
 use bundle::{FileError, Rootfs};
 use guest::KernelTraits;
-use vmm::{self, BootAbi, KernelImage};
+use vmm::{self, BootAbi, KernelError, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -35,15 +35,22 @@ pub struct Kernel {
     /// Who named it.
     #[serde(rename = "by")]
     pub origin: Source,
+    /// What it turned out to be.
     #[serde(flatten)]
     pub state: State,
 }
 
 /// What the file turned out to be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it, and nearly always the large one"
+)]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase", untagged)]
 pub enum State {
+    /// One that boots.
     Bootable {
+        /// How it is entered.
         abi: BootAbi,
         /// As OCI names it.
         architecture: &'static str,
@@ -58,11 +65,14 @@ pub enum State {
         /// What family's it looks like.
         #[serde(rename = "mark", skip_serializing_if = "Option::is_none")]
         traits: Option<KernelTraits>,
+        /// What the monitor read of it.
         #[serde(skip)]
         image: KernelImage,
     },
+    /// Not a kernel, or none that runu can boot.
     Unusable {
-        fault: Fault,
+        /// What is wrong with it.
+        fault: KernelFault,
     },
 }
 
@@ -76,13 +86,14 @@ pub struct Initrd {
     pub origin: Source,
     /// Bytes of the file, 0 where there is a fault.
     pub size: u64,
+    /// Why it cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
+    pub fault: Option<KernelFault>,
 }
 
 /// What boots, of a kernel that is fit to.
 #[derive(Debug, Default)]
-pub(super) struct Boots {
+pub(super) struct BootFiles {
     /// The file, or what was in it where it was compressed.
     pub kernel: Option<File>,
     /// The Hermit image that the kernel lay in.
@@ -95,20 +106,20 @@ pub(super) fn find(
     rootfs: &Rootfs,
     guest_config: &GuestConfig,
     digest: bool,
-) -> (Option<Kernel>, Boots) {
+) -> (Option<Kernel>, BootFiles) {
     let Sourced {
         value: path,
         origin,
     } = kernel_path(guest_config);
-    let (state, boots) = match rootfs.open_file(&path) {
-        Err(FileError::Missing) if origin == Source::Path => return (None, Boots::default()),
-        Err(why) => {
+    let (state, boot_files) = match rootfs.open_file(&path) {
+        Err(FileError::Missing) if origin == Source::Path => return (None, BootFiles::default()),
+        Err(source) => {
             let path = path.clone();
-            let fault = Fault::KernelFile { path, why };
-            (State::Unusable { fault }, Boots::default())
+            let fault = KernelFault::File { path, source };
+            (State::Unusable { fault }, BootFiles::default())
         }
         Ok(file) => probe(file, &path, digest)
-            .unwrap_or_else(|fault| (State::Unusable { fault }, Boots::default())),
+            .unwrap_or_else(|fault| (State::Unusable { fault }, BootFiles::default())),
     };
     (
         Some(Kernel {
@@ -116,7 +127,7 @@ pub(super) fn find(
             origin,
             state,
         }),
-        boots,
+        boot_files,
     )
 }
 
@@ -151,11 +162,14 @@ fn kernel_path(guest_config: &GuestConfig) -> Sourced<PathBuf> {
     })
 }
 
-fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault> {
-    let bad_kernel = |why| Fault::kernel(path.to_owned(), &why);
-    let bad_file = |e: io::Error| Fault::KernelFile {
+fn probe(file: File, path: &Path, digest: bool) -> Result<(State, BootFiles), KernelFault> {
+    let bad_kernel = |source: KernelError| KernelFault::Format {
         path: path.to_owned(),
-        why: FileError::Io(e.to_string()),
+        source: source.into(),
+    };
+    let bad_file = |source: io::Error| KernelFault::File {
+        path: path.to_owned(),
+        source: source.into(),
     };
     let digest = digest
         .then(|| sha256(&file))
@@ -178,11 +192,11 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
         traits: traits(&kernel, image.abi),
         image,
     };
-    let boots = Boots {
+    let boot_files = BootFiles {
         kernel: Some(kernel),
         image: hermit_image,
     };
-    Ok((state, boots))
+    Ok((state, boot_files))
 }
 
 /// What family's the kernel looks like; some ways of booting are one family's alone.
@@ -265,18 +279,15 @@ fn find_initrd_file(
     };
     let is_optional = guest_config.initrd.is_none();
     let opened = rootfs.open_file(&path).and_then(|file| {
-        let size = file
-            .metadata()
-            .map_err(|e| FileError::Io(e.to_string()))?
-            .len();
+        let size = file.metadata().map_err(FileError::from)?.len();
         Ok((file, size))
     });
     let (file, size, fault) = match opened {
         Ok((file, size)) => (Some(file), size, None),
         Err(FileError::Missing) if is_optional => return (None, None),
-        Err(why) => {
+        Err(source) => {
             let path = path.clone();
-            (None, 0, Some(Fault::InitrdFile { path, why }))
+            (None, 0, Some(KernelFault::Initrd { path, source }))
         }
     };
     let initrd = Initrd {

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config_fault::ConfigFault;
 use super::guest_config::GuestConfig;
 use super::source::Source;
-use super::{Fault, annotations, kraftkit, urunc};
+use super::{annotations, kraftkit, urunc};
 use image::{Image, ImageError};
 
 /// The artifact type of runu's own images, and where such an image has its kernel if none of
@@ -21,13 +22,16 @@ pub enum Media {
     Unasked,
     /// There is nothing that could be asked: no layout in the bundle, no containerd.
     None,
+    /// There is an image, and what it says of itself.
     Known(Box<Image>),
     /// There is an answer, and it did not come.
     Unknown {
+        /// What kept it, as one line.
         why: String,
     },
     /// It makes no sense, or is for another host.
     Unusable {
+        /// What is wrong with it.
         why: ImageError,
     },
 }
@@ -36,9 +40,13 @@ pub enum Media {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaState {
+    /// [`Media::None`].
     None,
+    /// [`Media::Known`].
     Known,
+    /// [`Media::Unknown`].
     Unknown,
+    /// [`Media::Unusable`].
     Unusable,
 }
 
@@ -85,7 +93,7 @@ impl Media {
                 guest_config
                     .evidence
                     .push(Source::Image("it is unusable".to_owned()));
-                guest_config.faults.push(Fault::Image(why.clone()));
+                guest_config.faults.push(ConfigFault::Image(why.clone()));
             }
             Self::Unasked | Self::None | Self::Unknown { .. } => {}
         }

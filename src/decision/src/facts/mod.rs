@@ -2,9 +2,10 @@
 
 mod annotations;
 mod block;
+mod config_fault;
 mod container;
 mod escape;
-mod fault;
+mod file_fault;
 mod guest_config;
 mod host;
 mod kernel;
@@ -12,8 +13,10 @@ mod kraftkit;
 mod media;
 pub mod quantity;
 mod root_disk;
+mod shared_error;
 mod source;
 mod urunc;
+mod urunc_json;
 mod vm;
 
 use std::collections::BTreeMap;
@@ -23,14 +26,16 @@ use serde::Serialize;
 
 pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use block::{Block, BlockConfig, Number};
+pub use config_fault::{ConfigFault, ValueError};
 pub use container::{Container, Kind};
-pub use escape::{escape, escape_line, escape_short};
-pub use fault::{Fault, RootObstacle};
+pub use escape::{escape, escape_line, escape_path, escape_short};
+pub use file_fault::{BlockFault, KernelFault, NodeError, NodeFault, RootfsError};
 pub use guest_config::{GuestConfig, NetworkChoice, RootChoice};
 pub use host::{Host, has_kvm, open_kvm};
 pub use kernel::{Initrd, Kernel, State};
 pub use media::{Media, MediaState};
 pub use root_disk::PATH as ROOT_DISK;
+pub use shared_error::SharedError;
 pub use source::{Source, SourceKind, Sourced};
 
 use bundle::{self, BlockNode, Bundle, Rootfs};
@@ -40,17 +45,21 @@ use vmm::BootAbi;
 /// Everything that a decision may depend on.
 #[derive(Debug, Serialize)]
 pub struct Facts {
+    /// What its caller says of the container.
     pub container: Container,
+    /// What `runu.dev/mode` says.
     pub mode: Option<ModeChoice>,
-    /// How it would be run, if as a unikernel: what the pod says, and where it says nothing
-    /// what the image says.
+    /// How it would be run, if as a unikernel: the pod's settings, and where it has none
+    /// the image's.
     #[serde(rename = "wishes")]
     pub guest_config: GuestConfig,
     /// What the image says of itself.
     pub media: Media,
     /// The kernel that is named, or else the image's own.
     pub kernel: Option<Kernel>,
+    /// The initrd that is named, or that lies beside the kernel.
     pub initrd: Option<Initrd>,
+    /// What is behind the guest's block devices, as in [`GuestConfig::blocks`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<Block>,
     /// The rootfs's own device, where the guest's root may be on it.
@@ -64,11 +73,13 @@ pub struct Facts {
     pub block_nodes: Vec<BlockNode>,
     /// `process.args`.
     pub args: Vec<String>,
-    /// `process.env`, `process.cwd` and `hostname`: the guest's alone, and full of secrets.
+    /// `process.env`: the guest's alone, and full of secrets.
     #[serde(skip)]
     pub env: Vec<String>,
+    /// `process.cwd`.
     #[serde(skip)]
     pub cwd: Option<String>,
+    /// `hostname`.
     #[serde(skip)]
     pub hostname: Option<String>,
     /// `linux.resources.memory.limit`, in bytes.
@@ -125,10 +136,12 @@ impl GatherOptions {
     }
 }
 
-/// The files behind the facts, opened once: what was judged is what boots.
+/// The files behind the facts, opened once: what was judged is what boot_files.
 #[derive(Debug, Default)]
 pub struct Files {
+    /// What boots: the kernel file, or what was in it where it was compressed.
     pub kernel: Option<File>,
+    /// As in [`Facts::initrd`].
     pub initrd: Option<File>,
     /// As in [`Facts::blocks`], open for reading.
     pub blocks: Vec<Option<File>>,
@@ -233,9 +246,13 @@ impl Facts {
 
     /// Finds the files of the image that the guest configuration names.
     fn find_files(&mut self, rootfs: &Rootfs, digest: bool) -> Files {
-        let (kernel, boots) = kernel::find(rootfs, &self.guest_config, digest);
-        let (initrd, file) =
-            kernel::find_initrd(rootfs, &self.guest_config, kernel.as_ref(), boots.image);
+        let (kernel, boot_files) = kernel::find(rootfs, &self.guest_config, digest);
+        let (initrd, file) = kernel::find_initrd(
+            rootfs,
+            &self.guest_config,
+            kernel.as_ref(),
+            boot_files.image,
+        );
         let (blocks, images) = block::find(
             rootfs,
             self.read_only,
@@ -250,7 +267,7 @@ impl Facts {
         self.root_disk = root_disk;
         (self.kernel, self.initrd, self.blocks) = (kernel, initrd, blocks);
         Files {
-            kernel: boots.kernel,
+            kernel: boot_files.kernel,
             initrd: file,
             blocks: images,
             root_disk: device,

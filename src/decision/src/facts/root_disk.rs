@@ -4,8 +4,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::Fault;
 use super::block::{Block, BlockConfig, block, open_node};
+use super::file_fault::{BlockFault, RootfsError};
 use super::guest_config::{GuestConfig, RootChoice};
 use super::source::{Source, Sourced};
 use bundle::{BlockNode, Mount, Rootfs};
@@ -40,35 +40,32 @@ pub(super) fn find(
     {
         return (None, None);
     }
-    let (block, file) = look(rootfs, read_only, origin.clone());
+    let (block, file) = find_disk(rootfs, read_only, origin.clone());
     (Some(block), file)
 }
 
-fn look(rootfs: &Rootfs, read_only: bool, origin: Source) -> (Block, Option<File>) {
-    let mount = rootfs.mount().map_err(|e| format!("not to be known: {e}"));
+fn find_disk(rootfs: &Rootfs, read_only: bool, origin: Source) -> (Block, Option<File>) {
+    let mount = rootfs.mount().map_err(|e| RootfsError::Unknown(e.into()));
     let opened = mount
         .and_then(|mount| node(mount.as_ref(), read_only))
         .and_then(|node| match open_node(&node) {
             Ok(file) => Ok((file, node)),
-            Err(why) => Err(format!("on {why}")),
+            Err(error) => Err(RootfsError::Node(error)),
         });
     let path = PathBuf::from(PATH);
     match opened {
         Ok((file, node)) => {
-            let (device, image) = (
-                None,
-                Sourced {
-                    value: path,
-                    origin,
-                },
-            );
-            let choice = BlockConfig { device, image };
-            block(&choice, Ok(file), Some(&node), node.read_only)
+            let value = path;
+            let config = BlockConfig {
+                device: None,
+                image: Sourced { value, origin },
+            };
+            block(&config, Ok(file), Some(&node), node.read_only)
         }
-        Err(what) => {
-            let fault = Fault::NoRootDisk {
+        Err(rootfs) => {
+            let fault = BlockFault::NoRootDisk {
                 origin: origin.clone(),
-                what,
+                rootfs,
             };
             let nothing = Block {
                 device: None,
@@ -88,17 +85,17 @@ fn look(rootfs: &Rootfs, read_only: bool, origin: Source) -> (Block, Option<File
 ///
 /// # Errors
 /// What the rootfs is instead.
-fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, String> {
+fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, RootfsError> {
     let Some(mount) = mount else {
-        return Err("a directory, and no file system of its own".to_owned());
+        return Err(RootfsError::Directory);
     };
     let (major, minor) = mount.number;
     // Those without a device have numbers of this kind (Linux, get_anon_bdev).
     if major == 0 {
-        return Err(format!("{}, on no block device of its own", mount.kind));
+        return Err(RootfsError::NoDevice(mount.kind.clone()));
     }
     if mount.root != Path::new("/") {
-        return Err(format!("a directory of block device {major}:{minor}"));
+        return Err(RootfsError::DirectoryOf { major, minor });
     }
     Ok(BlockNode {
         path: PATH.into(),
@@ -139,7 +136,7 @@ mod tests {
 
     #[test]
     fn all_else_is_refused_by_what_it_is() {
-        let refused = |mount: Option<&Mount>| node(mount, false).unwrap_err();
+        let refused = |mount: Option<&Mount>| node(mount, false).unwrap_err().to_string();
         let dir = refused(None);
         assert!(dir.contains("a directory"), "{dir}");
         for kind in ["overlay", "btrfs", "tmpfs"] {

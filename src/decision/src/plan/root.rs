@@ -1,15 +1,68 @@
 //! Where the guest's root file system is.
 
 use crate::abi::{AbiTraits, Devices};
-use crate::facts::{Block, Facts, Fault, RootChoice, RootObstacle, Sourced};
+use crate::facts::{Block, BlockFault, Facts, RootChoice, Source, Sourced};
 use guest::{Root, Support};
 use vmm::{DeviceKind, KernelImage, Transport};
+
+/// A root file system that is asked for, and that the guest cannot have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RootFault {
+    /// The family, the kernel or the image has no such root.
+    #[error("{origin} asks for the root file system by {root}: {why}")]
+    NoRoot {
+        /// What asks for it.
+        origin: Source,
+        /// Where it is asked for.
+        root: Root,
+        /// Why not there.
+        #[source]
+        why: RootObstacle,
+    },
+    /// The rootfs's own device cannot be used.
+    #[error(transparent)]
+    Disk(#[from] BlockFault),
+}
+
+/// Why a guest cannot have its root file system where it is asked for, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RootObstacle {
+    /// There is no initrd.
+    #[error("there is none: name one by annotation runu.dev/initrd")]
+    NoInitrd,
+    /// A Solo5 kernel has no place for a disk, or several.
+    #[error("the kernel does not declare one block device: say none")]
+    NotOneDisk,
+    /// The kernel calls its monitor.
+    #[error("kernels of its ABI know of no virtio device: say none")]
+    NoVirtio,
+    /// The family has no 9P client.
+    #[error("guests of its family have no 9P: say initrd, block or none")]
+    No9p,
+    /// The family has no virtio-fs driver.
+    #[error("guests of its family have no virtio-fs: say initrd, block or none")]
+    NoVirtiofs,
+    /// The kernel was built without what it takes; how to have it.
+    #[error("the kernel was built without it: {0}")]
+    NotBuilt(&'static str),
+    /// virtio-fs is younger than the interface that is asked for.
+    #[error(
+        "it has no interface of before virtio 1.0: remove annotation runu.dev/virtio, or say 9p"
+    )]
+    LegacyVirtiofs,
+    /// The family mounts no disk.
+    #[error("guests of its family mount no block device: say initrd, 9p or none")]
+    NoBlock,
+    /// There is no disk.
+    #[error("there is none: name one by annotation runu.dev/block")]
+    NoDisk,
+}
 
 /// Where it is asked for, or else where this kernel of this family would look for it.
 ///
 /// # Errors
-/// [`Fault::NoRoot`] for a choice that the family, the kernel or the image cannot grant.
-pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
+/// [`RootFault::NoRoot`] for a choice that the family, the kernel or the image cannot grant.
+pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, RootFault> {
     let Some(Sourced {
         value: choice,
         origin,
@@ -18,8 +71,8 @@ pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
         return Ok(by_default(facts, image));
     };
     let grant = |root| match obstacle(facts, image, root) {
-        None => disk_fault(facts, root).map_or(Ok(root), Err),
-        Some(why) => Err(Fault::NoRoot {
+        None => disk_fault(facts, root).map_or(Ok(root), |fault| Err(fault.into())),
+        Some(why) => Err(RootFault::NoRoot {
             origin: origin.clone(),
             root,
             why,
@@ -29,7 +82,7 @@ pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, Fault> {
         RootChoice::Exactly(root) => grant(*root),
         RootChoice::Container => grant(Root::P9).or_else(|fault| match grant(Root::Block) {
             // It could have a disk, were there one.
-            Err(no_disk @ Fault::NoRootDisk { .. }) => Err(no_disk),
+            Err(no_disk @ RootFault::Disk(BlockFault::NoRootDisk { .. })) => Err(no_disk),
             granted => granted.map_err(|_| fault),
         }),
     }
@@ -41,7 +94,7 @@ pub(super) fn disk(facts: &Facts, root: Root) -> Option<&Block> {
 }
 
 /// What is wrong with it.
-fn disk_fault(facts: &Facts, root: Root) -> Option<Fault> {
+fn disk_fault(facts: &Facts, root: Root) -> Option<BlockFault> {
     disk(facts, root)?.fault.clone()
 }
 

@@ -1,17 +1,36 @@
 //! How a guest finds its virtio devices.
 
 use crate::abi::AbiTraits;
-use crate::facts::{Facts, Fault, Sourced};
+use crate::facts::{Facts, Source, Sourced};
 use guest::{Root, VirtioBus};
 use vmm::{BootAbi, Transport};
 
+/// virtio devices that are asked for, of a kernel that calls its monitor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{origin} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
+)]
+pub struct NoVirtio {
+    /// What asks for them.
+    pub origin: Source,
+    /// How the kernel is entered.
+    pub abi: BootAbi,
+}
+
 /// The transport that is asked for, or else the one that guests of this kind look for; none for
 /// kernels that call their monitor.
-pub(super) fn choose(facts: &Facts, abi: BootAbi, root: Root) -> Result<Option<Transport>, Fault> {
+///
+/// # Errors
+/// [`NoVirtio`], for one that is asked for and is of no use.
+pub(super) fn choose(
+    facts: &Facts,
+    abi: BootAbi,
+    root: Root,
+) -> Result<Option<Transport>, NoVirtio> {
     let asked = facts.guest_config.virtio.clone();
     if !abi.has_virtio() {
         return match asked {
-            Some(Sourced { origin, .. }) => Err(Fault::NoVirtio { origin, abi }),
+            Some(Sourced { origin, .. }) => Err(NoVirtio { origin, abi }),
             None => Ok(None),
         };
     }

@@ -2,14 +2,24 @@
 
 use std::path::PathBuf;
 
-use crate::facts::{Facts, Fault, Sourced};
+use crate::facts::{Facts, Source, Sourced};
 use vmm::BootAbi;
+
+/// Sockets that are asked for, of a guest that cannot have them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin} asks for sockets, but {why}: remove it")]
+pub struct NoVsock {
+    /// What asks for them.
+    pub origin: Source,
+    /// What the guest lacks, in words.
+    pub why: &'static str,
+}
 
 /// Where they are to be, as the container sees it.
 ///
 /// # Errors
-/// [`Fault::NoVsock`] for guests that cannot have them.
-pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault> {
+/// [`NoVsock`] for guests that cannot have them.
+pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, NoVsock> {
     let Some(Sourced {
         value: path,
         origin,
@@ -24,5 +34,5 @@ pub(super) fn plan(facts: &Facts, abi: BootAbi) -> Result<Option<PathBuf>, Fault
     } else {
         return Ok(Some(path));
     };
-    Err(Fault::NoVsock { origin, why })
+    Err(NoVsock { origin, why })
 }

@@ -5,22 +5,26 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::limits::Excess;
-use crate::facts::{Fault, Source};
-use crate::plan::Plan;
+use crate::facts::Source;
+use crate::plan::{Fault, Plan};
 
 /// The end of the way from argv to a backend.
 #[derive(Debug)]
 pub struct Decision {
+    /// Whose the container is.
     pub outcome: Outcome,
     /// The rule that matched.
     pub rule: Option<RuleId>,
+    /// Why.
     pub reason: Reason,
 }
 
 /// A rule, by its name and its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleId {
+    /// As its file has it.
     pub name: String,
+    /// The file's path; `default.toml` is compiled in.
     pub file: String,
 }
 
@@ -46,7 +50,7 @@ pub enum Reason {
     Fault(Fault),
     /// A pod asks for more than the policy allows.
     Excess(Excess),
-    /// No rule matched, and nothing is known to be wrong; who says that it is a unikernel.
+    /// No rule matched, and nothing is known to be wrong; what shows that it is a unikernel.
     NoRule(Option<Source>),
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::glob::Globs;
 use crate::facts::quantity::{self, display};
-use crate::facts::{Facts, SourceKind, escape_line, escape_short};
+use crate::facts::{Facts, Source, SourceKind, escape_line, escape_short};
 use crate::plan::Plan;
 
 /// The table `[pods]` of a policy file.
@@ -25,22 +25,40 @@ pub struct Limits {
 /// A pod asks for what the node's owner does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
+    /// A key that a pod may not set.
     #[error("annotation {key}: this node's policy does not let a pod set it")]
-    Key { key: String },
+    Key {
+        /// The beginning of the key.
+        key: String,
+    },
+    /// More memory than `pods.memory`.
     #[error("{origin} asks for {}: {} are the most that this node's policy allows", display(*asked), display(*max))]
     Memory {
-        origin: String,
+        /// What asks for it.
+        origin: Source,
+        /// Bytes.
         asked: u64,
+        /// Bytes.
         max: u64,
     },
+    /// More than `pods.vcpus`.
     #[error("{origin} asks for {asked} vCPUs: {max} are the most that this node's policy allows")]
     Vcpus {
-        origin: String,
+        /// What asks for them.
+        origin: Source,
+        /// How many.
         asked: u64,
+        /// The most.
         max: u64,
     },
+    /// A kernel that is not among `pods.kernels`.
     #[error("{origin} names {path:?}: this node's policy does not let a pod choose that kernel")]
-    Kernel { origin: String, path: String },
+    Kernel {
+        /// What names it.
+        origin: Source,
+        /// The beginning of its path.
+        path: String,
+    },
 }
 
 impl Limits {
@@ -101,11 +119,11 @@ impl Limits {
         if let (Some(max), Some(setting)) = (self.memory, &guest_config.memory)
             && setting.value > max
         {
-            let (origin, asked) = (setting.origin.to_string(), setting.value);
+            let (origin, asked) = (setting.origin.clone(), setting.value);
             return Some(Excess::Memory { origin, asked, max });
         }
         let (max, setting) = (self.vcpus?, guest_config.vcpus.as_ref()?);
-        let (origin, asked) = (setting.origin.to_string(), setting.value);
+        let (origin, asked) = (setting.origin.clone(), setting.value);
         (asked > max).then_some(Excess::Vcpus { origin, asked, max })
     }
 
@@ -117,7 +135,7 @@ impl Limits {
             SourceKind::Annotation | SourceKind::Vm
         );
         (by_pod && !allowed.matches(&path)).then(|| Excess::Kernel {
-            origin: setting.origin.to_string(),
+            origin: setting.origin.clone(),
             path: escape_line(&path),
         })
     }
