@@ -29,10 +29,10 @@ fn plan(kernel: &str, annotations: &[(&str, &str)]) -> Result<Plan, String> {
 
 fn root(kernel: &str, family: &str, rootfs: Option<&str>) -> Result<Root, String> {
     let family = Some(("family", family));
-    let wishes = family
+    let annotations = family
         .into_iter()
         .chain(rootfs.map(|root| ("rootfs", root)));
-    plan(kernel, &wishes.collect::<Vec<_>>()).map(|plan| plan.root)
+    plan(kernel, &annotations.collect::<Vec<_>>()).map(|plan| plan.root)
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub use family_traits::{FamilyTraits, Support, VirtioBus};
 pub use kernel_traits::KernelTraits;
 pub use network::{Network, Route};
 pub use other::joined;
-pub use root::{HERMIT_TAG, Root, TAG};
+pub use root::{Root, TAG};
 pub use template::CmdlineTemplate;
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub enum Root {
 pub const TAG: &str = "fs0";
 /// What Hermit's kernels find it by: a tag is where they mount it, and of a tree for `/` they mount
 /// each directory (hermit-os/kernel, src/fs/fuse.rs).
-pub const HERMIT_TAG: &str = "/";
+pub(crate) const HERMIT_TAG: &str = "/";
 
 impl Root {
     /// All names, for an error's line.

@@ -4,22 +4,22 @@
 use std::path::Path;
 
 /// The beginning of a key or a value.
-pub fn escape_short(text: &str) -> String {
+pub(crate) fn escape_short(text: &str) -> String {
     beginning(text, 64)
 }
 
 /// The beginning of what is longer than a key: a path, an error of another's.
-pub fn escape_line(text: &str) -> String {
+pub(crate) fn escape_line(text: &str) -> String {
     beginning(text, 256)
 }
 
 /// A path, likewise.
-pub fn escape_path(path: &Path) -> String {
+pub(crate) fn escape_path(path: &Path) -> String {
     escape_line(&path.to_string_lossy())
 }
 
 /// The whole text, which may be long.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     beginning(text, usize::MAX)
 }
 

@@ -28,7 +28,7 @@ pub use annotations::{Mode, ModeChoice, PREFIX as ANNOTATION_PREFIX};
 pub use block::{Block, BlockConfig, Number};
 pub use config_fault::{ConfigFault, ValueError};
 pub use container::{Container, Kind};
-pub use escape::{escape, escape_line, escape_path, escape_short};
+pub(crate) use escape::{escape, escape_line, escape_path, escape_short};
 pub use file_fault::{BlockFault, KernelFault, NodeError, NodeFault, RootfsError};
 pub use guest_config::{GuestConfig, NetworkChoice, RootChoice};
 pub use host::{Host, has_kvm, open_kvm};
