@@ -76,7 +76,7 @@ pub fn run(input: &[u8]) {
 /// Decides about a bundle of which nothing else is known.
 fn decide(media: Media) {
     let mut facts = Facts::of_config(&Config::default(), GatherOptions::default());
-    facts.set_synthetic_media(media);
+    facts.set_media(media);
     decisions::check_all(&facts);
     facts.set_synthetic_kernel(BootAbi::Pvh);
     decisions::check_all(&facts);

@@ -32,12 +32,12 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
         .map(|config| Facts::of_config(&config, everything))
         .collect();
     all.push(Facts::of_config(&long(), everything));
-    all[0].set_synthetic_media(Media::None);
+    all[0].set_media(Media::None);
     all[1].set_synthetic_kernel(BootAbi::Multiboot1);
-    all[3].set_synthetic_media(Media::Unknown {
+    all[3].set_media(Media::Unknown {
         why: "it is down".to_owned(),
     });
-    all[4].set_synthetic_media(unikernel());
+    all[4].set_media(unikernel());
     all[4].set_synthetic_kernel(BootAbi::Pvh);
     all
 });

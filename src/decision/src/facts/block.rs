@@ -62,7 +62,7 @@ pub(super) fn find(
     rootfs: &Rootfs,
     read_only: bool,
     nodes: &[BlockNode],
-    guest_config: &[BlockConfig],
+    configs: &[BlockConfig],
 ) -> (Vec<Block>, Vec<Option<File>>) {
     let open = |config: &BlockConfig| {
         let path = &config.image.value;
@@ -83,10 +83,10 @@ pub(super) fn find(
             }
         }
     };
-    guest_config.iter().map(open).unzip()
+    configs.iter().map(open).unzip()
 }
 
-/// What is behind a config, by its opened file: of a device's node, or of the image.
+/// What is behind a block device, by its opened file: a device's node, or one of the image.
 pub(super) fn block(
     config: &BlockConfig,
     opened: Result<File, BlockFault>,

@@ -100,7 +100,7 @@ pub enum NodeFault {
 
 impl From<std::io::Error> for NodeFault {
     fn from(error: std::io::Error) -> Self {
-        Self::Io(Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+        Self::Io(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
     }
 }
 

@@ -85,7 +85,7 @@ pub struct GuestConfig {
 
 impl GuestConfig {
     /// Takes in the settings of a source of the same precedence. Where both say something and not
-    /// the same, that is a fault: neither is recognized_keys by guess.
+    /// the same, that is a fault: neither is taken by guess.
     pub fn join(&mut self, other: Self) {
         join(&mut self.kernel, other.kernel, &mut self.faults);
         join(&mut self.initrd, other.initrd, &mut self.faults);

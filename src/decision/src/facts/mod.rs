@@ -111,10 +111,10 @@ struct Precedence {
     image: GuestConfig,
 }
 
-/// What the annotations that are recognized_keys begin with.
+/// What the keys of recognized annotations begin with.
 const PREFIXES: [&str; 3] = [annotations::PREFIX, urunc::PREFIX, kraftkit::PREFIX];
 
-/// What costs more than a look, and is only gathered where it is options.
+/// What costs more than a look, and is only gathered on demand.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GatherOptions {
     /// The kernel file's digest.
@@ -126,7 +126,7 @@ pub struct GatherOptions {
 }
 
 impl GatherOptions {
-    /// Both what this and what `other` wants.
+    /// What either asks for.
     pub fn and(self, other: Self) -> Self {
         Self {
             digest: self.digest || other.digest,
@@ -136,7 +136,7 @@ impl GatherOptions {
     }
 }
 
-/// The files behind the facts, opened once: what was judged is what boot_files.
+/// The files behind the facts, opened once: what was judged is what boots.
 #[derive(Debug, Default)]
 pub struct Files {
     /// What boots: the kernel file, or what was in it where it was compressed.
@@ -179,12 +179,12 @@ impl Facts {
         bundle: &Bundle,
         options: GatherOptions,
     ) -> Result<Files, bundle::Error> {
-        self.set_synthetic_media(media);
+        self.set_media(media);
         Ok(self.find_files(&bundle.rootfs()?, options.digest))
     }
 
     /// Takes in what an image says of itself, without a look at files.
-    pub fn set_synthetic_media(&mut self, media: Media) {
+    pub fn set_media(&mut self, media: Media) {
         self.merge_image(media.guest_config());
         self.media = media;
     }

@@ -40,7 +40,7 @@ pub fn bytes(text: &str) -> Result<u64, QuantityError> {
         .iter()
         .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
         .unwrap_or((text, 1));
-    // `f64::from_str` also takes "inf", "nan" and evidence: they are no amounts.
+    // `f64::from_str` also takes "inf", "nan" and signs: they are no amounts.
     if !number.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(QuantityError::Syntax);
     }

@@ -61,7 +61,7 @@ pub enum RootObstacle {
 /// Where it is asked for, or else where this kernel of this family would look for it.
 ///
 /// # Errors
-/// [`RootFault::NoRoot`] for a choice that the family, the kernel or the image cannot grant.
+/// [`RootFault::NoRoot`] for a choice that the family, the kernel or the image does not have.
 pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, RootFault> {
     let Some(Sourced {
         value: choice,
@@ -70,7 +70,7 @@ pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, RootFault
     else {
         return Ok(by_default(facts, image));
     };
-    let grant = |root| match obstacle(facts, image, root) {
+    let check = |root| match obstacle(facts, image, root) {
         None => disk_fault(facts, root).map_or(Ok(root), |fault| Err(fault.into())),
         Some(why) => Err(RootFault::NoRoot {
             origin: origin.clone(),
@@ -79,11 +79,11 @@ pub(super) fn root(facts: &Facts, image: &KernelImage) -> Result<Root, RootFault
         }),
     };
     match choice {
-        RootChoice::Exactly(root) => grant(*root),
-        RootChoice::Container => grant(Root::P9).or_else(|fault| match grant(Root::Block) {
+        RootChoice::Exactly(root) => check(*root),
+        RootChoice::Container => check(Root::P9).or_else(|fault| match check(Root::Block) {
             // It could have a disk, were there one.
             Err(no_disk @ RootFault::Disk(BlockFault::NoRootDisk { .. })) => Err(no_disk),
-            granted => granted.map_err(|_| fault),
+            checked => checked.map_err(|_| fault),
         }),
     }
 }

@@ -77,7 +77,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
     }
 }
 
-/// Each of these is true where nothing is condition, and false where there is nothing to
+/// Each of these is true where there is no condition, and false where there is nothing to
 /// compare with.
 pub(super) fn is(condition: &Option<bool>, found: Option<bool>) -> bool {
     condition.is_none_or(|condition| Some(condition) == found)

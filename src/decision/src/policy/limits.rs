@@ -11,7 +11,7 @@ use crate::plan::Plan;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// The annotation keys that are recognized_keys.
+    /// The annotation keys that a pod may set.
     annotations: Option<Globs>,
     /// The most memory that a pod may ask for, in bytes.
     #[serde(default, deserialize_with = "bytes")]

@@ -120,7 +120,7 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
             };
             let mut facts = Facts::of_config(&config, policy.gather_options().and(everything));
             if let Some(words) = &case.media {
-                facts.set_synthetic_media(Media::Known(Box::new(words.clone().into())));
+                facts.set_media(Media::Known(Box::new(words.clone().into())));
             }
             if let Some(abi) = case.kernel {
                 facts.set_synthetic_kernel(abi);
