@@ -255,6 +255,8 @@ fn policies() {
     refused_by_policy(text("version = 1\n\u{1b}[2J\n"), &["line 2"]);
     refused_by_policy(text(&"[".repeat(1 << 20)), &["line 1"]);
     refused_by_policy(text(&" ".repeat(2 << 20)), &["more than 1048576 bytes"]);
+    // The most that is read ends within a character.
+    refused_by_policy(text(&"é".repeat(1 << 20)), &["more than 1048576 bytes"]);
     refused_by_policy(|path| fs::create_dir(path).unwrap(), &["regular file"]);
     let fifo = |path: &Path| mkfifo(path, Mode::S_IRWXU).unwrap();
     refused_by_policy(fifo, &["regular file"]);

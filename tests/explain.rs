@@ -100,6 +100,30 @@ fn a_bundle_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
+fn a_config_that_is_too_large_is_named() {
+    // JSON that is whole, so that only its length is wrong.
+    let text = format!("{{{}}}", " ".repeat(5 << 20));
+    let bundle = Bundle::fixture("ordinary");
+    let config = bundle.path().join("config.json");
+    std::fs::write(&config, text).unwrap();
+    let program = Program::new();
+    let mut by_stdin = program.command(&["explain", "--bundle", "-"]);
+    by_stdin.stdin(std::fs::File::open(&config).unwrap());
+    let by_path = program.call(&["explain", "--bundle", bundle.path().to_str().unwrap()]);
+    for (outcome, file) in [
+        (program.capture(&mut by_stdin), "standard input"),
+        (by_path, config.to_str().unwrap()),
+    ] {
+        assert_eq!((outcome.code, &*outcome.stdout), (1, ""), "{outcome:?}");
+        for part in [file, "is too large", "4 MiB", "shorten"] {
+            assert!(outcome.stderr.contains(part), "no {part}: {outcome:?}");
+        }
+        assert!(!outcome.stderr.contains("EOF"), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_order_of_keys_does_not_matter() {
     let bundle = Bundle::fixture("kernel-annotation");
     let program = Program::new();

@@ -1,17 +1,17 @@
 //! A machine's description, from facts that are made up.
 
 use bundle::Config;
-use decision::facts::{Facts, Fault, Wanted};
-use decision::plan::Plan;
+use decision::facts::{Facts, GatherOptions};
+use decision::plan::{Fault, Plan};
 use decision::policy::{Outcome, Policy, PolicyFile};
 use vmm::{BootAbi, Transport};
 
 /// Facts of a bundle with this config.json, on a host with 4 CPUs.
 fn facts(config: &str) -> Facts {
     let config = Config::parse(config.as_bytes()).unwrap();
-    let mut facts = Facts::of_config(&config, Wanted::default());
+    let mut facts = Facts::of_config(&config, GatherOptions::default());
     facts.host_cpus = 4;
-    facts.suppose_kernel(BootAbi::Pvh);
+    facts.set_synthetic_kernel(BootAbi::Pvh);
     facts
 }
 
@@ -81,7 +81,7 @@ fn what_a_limit_gives_leaves_room_for_the_monitor_and_for_virtiofsd() {
 fn transport(annotations: &str) -> Option<Transport> {
     let config = format!(r#"{{"annotations": {annotations}}}"#);
     let mut facts = facts(&config);
-    facts.suppose_kernel(BootAbi::Linux64);
+    facts.set_synthetic_kernel(BootAbi::Linux64);
     Plan::make(&facts).unwrap().virtio
 }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bundle::Config;
 use decision::explanation::Explanation;
-use decision::facts::{Facts, Wanted};
+use decision::facts::{Facts, GatherOptions};
 use decision::policy::{Outcome, Policy};
 use proptest::collection::btree_map;
 use proptest::option;
@@ -79,13 +79,13 @@ fn config() -> impl Strategy<Value = Map<String, Value>> {
 
 fn facts(config: &str, kernel: bool) -> Facts {
     let config: Config = serde_json::from_str(config).unwrap();
-    let everything = Wanted {
+    let everything = GatherOptions {
         annotations: true,
-        ..Wanted::default()
+        ..GatherOptions::default()
     };
     let mut facts = Facts::of_config(&config, everything);
     if kernel {
-        facts.suppose_kernel(BootAbi::Pvh);
+        facts.set_synthetic_kernel(BootAbi::Pvh);
     }
     facts
 }
@@ -115,7 +115,7 @@ proptest! {
     fn no_sign_is_passed_over(config in config(), kernel in any::<bool>()) {
         let facts = facts(&Value::from(config).to_string(), kernel);
         let decision = default_policy().decide(&facts);
-        if facts.has_sign() && matches!(decision.outcome, Outcome::Container) {
+        if facts.has_evidence() && matches!(decision.outcome, Outcome::Container) {
             // None: the sandbox.
             let rule = decision.rule.map(|rule| rule.name);
             let is_sandbox = facts.container.kind == decision::facts::Kind::Sandbox;

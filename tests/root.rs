@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use decision::facts::{Facts, Wanted};
+use decision::facts::{Facts, GatherOptions};
 use decision::plan::Plan;
 use guest::Root;
 use harness::bundle::Bundle;
@@ -23,16 +23,16 @@ fn plan(kernel: &str, annotations: &[(&str, &str)]) -> Result<Plan, String> {
         made = made.annotate(&format!("runu.dev/{key}"), &format!("/{file}"));
     }
     let read = bundle::Bundle::open(made.path()).unwrap();
-    let (facts, _) = Facts::gather(&read, Wanted::default()).unwrap();
+    let (facts, _) = Facts::gather(&read, GatherOptions::default()).unwrap();
     Plan::make(&facts).map_err(|fault| fault.to_string())
 }
 
 fn root(kernel: &str, family: &str, rootfs: Option<&str>) -> Result<Root, String> {
     let family = Some(("family", family));
-    let wishes = family
+    let annotations = family
         .into_iter()
         .chain(rootfs.map(|root| ("rootfs", root)));
-    plan(kernel, &wishes.collect::<Vec<_>>()).map(|plan| plan.root)
+    plan(kernel, &annotations.collect::<Vec<_>>()).map(|plan| plan.root)
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn by_default_it_is_what_the_guest_looks_for() {
         ("pvh+initrd", "linux", Root::Initrd),
         ("pvh+initrd+disk", "linux", Root::Initrd),
         ("pvh+disk", "linux", Root::Block),
-        ("pvh", "linux", Root::Share),
+        ("pvh", "linux", Root::P9),
         ("pvh+disk", "nanos", Root::Block),
         ("pvh+disk", "osv", Root::Block),
         ("pvh", "osv", Root::None),

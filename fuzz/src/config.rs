@@ -1,7 +1,7 @@
 //! A config.json: what it alone says, with a kernel in the image and without.
 
 use bundle::Config;
-use decision::facts::{Facts, Kind, Wanted};
+use decision::facts::{Facts, Kind, GatherOptions};
 use vmm::BootAbi;
 
 use super::decisions;
@@ -10,7 +10,7 @@ pub fn run(input: &[u8]) {
     let Ok(config) = Config::parse(input) else {
         return;
     };
-    let everything = Wanted {
+    let everything = GatherOptions {
         digest: true,
         host: true,
         annotations: true,
@@ -18,8 +18,8 @@ pub fn run(input: &[u8]) {
     let mut facts = Facts::of_config(&config, everything);
     check(&config, &facts);
     decisions::check_all(&facts);
-    facts.suppose_kernel(BootAbi::Pvh);
-    assert!(facts.has_sign());
+    facts.set_synthetic_kernel(BootAbi::Pvh);
+    assert!(facts.has_evidence());
     decisions::check_all(&facts);
 }
 
@@ -34,8 +34,8 @@ fn check(config: &Config, facts: &Facts) {
     let names_kernel = ["runu.dev/kernel", "com.urunc.unikernel.binary"]
         .into_iter()
         .any(|key| by(key).is_some());
-    assert!(facts.has_sign() || !names_kernel, "{facts:?}");
-    for key in &facts.obeyed {
+    assert!(facts.has_evidence() || !names_kernel, "{facts:?}");
+    for key in &facts.recognized_keys {
         assert!(by(key).is_some(), "{key:?} is nobody's");
     }
 }

@@ -49,7 +49,7 @@ pub fn check_all(facts: &Facts) {
 pub fn check(policy: &Policy, facts: &Facts) -> Decision {
     let decision = policy.decide(facts);
     if facts.container.kind == Kind::Sandbox {
-        assert!(!policy.wants_media(facts), "a sandbox was looked at");
+        assert!(!policy.needs_media(facts), "a sandbox was looked at");
         assert_eq!(decision.reason, Reason::Sandbox);
         assert!(matches!(decision.outcome, Outcome::Container));
     } else {
@@ -63,7 +63,7 @@ pub fn check(policy: &Policy, facts: &Facts) -> Decision {
 /// Whether this makes an ordinary container of what looks like a unikernel.
 pub fn passes_over_a_sign(facts: &Facts, decision: &Decision) -> bool {
     let is_container = matches!(decision.outcome, Outcome::Container);
-    is_container && facts.has_sign() && facts.container.kind != Kind::Sandbox
+    is_container && facts.has_evidence() && facts.container.kind != Kind::Sandbox
 }
 
 /// The reason is one line that can be read.

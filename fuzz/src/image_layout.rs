@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use bundle::Config;
-use decision::facts::{Facts, Media, Wanted};
+use decision::facts::{Facts, Media, GatherOptions};
 use image::{Host, Image, Verdict, from_layout};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -75,10 +75,10 @@ pub fn run(input: &[u8]) {
 
 /// Decides about a bundle of which nothing else is known.
 fn decide(media: Media) {
-    let mut facts = Facts::of_config(&Config::default(), Wanted::default());
-    facts.suppose_media(media);
+    let mut facts = Facts::of_config(&Config::default(), GatherOptions::default());
+    facts.set_media(media);
     decisions::check_all(&facts);
-    facts.suppose_kernel(BootAbi::Pvh);
+    facts.set_synthetic_kernel(BootAbi::Pvh);
     decisions::check_all(&facts);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bundle::Config;
-use decision::facts::{Facts, Media, Wanted};
+use decision::facts::{Facts, Media, GatherOptions};
 use decision::policy::{Policy, PolicyFile};
 use image::Words;
 use serde_json::json;
@@ -21,7 +21,7 @@ const CONFIGS: [&str; 5] = [
 
 /// The configurations, each with another image.
 static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
-    let everything = Wanted {
+    let everything = GatherOptions {
         digest: true,
         host: true,
         annotations: true,
@@ -32,13 +32,13 @@ static FACTS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
         .map(|config| Facts::of_config(&config, everything))
         .collect();
     all.push(Facts::of_config(&long(), everything));
-    all[0].suppose_media(Media::None);
-    all[1].suppose_kernel(BootAbi::Multiboot1);
-    all[3].suppose_media(Media::Unknown {
+    all[0].set_media(Media::None);
+    all[1].set_synthetic_kernel(BootAbi::Multiboot1);
+    all[3].set_media(Media::Unknown {
         why: "it is down".to_owned(),
     });
-    all[4].suppose_media(unikernel());
-    all[4].suppose_kernel(BootAbi::Pvh);
+    all[4].set_media(unikernel());
+    all[4].set_synthetic_kernel(BootAbi::Pvh);
     all
 });
 
@@ -53,9 +53,9 @@ pub fn run(input: &[u8]) {
     let is_empty = file.rules.is_empty() && !text.contains("pods");
     let default = PolicyFile::parse("default.toml", DEFAULT).expect("the default");
     let policy = Policy::of(vec![file, default]);
-    let _ = (policy.wanted(), policy.limits.describe());
+    let _ = (policy.gather_options(), policy.limits.describe());
     for facts in &*FACTS {
-        let _ = policy.wants_media(facts);
+        let _ = policy.needs_media(facts);
         let decision = decisions::check(&policy, facts);
         if decisions::passes_over_a_sign(facts, &decision) {
             let rule = decision.rule.as_ref().expect("a rule");

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bundle::Bundle;
-use decision::facts::{Facts, Wanted};
+use decision::facts::{Facts, GatherOptions};
 use decision::policy::Outcome;
 use tempfile::TempDir;
 use vmm::BootAbi;
@@ -55,12 +55,12 @@ fn check(json: &[u8]) {
     fs::write(dir.path().join("rootfs/urunc.json"), json).expect("urunc.json");
     let is_well_formed = serde_json::from_slice::<BTreeMap<String, String>>(json).is_ok();
     for (number, bundle) in bundles.iter().enumerate() {
-        let gathered = Facts::gather(bundle, Wanted::default());
+        let gathered = Facts::gather(bundle, GatherOptions::default());
         let (mut facts, files) = gathered.expect("a rootfs");
         assert!(files.kernel.is_none() && files.initrd.is_none());
-        assert!(is_well_formed || facts.has_sign(), "the file is no sign");
+        assert!(is_well_formed || facts.has_evidence(), "the file is no sign");
         decisions::check_all(&facts);
-        facts.suppose_kernel(BootAbi::Linux64);
+        facts.set_synthetic_kernel(BootAbi::Linux64);
         decisions::check_all(&facts);
         let outcome = POLICIES[0].decide(&facts).outcome;
         let is_denied = matches!(outcome, Outcome::Deny);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bundle::Bundle;
-use decision::facts::{Media, Wanted};
+use decision::facts::{Media, GatherOptions};
 use harness::containerd::Containerd;
 use harness::images;
 use runu::config::Config;
@@ -80,7 +80,7 @@ fn decide(config: &Config, caller: &Caller, bundle: &Path, expected: fn(&Media) 
     let start = Instant::now();
     let bundle = Bundle::open(bundle).expect("a bundle");
     let Judged { facts, .. } =
-        judge(config, caller, &bundle, Wanted::default()).expect("a decision");
+        judge(config, caller, &bundle, GatherOptions::default()).expect("a decision");
     let time = start.elapsed().as_secs_f64() * 1e6;
     assert!(expected(&facts.media), "{:?}", facts.media);
     time

@@ -11,18 +11,24 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::devices::{Device, DeviceRule};
-use super::keys;
+use crate::devices::{self, BlockNode, Device, DeviceRule};
+use crate::keys;
 
 /// The parts of config.json that are looked at (runtime-spec, config.md).
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
+    /// A value may be `null`, which is none.
     pub annotations: Option<BTreeMap<String, Option<String>>>,
+    /// The root file system.
     pub root: Option<Root>,
+    /// The container's first process.
     pub process: Option<Process>,
+    /// What Linux has for it.
     pub linux: Option<Linux>,
+    /// A virtual machine's description.
     pub vm: Option<Vm>,
+    /// As Go writes it, which may be empty.
     pub hostname: Option<String>,
 }
 
@@ -30,8 +36,11 @@ pub struct Config {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Vm {
+    /// What boots.
     pub kernel: Option<VmKernel>,
+    /// A root image, which runu does not do.
     pub image: Option<VmImage>,
+    /// What the machine has.
     #[serde(alias = "hwconfig")]
     pub hw_config: Option<HwConfig>,
 }
@@ -204,6 +213,14 @@ impl Config {
         namespaces.is_some_and(|all| !all.iter().any(is_network))
     }
 
+    /// The block devices of `linux.devices`; those that the container's device rules do not let
+    /// it write are read-only.
+    pub fn block_nodes(&self) -> Vec<BlockNode> {
+        let devices = self.linux.as_ref().and_then(|l| l.devices.as_deref());
+        let rules = self.resources().and_then(|r| r.devices.as_deref());
+        devices::block_nodes(devices.unwrap_or_default(), rules.unwrap_or_default())
+    }
+
     fn resources(&self) -> Option<&Resources> {
         self.linux.as_ref()?.resources.as_ref()
     }
@@ -241,6 +258,59 @@ mod tests {
         assert_eq!(limit(r#"{"quota": 300000, "period": 0}"#), Some(3));
         for none in ["{}", "null", r#"{"quota": -1}"#, r#"{"quota": 0}"#] {
             assert_eq!(limit(none), None, "{none}");
+        }
+    }
+
+    fn nodes(rules: &str) -> Vec<BlockNode> {
+        let text = format!(
+            r#"{{"linux": {{
+                "devices": [
+                    null,
+                    {{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}},
+                    {{"path": "/dev/xvda", "type": "b", "major": 8, "minor": 16}},
+                    {{"path": "/dev/none", "type": "b", "major": -1, "minor": 0}}
+                ],
+                "resources": {{"devices": {rules}}}
+            }}}}"#
+        );
+        Config::parse(text.as_bytes()).unwrap().block_nodes()
+    }
+
+    #[test]
+    fn the_rules_say_whether_it_may_be_written() {
+        for (rules, read_only) in [
+            ("null", true),
+            (r#"[{"allow": false, "access": "rwm"}]"#, true),
+            (r#"[{"allow": true}]"#, false),
+            (
+                r#"[null, {"allow": true, "type": "b", "major": 8, "minor": 16, "access": "mrw"}]"#,
+                false,
+            ),
+            (
+                r#"[{"allow": true, "type": "b", "major": 8, "minor": 16, "access": "mr"}]"#,
+                true,
+            ),
+            (
+                r#"[{"allow": true, "type": "b", "major": 8, "minor": 17, "access": "rwm"}]"#,
+                true,
+            ),
+            (r#"[{"allow": true, "type": "c", "access": "rwm"}]"#, true),
+            (
+                r#"[{"allow": true, "major": 8, "minor": -1}, {"allow": false, "type": "b", "access": "w"}]"#,
+                true,
+            ),
+            (
+                r#"[{"allow": false, "access": "rwm"}, {"allow": true, "type": "a", "major": 8}]"#,
+                false,
+            ),
+        ] {
+            let nodes = nodes(rules);
+            let [node] = &nodes[..] else {
+                panic!("{nodes:?}")
+            };
+            assert_eq!(node.path.to_str(), Some("/dev/xvda"));
+            assert_eq!((node.major, node.minor), (8, 16));
+            assert_eq!(node.read_only, read_only, "{rules}");
         }
     }
 }

@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::Config;
-
 /// `linux.devices[]` (runtime-spec, config-linux.md).
 #[derive(Debug, Deserialize)]
 pub struct Device {
@@ -35,44 +33,41 @@ pub struct DeviceRule {
 pub struct BlockNode {
     /// As the container sees it.
     pub path: PathBuf,
+    /// The driver's number.
     pub major: u32,
+    /// The device's, among the driver's.
     pub minor: u32,
+    /// Whether the container may not write it.
     pub read_only: bool,
 }
 
-impl Config {
-    /// The block devices of `linux.devices`; those that the container's device rules do not let
-    /// it write are read-only.
-    pub fn block_nodes(&self) -> Vec<BlockNode> {
-        let linux = self.linux.as_ref();
-        let devices = linux.and_then(|linux| linux.devices.as_deref());
-        let devices = devices.unwrap_or_default().iter().flatten();
-        let node = |device: &Device| {
-            let is_block = device.kind.as_deref() == Some("b");
-            let number = |number: Option<i64>| u32::try_from(number?).ok();
-            let (major, minor) = (number(device.major)?, number(device.minor)?);
-            is_block.then_some(BlockNode {
-                path: device.path.clone()?,
-                major,
-                minor,
-                read_only: !self.may_write(major, minor),
-            })
-        };
-        devices.filter_map(node).collect()
-    }
+/// The block devices among `devices`; those that `rules` do not let the container write are
+/// read-only.
+pub(crate) fn block_nodes(
+    devices: &[Option<Device>],
+    rules: &[Option<DeviceRule>],
+) -> Vec<BlockNode> {
+    let node = |device: &Device| {
+        let is_block = device.kind.as_deref() == Some("b");
+        let number = |number: Option<i64>| u32::try_from(number?).ok();
+        let (major, minor) = (number(device.major)?, number(device.minor)?);
+        is_block.then_some(BlockNode {
+            path: device.path.clone()?,
+            major,
+            minor,
+            read_only: !may_write(rules, major, minor),
+        })
+    };
+    devices.iter().flatten().filter_map(node).collect()
+}
 
-    /// Whether the device rules let the container write a block device: the last that speaks of
-    /// it decides.
-    fn may_write(&self, major: u32, minor: u32) -> bool {
-        let linux = self.linux.as_ref();
-        let resources = linux.and_then(|linux| linux.resources.as_ref());
-        let rules = resources.and_then(|resources| resources.devices.as_deref());
-        let rules = rules.unwrap_or_default().iter().flatten();
-        let mut of_it = rules.filter(|rule| rule.is_of(major, minor) && rule.is_of_writing());
-        of_it
-            .next_back()
-            .is_some_and(|rule| rule.allow == Some(true))
-    }
+/// Whether the rules let the container write a block device: the last that speaks of it decides.
+fn may_write(rules: &[Option<DeviceRule>], major: u32, minor: u32) -> bool {
+    let rules = rules.iter().flatten();
+    let mut of_it = rules.filter(|rule| rule.is_of(major, minor) && rule.is_of_writing());
+    of_it
+        .next_back()
+        .is_some_and(|rule| rule.allow == Some(true))
 }
 
 impl DeviceRule {
@@ -89,63 +84,5 @@ impl DeviceRule {
     fn is_of_writing(&self) -> bool {
         let access = self.access.as_deref().unwrap_or_default();
         access.is_empty() || access.contains('w')
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn nodes(rules: &str) -> Vec<BlockNode> {
-        let text = format!(
-            r#"{{"linux": {{
-                "devices": [
-                    null,
-                    {{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}},
-                    {{"path": "/dev/xvda", "type": "b", "major": 8, "minor": 16}},
-                    {{"path": "/dev/none", "type": "b", "major": -1, "minor": 0}}
-                ],
-                "resources": {{"devices": {rules}}}
-            }}}}"#
-        );
-        Config::parse(text.as_bytes()).unwrap().block_nodes()
-    }
-
-    #[test]
-    fn the_rules_say_whether_it_may_be_written() {
-        for (rules, read_only) in [
-            ("null", true),
-            (r#"[{"allow": false, "access": "rwm"}]"#, true),
-            (r#"[{"allow": true}]"#, false),
-            (
-                r#"[null, {"allow": true, "type": "b", "major": 8, "minor": 16, "access": "mrw"}]"#,
-                false,
-            ),
-            (
-                r#"[{"allow": true, "type": "b", "major": 8, "minor": 16, "access": "mr"}]"#,
-                true,
-            ),
-            (
-                r#"[{"allow": true, "type": "b", "major": 8, "minor": 17, "access": "rwm"}]"#,
-                true,
-            ),
-            (r#"[{"allow": true, "type": "c", "access": "rwm"}]"#, true),
-            (
-                r#"[{"allow": true, "major": 8, "minor": -1}, {"allow": false, "type": "b", "access": "w"}]"#,
-                true,
-            ),
-            (
-                r#"[{"allow": false, "access": "rwm"}, {"allow": true, "type": "a", "major": 8}]"#,
-                false,
-            ),
-        ] {
-            let nodes = nodes(rules);
-            let [node] = &nodes[..] else {
-                panic!("{nodes:?}")
-            };
-            assert_eq!(node.path.to_str(), Some("/dev/xvda"));
-            assert_eq!((node.major, node.minor), (8, 16));
-            assert_eq!(node.read_only, read_only, "{rules}");
-        }
     }
 }

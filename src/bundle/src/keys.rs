@@ -1,7 +1,7 @@
 //! The keys of config.json that a decision reads, in whatever case they are written.
 //!
 //! Go's package `encoding/json` matches keys without regard to case ("Unmarshal"), so that
-//! runc would read `Annotations`, which the [view](super::Config) here does not see. Nobody
+//! runc would read `Annotations`, which the [view](crate::Config) here does not see. Nobody
 //! writes that but to be read so: it is refused.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -10,7 +10,7 @@ use std::fmt;
 /// A key, and what is read below it.
 struct Key(&'static str, &'static [Key]);
 
-/// What [`Config`](super::Config) reads.
+/// What [`Config`](crate::Config) reads.
 const READ: &[Key] = &[
     Key("ociVersion", &[]),
     Key("annotations", &[]),
@@ -42,7 +42,7 @@ const READ: &[Key] = &[
 /// Looks for a key that differs from one of those in case alone.
 ///
 /// # Errors
-/// When there is one, with its place; and for what is no JSON.
+/// When there is one, with its line and column; and for what is no JSON.
 pub(crate) fn check(text: &[u8]) -> serde_json::Result<()> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     Keys(READ).deserialize(&mut deserializer)
@@ -84,8 +84,8 @@ impl<'de> Visitor<'de> for Keys {
             });
             match key {
                 Some(Key(name, _)) if found != *name => {
-                    let told = format!("key {found:?}: write {name:?}");
-                    return Err(Error::custom(told));
+                    let message = format!("key {found:?}: write {name:?}");
+                    return Err(Error::custom(message));
                 }
                 Some(Key(_, below)) => map.next_value_seed(Keys(below))?,
                 None => drop(map.next_value::<IgnoredAny>()?),
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn other_cases_of_what_is_read_are_told() {
-        for (text, told) in [
+        for (text, message) in [
             (
                 r#"{"Annotations":{}}"#,
                 "key \"Annotations\": write \"annotations\"",
@@ -119,7 +119,7 @@ mod tests {
             ),
         ] {
             let error = check(text.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(message), "{text}: {error}");
         }
         for text in [
             r#"{"annotations":{"Root":"x","root":"y"},"root":{"path":"r"},"process":null}"#,

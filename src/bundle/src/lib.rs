@@ -20,6 +20,7 @@ mod keys;
 mod mounts;
 mod rootfs;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,7 +33,7 @@ pub use rootfs::{FileError, Rootfs};
 
 /// The largest config.json that is read, in bytes. Kubernetes caps a pod's
 /// annotations at 256 KiB, and what the kubelet adds is of that order too.
-const CONFIG_LIMIT: u64 = 4 << 20;
+pub const MAX_CONFIG: u64 = 4 << 20;
 
 /// A bundle whose config.json has been read. It is read once: an edit of the
 /// file after that changes nothing.
@@ -40,33 +41,96 @@ const CONFIG_LIMIT: u64 = 4 << 20;
 pub struct Bundle {
     /// The bundle's directory, absolute and without symlinks.
     pub path: PathBuf,
+    /// What a decision needs of config.json.
     pub config: Config,
     /// The text of config.json.
     pub text: Vec<u8>,
+    file: ConfigFile,
+}
+
+/// Where a config.json was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// A file.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+impl fmt::Display for ConfigFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("config.json on standard input"),
+        }
+    }
 }
 
 /// Why a bundle cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no such directory.
     #[error("bundle {}: {source}", path.display())]
-    Dir { path: PathBuf, source: io::Error },
-    #[error("bundle {} has no config.json: is this the bundle's directory?", path.display())]
-    NoConfig { path: PathBuf },
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{} is not a regular file", path.display())]
-    NotAFile { path: PathBuf },
-    #[error("{} has {size} bytes, {} are the most that is read", path.display(), CONFIG_LIMIT)]
-    TooLarge { path: PathBuf, size: u64 },
-    #[error("{} is not a runtime-spec configuration: {source}", path.display())]
-    Syntax {
+    Dir {
+        /// As the caller named it.
         path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The directory is no bundle.
+    #[error("bundle {} has no config.json: is this the bundle's directory?", path.display())]
+    NoConfig {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// config.json cannot be read.
+    #[error("{file}: {source}")]
+    Read {
+        /// Which one.
+        file: ConfigFile,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// config.json is a directory, a FIFO and so on.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// config.json has more than [`MAX_CONFIG`] bytes, and so many in all, where that is known.
+    #[error(
+        "{file} is too large{}: {} MiB are the most that is read: shorten its annotations or its environment",
+        size.map_or(String::new(), |size| format!(" with its {size} bytes")),
+        MAX_CONFIG >> 20
+    )]
+    TooLarge {
+        /// Which one.
+        file: ConfigFile,
+        /// Bytes.
+        size: Option<u64>,
+    },
+    /// It is no JSON, or a value is of another type.
+    #[error("{file} is not a runtime-spec configuration: {source}")]
+    Syntax {
+        /// Which one.
+        file: ConfigFile,
+        /// With the line and the column.
         source: serde_json::Error,
     },
-    #[error("{} names no root.path", path.display())]
-    NoRoot { path: PathBuf },
+    /// A container without a root file system.
+    #[error("{file} names no root.path")]
+    NoRoot {
+        /// Which config.json.
+        file: ConfigFile,
+    },
+    /// The root file system's directory cannot be opened.
     #[error("rootfs {}: {source}", path.display())]
-    Root { path: PathBuf, source: io::Error },
+    Root {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 impl Bundle {
@@ -89,15 +153,13 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::open`].
     pub fn of_stdin() -> Result<Self, Error> {
-        let path = PathBuf::from("stdin");
         let failed = |source| Error::Read {
-            path: path.clone(),
+            file: ConfigFile::Stdin,
             source,
         };
-        let mut text = Vec::new();
-        let stdin = io::stdin().take(CONFIG_LIMIT);
-        { stdin }.read_to_end(&mut text).map_err(failed)?;
-        Self::of_text(std::env::current_dir().map_err(failed)?, text)
+        let dir = std::env::current_dir().map_err(failed)?;
+        let text = read_bounded(&mut io::stdin().lock(), &ConfigFile::Stdin)?;
+        Self::parse(dir, ConfigFile::Stdin, text)
     }
 
     /// A bundle whose config.json is `text`, whatever lies in its directory.
@@ -105,11 +167,20 @@ impl Bundle {
     /// # Errors
     /// When the text is no configuration.
     pub fn of_text(path: PathBuf, text: Vec<u8>) -> Result<Self, Error> {
-        let config = Config::parse(&text).map_err(|source| Error::Syntax {
-            path: path.join("config.json"),
-            source,
-        })?;
-        Ok(Self { path, config, text })
+        let file = ConfigFile::Path(path.join("config.json"));
+        Self::parse(path, file, text)
+    }
+
+    fn parse(path: PathBuf, file: ConfigFile, text: Vec<u8>) -> Result<Self, Error> {
+        match Config::parse(&text) {
+            Ok(config) => Ok(Self {
+                path,
+                config,
+                text,
+                file,
+            }),
+            Err(source) => Err(Error::Syntax { file, source }),
+        }
     }
 
     /// The root file system's directory, absolute (runtime-spec, config.md, "Root").
@@ -126,7 +197,7 @@ impl Bundle {
     /// When there is none, or it is no directory.
     pub fn rootfs(&self) -> Result<Rootfs, Error> {
         let path = self.rootfs_path().ok_or_else(|| Error::NoRoot {
-            path: self.path.join("config.json"),
+            file: self.file.clone(),
         })?;
         Rootfs::open(&path).map_err(|source| Error::Root { path, source })
     }
@@ -143,23 +214,42 @@ fn read_config(dir: &Path) -> Result<Vec<u8>, Error> {
                 path: dir.to_owned(),
             });
         }
-        Err(source) => return Err(Error::Read { path, source }),
+        Err(source) => {
+            let file = ConfigFile::Path(path);
+            return Err(Error::Read { file, source });
+        }
     };
     let metadata = file.metadata().map_err(|source| Error::Read {
-        path: path.clone(),
+        file: ConfigFile::Path(path.clone()),
         source,
     })?;
     if !metadata.is_file() {
         return Err(Error::NotAFile { path });
     }
     let size = metadata.len();
-    if size > CONFIG_LIMIT {
-        return Err(Error::TooLarge { path, size });
+    let name = ConfigFile::Path(path);
+    if size > MAX_CONFIG {
+        let size = Some(size);
+        return Err(Error::TooLarge { file: name, size });
     }
-    let mut text = Vec::with_capacity(size as usize);
     // The file may have grown since.
-    match file.take(CONFIG_LIMIT).read_to_end(&mut text) {
-        Ok(_) => Ok(text),
-        Err(source) => Err(Error::Read { path, source }),
+    read_bounded(&mut { file }, &name)
+}
+
+/// All that `reader` gives, up to [`MAX_CONFIG`] bytes.
+fn read_bounded(reader: &mut dyn Read, file: &ConfigFile) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    // One byte more shows that there is more.
+    let read = reader.take(MAX_CONFIG + 1).read_to_end(&mut text);
+    read.map_err(|source| Error::Read {
+        file: file.clone(),
+        source,
+    })?;
+    match u64::try_from(text.len()) {
+        Ok(0..=MAX_CONFIG) => Ok(text),
+        _ => Err(Error::TooLarge {
+            file: file.clone(),
+            size: None,
+        }),
     }
 }

@@ -22,24 +22,44 @@ pub struct Rootfs(OwnedFd);
 /// Why a file of the image cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
+    /// Nothing of that name.
     #[error("no such file or directory in the rootfs")]
     Missing,
+    /// A symlink to what is above the root.
     #[error("its symlink leads out of the rootfs")]
     LeadsOut,
+    /// More symlinks than the kernel follows.
     #[error("its symlinks form a loop")]
     Loop,
+    /// A directory, a FIFO and so on: which, in words.
     #[error("it is a {0}, not a regular file")]
     NotAFile(&'static str),
+    /// Of [`Rootfs::open_plain_file`] alone.
     #[error("it is a symlink, where only a file is taken")]
     Symlink,
+    /// More than so many bytes, which is the most that its reader takes.
     #[error("it has more than {0} bytes")]
     TooLarge(u64),
-    #[error("{0}")]
-    Io(String),
+    /// It cannot be opened.
+    #[error("{}", .0.desc())]
+    Open(Errno),
+    /// It is open, and cannot be read.
+    #[error("{}", io::Error::from(*.0))]
+    Io(Errno),
+}
+
+impl From<io::Error> for FileError {
+    /// An error of reading.
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    }
 }
 
 impl Rootfs {
     /// Opens the directory `path`, for looking up names only.
+    ///
+    /// # Errors
+    /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let fd = nix::fcntl::open(path, flags, Mode::empty())?;
@@ -86,13 +106,10 @@ impl Rootfs {
             Err(Errno::ENOENT) => return Err(self.missing(name)),
             Err(Errno::ENOTDIR) => return Err(FileError::Missing),
             Err(Errno::ELOOP) => return Err(FileError::Loop),
-            Err(errno) => return Err(FileError::Io(errno.desc().to_owned())),
+            Err(errno) => return Err(FileError::Open(errno)),
         };
         let file = File::from(fd);
-        let kind = file
-            .metadata()
-            .map_err(|e| FileError::Io(e.to_string()))?
-            .file_type();
+        let kind = file.metadata()?.file_type();
         if kind.is_file() {
             return Ok(file);
         }

@@ -18,6 +18,7 @@
     )
 )]
 
+mod abi;
 pub mod explanation;
 pub mod facts;
 pub mod plan;

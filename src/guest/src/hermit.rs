@@ -5,13 +5,30 @@
 //!
 //! Source: hermit-os/kernel, src/env (its parser is the crate shlex), src/executor/device.rs.
 
-use super::words::line;
-use super::{BootParams, Error, Family};
+use crate::boot_params::BootParams;
+use crate::cmdline::line;
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support, VirtioBus};
+use crate::root::HERMIT_TAG;
 
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
+/// Its PCI driver passes over a function that has the legacy interface too (src/drivers/virtio/
+/// transport/pci.rs).
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9: |_| Support::No,
+    virtiofs: |_| Support::Yes,
+    virtiofs_tag: HERMIT_TAG,
+    block_root: Support::No,
+    virtio_bus: |_| VirtioBus::PciModern,
+    ..FamilyTraits::new(Family::Hermit, &["hermit"], |_, params| {
+        command_line(params)
+    })
+};
+
+fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
     let (name, args) = match params.args.split_first() {
         Some((name, args)) => (Some(name), args),

@@ -6,8 +6,15 @@
 //! Source: Linux 6.1, lib/cmdline.c (`next_arg`), kernel/params.c, init/main.c
 //! (`unknown_bootoption`, `set_init_arg`), Documentation/admin-guide/nfs/nfsroot.rst (`ip=`).
 
-use super::words::{at_most, line};
-use super::{BootParams, Error, Family, Network, Root, TAG};
+use crate::boot_params::BootParams;
+use crate::cmdline::{at_most, line};
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support, VirtioBus};
+use crate::kernel_traits::KernelTraits;
+use crate::network::Network;
+use crate::root::{Root, TAG};
+use crate::sections::Sections;
 
 /// `COMMAND_LINE_SIZE` of x86 less the zero byte.
 const MAX_BYTES: usize = 2047;
@@ -20,9 +27,26 @@ const MAX_VARIABLES: usize = 31;
 /// fault: a reset by the keyboard's controller is an end in good order.
 const PARAMETERS: [&str; 4] = ["console=ttyS0", "quiet", "panic=-1", "reboot=t"];
 
+/// It takes both of virtio's transports, and is interrupted by messages over PCI.
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9: |_| Support::Yes,
+    virtiofs: |_| Support::Yes,
+    block_root: Support::Yes,
+    virtio_bus: |_| VirtioBus::Pci,
+    recognize,
+    ..FamilyTraits::new(Family::Linux, &["linux"], |_, params| command_line(params))
+};
+
+/// Where the boot code finds instructions to replace on this processor; others have an
+/// `.init.text` too.
+fn recognize(sections: &Sections) -> Option<KernelTraits> {
+    let is_linux = sections.has(".altinstructions") && sections.has(".init.text");
+    is_linux.then(|| KernelTraits::new(Family::Linux))
+}
+
 /// A program with a path is run as init; any other first argument is one of the image's own
 /// init.
-pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
+fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words: Vec<String> = PARAMETERS.map(str::to_owned).into();
     if let Some(name) = params.hostname {
         words.push(quoted("hostname", &format!("hostname={name}"))?);
@@ -45,7 +69,7 @@ pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
     {
         // An initrd that is not the root hands over to the root's own.
         let is_in_initrd =
-            params.initrd && !matches!(params.root, Root::Share | Root::Virtiofs | Root::Block);
+            params.initrd && !matches!(params.root, Root::P9 | Root::Virtiofs | Root::Block);
         let parameter = if is_in_initrd { "rdinit" } else { "init" };
         words.push(quoted("argument", &format!("{parameter}={program}"))?);
         args = rest;
@@ -67,7 +91,7 @@ pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
 fn root(params: &BootParams) -> Vec<String> {
     let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
     match params.root {
-        Root::Share => words(&[
+        Root::P9 => words(&[
             &format!("root={TAG}"),
             "rootfstype=9p",
             "rootflags=trans=virtio,version=9p2000.L,msize=262144,cache=mmap",

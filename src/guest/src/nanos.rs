@@ -3,13 +3,25 @@
 //!
 //! Source: nanos, src/kernel/init.c (`cmdline_apply`), src/unix/exec.c, src/net/net.c.
 
-use super::words::line;
-use super::{BootParams, Error, Family};
+use crate::boot_params::BootParams;
+use crate::cmdline::line;
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support, VirtioBus};
 
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
+/// It takes both of virtio's transports, and is interrupted by messages over PCI.
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9: |_| Support::No,
+    virtiofs: |_| Support::No,
+    block_root: Support::Yes,
+    virtio_bus: |_| VirtioBus::Pci,
+    ..FamilyTraits::new(Family::Nanos, &["nanos"], |_, params| command_line(params))
+};
+
+fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
     for (n, arg) in params.args.iter().enumerate() {
         check(arg).map_err(|why| Error::argument(arg, why))?;
@@ -23,7 +35,7 @@ pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
         }
         words.push(format!("environment.{name}={value}"));
     }
-    if let Some(cwd) = params.dir() {
+    if let Some(cwd) = params.working_dir() {
         check(cwd).map_err(|why| Error::unfit("working directory", cwd, why))?;
         words.push(format!("cwd={cwd}"));
     }

@@ -1,9 +1,10 @@
-//! What a guest is told of its network: the pod's, taken over whole.
+//! The network that a guest has: the pod's, taken over whole.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Error, Family};
+use crate::address::Address;
+use crate::error::Error;
+use crate::family::Family;
 
 /// The network of a guest's one interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,45 +15,37 @@ pub struct Network {
     pub mtu: u16,
     /// The first is the one that the guest is known by.
     pub ipv4: Vec<Address<Ipv4Addr>>,
+    /// Likewise.
     pub ipv6: Vec<Address<Ipv6Addr>>,
     /// Where packets for no other route go.
     pub gateway4: Option<Ipv4Addr>,
+    /// Likewise.
     pub gateway6: Option<Ipv6Addr>,
     /// Beside the default ones, and those that the addresses imply.
     pub routes: Vec<Route>,
+    /// In the order in which they are asked.
     pub nameservers: Vec<IpAddr>,
     /// Domains in which a name without a dot is looked up.
     pub search: Vec<String>,
+    /// The guest's own name, without its domain.
     pub hostname: Option<String>,
+    /// `domain` of resolv.conf(5), or else the first of `search`.
     pub domain: Option<String>,
-}
-
-/// An address, and how many of its leading bits are the network's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address<T> {
-    pub ip: T,
-    pub prefix: u8,
-}
-
-impl<T: fmt::Display> fmt::Display for Address<T> {
-    /// As `10.0.0.2/24`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ip, self.prefix)
-    }
 }
 
 /// Where packets for some addresses go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
+    /// The addresses; a prefix of 0 is all.
     pub to: Address<IpAddr>,
     /// `None`: they are on the link.
     pub gateway: Option<IpAddr>,
 }
 
-/// The part of a network that a guest of most families can be told: one IPv4 address and what
+/// The part of a network that guests of most families can be given: one IPv4 address and what
 /// belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ipv4 {
+pub(crate) struct Ipv4 {
     pub address: Address<Ipv4Addr>,
     pub gateway: Option<Ipv4Addr>,
     pub nameservers: Vec<Ipv4Addr>,
@@ -64,7 +57,7 @@ impl Network {
     /// # Errors
     /// For a pod with IPv6 alone; and where packets for the world have no gateway, and are not
     /// for neighbours.
-    pub(super) fn ipv4(&self, family: Family) -> Result<Option<Ipv4>, Error> {
+    pub(crate) fn ipv4(&self, family: Family) -> Result<Option<Ipv4>, Error> {
         let is_bare_default = |route: &Route| route.to.prefix == 0 && route.gateway.is_none();
         if self.routes.iter().any(is_bare_default) {
             return Err(Error::NoGateway { family });
@@ -88,6 +81,7 @@ impl Network {
 }
 
 impl Ipv4 {
+    /// `255.255.255.0` for a prefix of 24.
     pub(crate) fn mask(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(bits(self.address.prefix))
     }
@@ -122,6 +116,3 @@ fn bits(prefix: u8) -> u32 {
         .checked_shl(32 - u32::from(prefix.min(32)))
         .unwrap_or(0)
 }
-
-#[cfg(test)]
-mod tests;

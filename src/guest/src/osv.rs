@@ -6,20 +6,43 @@
 //!
 //! Source: osv, core/commands.cc, core/options.cc, loader.cc (`--rootfs`).
 
-use super::words::{double_quoted, line};
-use super::{BootParams, Error, Family, Root};
+use crate::boot_params::BootParams;
+use crate::cmdline::{double_quoted, line};
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support, VirtioBus};
+use crate::kernel_traits::KernelTraits;
+use crate::root::Root;
+use crate::sections::Sections;
 
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
+/// It takes both of virtio's transports, and is interrupted by messages over PCI.
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9: |_| Support::No,
+    virtiofs: |_| Support::Yes,
+    block_root: Support::Yes,
+    virtio_bus: |_| VirtioBus::Pci,
+    has_vsock: false,
+    recognize,
+    ..FamilyTraits::new(Family::Osv, &["osv"], |_, params| command_line(params))
+};
+
+/// Where its tracepoints are patched.
+fn recognize(sections: &Sections) -> Option<KernelTraits> {
+    let is_osv = sections.has(".tracepoint_patch_sites");
+    is_osv.then(|| KernelTraits::new(Family::Osv))
+}
+
 /// Arguments before the program that begin with `-` are OSv's own options.
-pub(crate) fn command_line(params: &BootParams) -> Result<String, Error> {
+fn command_line(params: &BootParams) -> Result<String, Error> {
     let mut words = params.devices.to_vec();
     for (name, value) in params.variables()? {
         words.push(option(&format!("--env={name}={value}")));
     }
     words.extend(network(params)?);
-    if let Some(cwd) = params.dir() {
+    if let Some(cwd) = params.working_dir() {
         words.push(option(&format!("--cwd={cwd}")));
     }
     if params.root == Root::Virtiofs {

@@ -6,15 +6,27 @@
 //!
 //! Source: rumprun, lib/librumprun_base/config.c and parseargs.c, and jsmn.
 
-use super::{BootParams, Error, Family, KernelTraits};
+use crate::boot_params::BootParams;
+use crate::cmdline::check_length;
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support};
+use crate::kernel_traits::KernelTraits;
 
 /// The room that every boot ABI has, less the zero byte.
 const MAX_BYTES: usize = 4095;
 
-pub(crate) fn command_line(
-    traits: Option<&KernelTraits>,
-    params: &BootParams,
-) -> Result<String, Error> {
+/// A disk that its kernel declares would have to be named in the JSON, which is not done.
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9: |_| Support::No,
+    virtiofs: |_| Support::No,
+    block_root: Support::No,
+    declared_root: false,
+    has_vsock: false,
+    ..FamilyTraits::new(Family::Rumprun, &["rumprun"], command_line)
+};
+
+fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
     let words: Vec<_> = params
         .args
         .iter()
@@ -32,11 +44,7 @@ pub(crate) fn command_line(
     }
     members.extend(network(traits, params)?);
     let line = format!("{{{}}}", members.join(","));
-    let (family, max, has) = (Family::Rumprun, MAX_BYTES, line.len());
-    match has > max {
-        true => Err(Error::TooLong { family, max, has }),
-        false => Ok(line),
-    }
+    check_length(Family::Rumprun, line, MAX_BYTES)
 }
 
 /// One address, of IPv4 where there is one.

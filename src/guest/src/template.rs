@@ -4,13 +4,20 @@ use std::ops::Not;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootParams, Error, Family, KernelTraits, Network, Root, command_line};
+use crate::boot_params::BootParams;
+use crate::error::Error;
+use crate::families::command_line;
+use crate::family::Family;
+use crate::kernel_traits::KernelTraits;
+use crate::network::Network;
+use crate::root::Root;
 
 /// All of a command line but the network, which is known at `start` only. It is kept till then
 /// with the container, so that a caller's `start` makes the line of what `create` judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CmdlineTemplate {
+    /// The family whose way of writing it is used.
     pub family: Family,
     /// What the kernel file shows.
     #[serde(rename = "mark")]
@@ -19,11 +26,13 @@ pub struct CmdlineTemplate {
     pub args: Vec<String>,
     /// `process.env`: full of secrets.
     pub env: Vec<String>,
+    /// `hostname`.
     pub hostname: Option<String>,
     /// `process.cwd`.
     pub cwd: Option<String>,
     /// Whether the guest gets an initrd.
     pub initrd: bool,
+    /// Where its root file system is.
     pub root: Root,
     /// Whether that is a disk to which nothing can be written.
     #[serde(default, skip_serializing_if = "Not::not")]

@@ -3,21 +3,88 @@
 //! Source: Unikraft 0.13 to 0.17, lib/ukargparse/argparse.c, lib/uklibparam/parser.c,
 //! lib/uknetdev/netdev.c, lib/ukboot and lib/vfscore/automount.c.
 
-use super::words::{at_most, double_quoted, line};
-use super::{BootParams, Error, Family, KernelTraits, Root, TAG};
+use crate::boot_params::BootParams;
+use crate::cmdline::{at_most, double_quoted, line};
+use crate::error::Error;
+use crate::family::Family;
+use crate::family_traits::{FamilyTraits, Support, VirtioBus};
+use crate::kernel_traits::KernelTraits;
+use crate::libinfo::LibInfo;
+use crate::root::{Root, TAG};
+use crate::sections::Sections;
 
 /// `LIBUKBOOT_MAXNBARGS`: words, the program's name and the parameters among them.
 const MAX_WORDS: usize = 60;
 /// `LIBUKBOOT_CMDLINE_MAX_LEN` less the zero byte.
 const MAX_BYTES: usize = 4095;
 
+/// More than Unikraft's metadata has unless the whole configuration is among them; what lies
+/// past it is not looked at.
+const MAX_LIBINFO: usize = 64 << 10;
+
+pub(crate) static TRAITS: FamilyTraits = FamilyTraits {
+    p9,
+    virtiofs,
+    block_root: Support::No,
+    virtio_bus,
+    recognize,
+    ..FamilyTraits::new(Family::Unikraft, &["unikraft"], command_line)
+};
+
+fn p9(traits: Option<&KernelTraits>) -> Support {
+    match traits.and_then(|traits| traits.has_9p) {
+        Some(true) => Support::Yes,
+        Some(false) => Support::NotBuilt("build it with 9pfs, or say initrd"),
+        None => Support::Unknown,
+    }
+}
+
+fn virtiofs(traits: Option<&KernelTraits>) -> Support {
+    match traits.is_some_and(|traits| traits.has_virtiofs) {
+        true => Support::Yes,
+        false => Support::NotBuilt("build it with ukfs-virtiofs, or say 9p"),
+    }
+}
+
+/// Kernels for Firecracker take registers in memory, and find them on their command line. The
+/// driver for 9P knows devices of before virtio 1.0 alone: it never takes VIRTIO_F_VERSION_1
+/// (drivers/virtio/9p/virtio_9p.c), and the other drivers take both.
+fn virtio_bus(root: Root) -> VirtioBus {
+    match root {
+        Root::P9 => VirtioBus::MmioLegacy,
+        _ => VirtioBus::Mmio,
+    }
+}
+
+/// What the sections of its libraries' parameters and metadata show.
+fn recognize(sections: &Sections) -> Option<KernelTraits> {
+    if !sections.any_begins(".uk_") {
+        return None;
+    }
+    let info = LibInfo::parse(&sections.content(".uk_libinfo", MAX_LIBINFO));
+    let own = ".uk_libparam_params";
+    let is_in = |library: &str| info.libraries.iter().any(|name| name == library);
+    // One section for each library before 0.17, then one for all.
+    let reads = |library: &str| {
+        sections.has(&format!("{own}_{library}")) || sections.has(own) && is_in(library)
+    };
+    Some(KernelTraits {
+        reads_parameters: sections.any_begins(own),
+        reads_environment: reads("libposix_environ"),
+        // Neither has other parameters; the second one came with another virtual file system.
+        reads_mounts: reads("libvfscore") || reads("libposix_vfs_fstab"),
+        has_9p: (!info.libraries.is_empty()).then(|| is_in("lib9pfs")),
+        has_virtiofs: is_in("libukfs_virtiofs"),
+        unpacks_initrd: is_in("libukcpio"),
+        release: info.release,
+        ..KernelTraits::new(Family::Unikraft)
+    })
+}
+
 /// The guest looks for `--` only if it reads parameters at all, and takes what stands before it
 /// for parameters only if that is one word or more: else `--` is an argument like another.
 /// So `--` is written after parameters, and a guest that does not read any gets none.
-pub(crate) fn command_line(
-    traits: Option<&KernelTraits>,
-    params: &BootParams,
-) -> Result<String, Error> {
+fn command_line(traits: Option<&KernelTraits>, params: &BootParams) -> Result<String, Error> {
     let mut words = Vec::new();
     let (name, args) = match params.args.split_first() {
         Some((name, args)) => (name.as_str(), args),
@@ -61,8 +128,8 @@ fn root(traits: &KernelTraits, root: Root) -> Vec<String> {
     let release = traits.release.as_deref().map(release);
     match (root, release) {
         // Releases that do not say which they are know no table yet.
-        (Root::Share, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
-        (Root::Share, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
+        (Root::P9, None) => vec!["vfs.rootfs=9pfs".into(), format!("vfs.rootdev={TAG}")],
+        (Root::P9, Some(_)) => vec![format!("vfs.fstab={TAG}:/:9pfs")],
         (Root::Virtiofs, _) => vec![format!("vfs.fstab={TAG}:/:virtiofs")],
         (Root::Initrd, Some(release)) if traits.unpacks_initrd => {
             let how = match release {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::lifecycle::Store;
 use crate::runc;
 use bundle::Bundle;
-use decision::facts::{self, Facts, Files, Media, Wanted};
+use decision::facts::{self, Facts, Files, Media, GatherOptions};
 use decision::policy::{Decision, Policy};
 use image::{self, Containerd, Image, ImageError};
 
@@ -50,16 +50,16 @@ impl Caller {
 ///
 /// # Errors
 /// For a policy that is broken or a rootfs that cannot be looked at.
-pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: Wanted) -> Result<Judged> {
+pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: GatherOptions) -> Result<Judged> {
     let policy = Policy::load(&config.policy)?;
-    let wanted = policy.wanted().and(besides);
+    let wanted = policy.gather_options().and(besides);
     let (mut facts, mut files) = Facts::gather(bundle, wanted)?;
     if let Some(host) = &mut facts.host {
         host.delegate = runc::find(config).ok();
     }
-    if policy.wants_media(&facts) {
+    if policy.needs_media(&facts) {
         let media = media(config, caller, bundle);
-        files = facts.learn(media, bundle, wanted)?;
+        files = facts.add_media(media, bundle, wanted)?;
     }
     let decision = policy.decide(&facts);
     Ok(Judged {

@@ -15,7 +15,7 @@ use crate::lifecycle::Store;
 use crate::runc;
 use bundle::Bundle;
 use decision::explanation::Explanation;
-use decision::facts::{self, Wanted};
+use decision::facts::{self, GatherOptions};
 use image;
 
 /// `runu explain`: prints how a bundle would run, or how a container was decided about;
@@ -70,7 +70,7 @@ fn of_layout(globals: &Globals, layout: &Path) -> Result<Explanation> {
 }
 
 fn of_bundle(globals: &Globals, bundle: &Bundle) -> Result<Explanation> {
-    let everything = Wanted {
+    let everything = GatherOptions {
         digest: true,
         host: true,
         annotations: false,

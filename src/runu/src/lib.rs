@@ -64,7 +64,7 @@ use bundle::Bundle;
 use cli::{Command, Create, Format, Invocation, Verb, own};
 use config::Config;
 use decision::explanation::{self, Explanation};
-use decision::facts::Wanted;
+use decision::facts::GatherOptions;
 use decision::policy::Outcome;
 use dispatch::{Caller, Judged};
 use lifecycle::{Request, Store};
@@ -129,7 +129,7 @@ fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
         &config,
         &Caller::of(&call.globals),
         &bundle,
-        Wanted::default(),
+        GatherOptions::default(),
     )?;
     if call.globals.debug {
         exit::debug(&call.globals, &explanation::line(&args.id, &decision));

@@ -14,7 +14,9 @@ use crate::policy::{Decision, Outcome, Reason, RuleId};
 /// A decision in both forms: what is kept of a unikernel as it was decided.
 #[derive(Debug, Deserialize)]
 pub struct Explanation {
+    /// For people: a line for each thing.
     pub text: String,
+    /// For programs (docs/dispatch.md).
     pub json: Value,
 }
 
@@ -47,7 +49,7 @@ impl Explanation {
             plan: decision.outcome.plan(),
         };
         let mut json = serde_json::to_value(&document)?;
-        // The environment is among it, secrets and all; what the guest is told stands in the
+        // The environment is among it, secrets and all; what the guest gets of it is in the
         // command line.
         if let Some(plan) = json["plan"].as_object_mut() {
             plan.remove("recipe");

@@ -1,11 +1,12 @@
-//! The decision as a short story.
+//! The decision as a short text.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use crate::facts::quantity::display;
 use crate::facts::{
-    Block, Facts, Host, Initrd, Kernel, Media, Number, ROOT_DISK, Said, State, Wishes, visible,
+    Block, Facts, GuestConfig, Host, Initrd, Kernel, Media, Number, ROOT_DISK, Sourced, State,
+    escape,
 };
 use crate::plan::Plan;
 use crate::policy::{Decision, Outcome, RuleId};
@@ -14,7 +15,7 @@ use crate::policy::{Decision, Outcome, RuleId};
 pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
-        let value = visible(&value);
+        let value = escape(&value);
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{name:<10} {value}");
     };
@@ -26,16 +27,8 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
         let value = format!("{:?}", mode.value).to_lowercase();
         line("mode", format!("{value}, by annotation {}", mode.key));
     }
-    let Wishes {
-        family,
-        memory,
-        vcpus,
-        signs,
-        faults,
-        ..
-    } = &facts.wishes;
-    for by in signs {
-        line("sign", by.to_string());
+    for origin in &facts.guest_config.evidence {
+        line("sign", origin.to_string());
     }
     if let Some(found) = &facts.kernel {
         line("kernel", kernel(found));
@@ -46,8 +39,26 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
     for found in root_disk(facts, decision).into_iter().chain(&facts.blocks) {
         line("block", block(found));
     }
-    if let Some(Said { value, by }) = family {
-        line("family", format!("{value}, by {by}"));
+    settings(facts, &mut line);
+    media(facts, &mut line);
+    if let Some(found) = &facts.host {
+        line("host", host(found));
+    }
+    outcome(decision, &mut line);
+    out
+}
+
+/// The family, memory and vCPUs that are set or seen, and what is wrong with settings.
+fn settings(facts: &Facts, line: &mut impl FnMut(&str, String)) {
+    let GuestConfig {
+        family,
+        memory,
+        vcpus,
+        faults,
+        ..
+    } = &facts.guest_config;
+    if let Some(Sourced { value, origin }) = family {
+        line("family", format!("{value}, by {origin}"));
     } else if let Some(traits) = facts.traits() {
         let release = traits.release.iter().map(|release| format!(" {release}"));
         let release: String = release.collect();
@@ -56,19 +67,19 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
             format!("{}{release}, by its kernel", traits.family),
         );
     }
-    if let Some(Said { value, by }) = memory {
-        line("memory", format!("{}, by {by}", display(*value)));
+    if let Some(Sourced { value, origin }) = memory {
+        line("memory", format!("{}, by {origin}", display(*value)));
     }
-    if let Some(Said { value, by }) = vcpus {
-        line("vcpus", format!("{value}, by {by}"));
+    if let Some(Sourced { value, origin }) = vcpus {
+        line("vcpus", format!("{value}, by {origin}"));
     }
     for fault in faults {
         line("fault", fault.to_string());
     }
-    media(facts, &mut line);
-    if let Some(found) = &facts.host {
-        line("host", host(found));
-    }
+}
+
+/// What would be started.
+fn outcome(decision: &Decision, line: &mut impl FnMut(&str, String)) {
     match &decision.outcome {
         Outcome::Unikernel(plan) => {
             line("network", network(plan));
@@ -80,7 +91,6 @@ pub(super) fn render(facts: &Facts, decision: &Decision) -> String {
         Outcome::Container => line("runs", "in runc, with the caller's command line".to_owned()),
         Outcome::Deny => line("starts", "nothing".to_owned()),
     }
-    out
 }
 
 fn rule(decision: &Decision) -> String {
@@ -146,7 +156,7 @@ fn host(host: &Host) -> String {
 }
 
 fn kernel(kernel: &Kernel) -> String {
-    let (path, by) = (kernel.path.display(), &kernel.by);
+    let (path, origin) = (kernel.path.display(), &kernel.origin);
     match &kernel.state {
         State::Bootable {
             abi,
@@ -155,19 +165,19 @@ fn kernel(kernel: &Kernel) -> String {
             size,
             ..
         } => {
-            let compression = compression.map_or(String::new(), |by| format!(", {by}"));
+            let compression = compression.map_or(String::new(), |origin| format!(", {origin}"));
             let size = display(*size);
-            format!("{path}, by {by}: {abi}, {architecture}{compression}, {size}")
+            format!("{path}, by {origin}: {abi}, {architecture}{compression}, {size}")
         }
-        State::Unusable { .. } => format!("{path}, by {by}: unusable"),
+        State::Unusable { .. } => format!("{path}, by {origin}: unusable"),
     }
 }
 
 fn initrd(initrd: &Initrd) -> String {
-    let (path, by) = (initrd.path.display(), &initrd.by);
+    let (path, origin) = (initrd.path.display(), &initrd.origin);
     match initrd.fault {
-        None => format!("{path}, by {by}: {}", display(initrd.size)),
-        Some(_) => format!("{path}, by {by}: unusable"),
+        None => format!("{path}, by {origin}: {}", display(initrd.size)),
+        Some(_) => format!("{path}, by {origin}: unusable"),
     }
 }
 
@@ -179,7 +189,7 @@ fn root_disk<'a>(facts: &'a Facts, decision: &Decision) -> Option<&'a Block> {
 }
 
 fn block(block: &Block) -> String {
-    let (path, by) = (block.path.display(), &block.by);
+    let (path, origin) = (block.path.display(), &block.origin);
     let own = match &block.number {
         Some(Number { major, minor }) if block.path == Path::new(ROOT_DISK) => {
             format!(", the rootfs's own device {major}:{minor}")
@@ -187,8 +197,8 @@ fn block(block: &Block) -> String {
         _ => String::new(),
     };
     match block.fault {
-        None => format!("{path}, by {by}: {}{own}", display(block.size)),
-        Some(_) => format!("{path}, by {by}: unusable"),
+        None => format!("{path}, by {origin}: {}{own}", display(block.size)),
+        Some(_) => format!("{path}, by {origin}: unusable"),
     }
 }
 

@@ -6,14 +6,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::said::Source;
-use super::wishes::Wishes;
-use super::{Fault, cut};
+use super::config_fault::ConfigFault;
+use super::escape::escape_short;
+use super::guest_config::GuestConfig;
+use super::source::Source;
 
 /// What all of runu's own annotations begin with.
 pub const PREFIX: &str = "runu.dev/";
 
-/// What may be said to one container of a pod: with a dot and its name behind.
+/// The keys that may be meant for one container of a pod: with a dot and its name behind.
 const OF_ONE: [&str; 4] = ["mode", "network", "ports", "vsock"];
 
 /// What `runu.dev/mode` may say.
@@ -22,19 +23,23 @@ const OF_ONE: [&str; 4] = ["mode", "network", "ports", "vsock"];
 pub enum Mode {
     /// As the image says.
     Auto,
+    /// A unikernel, or nothing.
     Unikernel,
+    /// An ordinary container.
     Container,
 }
 
 /// A mode that was asked for, and the key that asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModeChoice {
+    /// What it asks for.
     pub value: Mode,
+    /// The annotation: `runu.dev/mode`, or that of one container.
     pub key: String,
 }
 
 impl ModeChoice {
-    /// Whether it was said to all the containers of a pod.
+    /// Whether it is set for all the containers of a pod.
     pub fn is_pod_wide(&self) -> bool {
         self.key.strip_prefix(PREFIX) == Some("mode")
     }
@@ -42,14 +47,14 @@ impl ModeChoice {
 
 /// Reads runu's own annotations for the container that the pod calls `container`
 /// (`None` where no pod is known): its mode (`runu.dev/mode.<container>`, or else
-/// `runu.dev/mode`) and its wishes, some of which may be its own too; `source` makes of a key
-/// who said it.
+/// `runu.dev/mode`) and its guest configuration, parts of which may be its own too; `to_source` turns a key into
+/// its source.
 pub(super) fn read<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
     container: Option<&str>,
-    source: fn(String) -> Source,
-) -> (Option<ModeChoice>, Wishes) {
-    let mut wishes = Wishes::default();
+    to_source: fn(String) -> Source,
+) -> (Option<ModeChoice>, GuestConfig) {
+    let mut guest_config = GuestConfig::default();
     let (mut own_mode, mut pod_mode) = (None, None);
     // The container's own, and the pod's.
     let (mut network, mut ports, mut vsock) = ((None, None), (None, None), (None, None));
@@ -57,45 +62,45 @@ pub(super) fn read<'a>(
         let Some(name) = key.strip_prefix(PREFIX) else {
             continue;
         };
-        let by = source(cut(key));
+        let origin = to_source(escape_short(key));
         match name {
-            "mode" => pod_mode = mode(&mut wishes, key, value, by),
-            "kernel" => wishes.kernel = wishes.kernel_path(value, by),
-            "initrd" => wishes.initrd = wishes.path(value, by),
-            "cmdline" => wishes.cmdline = wishes.text(value, by),
-            "family" => wishes.family = wishes.family(value, by),
-            "memory" => wishes.memory = wishes.bytes(value, by),
-            "vcpus" => wishes.vcpus = wishes.count(value, by),
-            "rootfs" => wishes.rootfs = wishes.rootfs(value, by),
-            "network" => network.1 = wishes.network_choice(value, by),
-            "ports" => ports.1 = wishes.port_list(value, by),
-            "vsock" => vsock.1 = wishes.socket(value, by),
-            "virtio" => wishes.virtio = wishes.transport(value, by),
-            "block" => wishes.block(None, value, by),
+            "mode" => pod_mode = mode(&mut guest_config, key, value, origin),
+            "kernel" => guest_config.kernel = guest_config.kernel_path(value, origin),
+            "initrd" => guest_config.initrd = guest_config.path(value, origin),
+            "cmdline" => guest_config.cmdline = guest_config.text(value, origin),
+            "family" => guest_config.family = guest_config.family(value, origin),
+            "memory" => guest_config.memory = guest_config.bytes(value, origin),
+            "vcpus" => guest_config.vcpus = guest_config.count(value, origin),
+            "rootfs" => guest_config.rootfs = guest_config.rootfs(value, origin),
+            "network" => network.1 = guest_config.network_choice(value, origin),
+            "ports" => ports.1 = guest_config.port_list(value, origin),
+            "vsock" => vsock.1 = guest_config.socket(value, origin),
+            "virtio" => guest_config.virtio = guest_config.transport(value, origin),
+            "block" => guest_config.block(None, value, origin),
             _ => match name.split_once('.') {
                 Some(("mode", name)) if Some(name) == container => {
-                    own_mode = mode(&mut wishes, key, value, by);
+                    own_mode = mode(&mut guest_config, key, value, origin);
                 }
                 Some(("network", name)) if Some(name) == container => {
-                    network.0 = wishes.network_choice(value, by);
+                    network.0 = guest_config.network_choice(value, origin);
                 }
                 Some(("ports", name)) if Some(name) == container => {
-                    ports.0 = wishes.port_list(value, by);
+                    ports.0 = guest_config.port_list(value, origin);
                 }
                 Some(("vsock", name)) if Some(name) == container => {
-                    vsock.0 = wishes.socket(value, by);
+                    vsock.0 = guest_config.socket(value, origin);
                 }
                 // The choice of another container of this pod.
                 Some((name, _)) if OF_ONE.contains(&name) => {}
-                Some(("block", device)) => wishes.block(Some(device), value, by),
-                _ => wishes.unknown(by),
+                Some(("block", device)) => guest_config.block(Some(device), value, origin),
+                _ => guest_config.unknown(origin),
             },
         }
     }
-    wishes.network = network.0.or(network.1);
-    wishes.ports = ports.0.or(ports.1);
-    wishes.vsock = vsock.0.or(vsock.1);
-    (own_mode.or(pod_mode), wishes)
+    guest_config.network = network.0.or(network.1);
+    guest_config.ports = ports.0.or(ports.1);
+    guest_config.vsock = vsock.0.or(vsock.1);
+    (own_mode.or(pod_mode), guest_config)
 }
 
 /// Whether a key is the choice for one container of a pod, and not for the one that the pod
@@ -107,20 +112,27 @@ pub(super) fn is_of_another(key: &str, container: Option<&str>) -> bool {
     name.is_some_and(|(kind, name)| OF_ONE.contains(&kind) && Some(name) != container)
 }
 
-fn mode(wishes: &mut Wishes, key: &str, value: &str, by: Source) -> Option<ModeChoice> {
+fn mode(
+    guest_config: &mut GuestConfig,
+    key: &str,
+    value: &str,
+    origin: Source,
+) -> Option<ModeChoice> {
     let mode = match value {
         "auto" => Mode::Auto,
         "unikernel" => Mode::Unikernel,
         "container" => Mode::Container,
         _ => {
-            let value = cut(value);
-            wishes.signs.push(by.clone());
-            wishes.faults.push(Fault::UnknownMode { by, value });
+            let value = escape_short(value);
+            guest_config.evidence.push(origin.clone());
+            guest_config
+                .faults
+                .push(ConfigFault::UnknownMode { origin, value });
             return None;
         }
     };
     if mode == Mode::Unikernel {
-        wishes.signs.push(by);
+        guest_config.evidence.push(origin);
     }
     Some(ModeChoice {
         value: mode,
@@ -132,7 +144,7 @@ fn mode(wishes: &mut Wishes, key: &str, value: &str, by: Source) -> Option<ModeC
 mod tests {
     use super::*;
 
-    fn read(pairs: &[(&str, &str)], container: Option<&str>) -> (Option<ModeChoice>, Wishes) {
+    fn read(pairs: &[(&str, &str)], container: Option<&str>) -> (Option<ModeChoice>, GuestConfig) {
         super::read(pairs.iter().copied(), container, Source::Annotation)
     }
 
@@ -166,8 +178,8 @@ mod tests {
         let network = |name| read(&pod, Some(name)).1.network.is_some();
         assert!(network("proxy") && !network("app"));
         // Whoever is not meant is not troubled by it.
-        let (_, wishes) = read(&[("runu.dev/ports.dns", "x")], Some("app"));
-        assert_eq!(wishes, Wishes::default());
+        let (_, guest_config) = read(&[("runu.dev/ports.dns", "x")], Some("app"));
+        assert_eq!(guest_config, GuestConfig::default());
         assert!(is_of_another("runu.dev/ports.dns", Some("app")));
         assert!(!is_of_another("runu.dev/ports.dns", Some("dns")));
         assert!(!is_of_another("runu.dev/block.dns", Some("app")));
@@ -176,7 +188,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_noted() {
         let (mode, bad) = read(&[("runu.dev/mode", "vm"), ("runu.dev/kernal", "/k")], None);
-        assert_eq!((mode, bad.faults.len(), bad.signs.len()), (None, 2, 2));
+        assert_eq!((mode, bad.faults.len(), bad.evidence.len()), (None, 2, 2));
         // How, not whether: these alone make no unikernel.
         let (_, bad) = read(
             &[
@@ -186,7 +198,7 @@ mod tests {
             ],
             None,
         );
-        assert_eq!((bad.faults.len(), bad.signs.len()), (3, 0));
+        assert_eq!((bad.faults.len(), bad.evidence.len()), (3, 0));
     }
 
     #[test]
@@ -195,6 +207,6 @@ mod tests {
             &[("runu.devious/mode", "x"), ("a", "b"), ("runu.de", "v")],
             None,
         );
-        assert_eq!(none, (None, Wishes::default()));
+        assert_eq!(none, (None, GuestConfig::default()));
     }
 }

@@ -8,9 +8,11 @@ use bundle::Config;
 /// What the caller says of the container.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Container {
+    /// Its part in a pod.
     pub kind: Kind,
     /// The container's name in its pod.
     pub name: Option<String>,
+    /// The image's name, as the caller has it.
     pub image: Option<String>,
     /// The pod's namespace.
     pub namespace: Option<String>,

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Fault;
-use super::said::{Said, Source};
-use super::wishes::Wishes;
+use super::file_fault::KernelFault;
+use super::guest_config::GuestConfig;
+use super::source::{Source, Sourced};
+use crate::abi::AbiTraits;
 use bundle::{FileError, Rootfs};
-use guest::{Family, KernelTraits};
-use vmm::{self, BootAbi, KernelImage};
+use guest::KernelTraits;
+use vmm::{self, BootAbi, KernelError, KernelImage};
 
 /// Where kraftkit's images have their kernel and initrd.
 ///
@@ -32,16 +33,24 @@ pub struct Kernel {
     /// As the container sees it.
     pub path: PathBuf,
     /// Who named it.
-    pub by: Source,
+    #[serde(rename = "by")]
+    pub origin: Source,
+    /// What it turned out to be.
     #[serde(flatten)]
     pub state: State,
 }
 
 /// What the file turned out to be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it, and nearly always the large one"
+)]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase", untagged)]
 pub enum State {
+    /// One that boots.
     Bootable {
+        /// How it is entered.
         abi: BootAbi,
         /// As OCI names it.
         architecture: &'static str,
@@ -56,11 +65,14 @@ pub enum State {
         /// What family's it looks like.
         #[serde(rename = "mark", skip_serializing_if = "Option::is_none")]
         traits: Option<KernelTraits>,
+        /// What the monitor read of it.
         #[serde(skip)]
         image: KernelImage,
     },
+    /// Not a kernel, or none that runu can boot.
     Unusable {
-        fault: Fault,
+        /// What is wrong with it.
+        fault: KernelFault,
     },
 }
 
@@ -70,42 +82,61 @@ pub struct Initrd {
     /// As the container sees it.
     pub path: PathBuf,
     /// Who named it.
-    pub by: Source,
+    #[serde(rename = "by")]
+    pub origin: Source,
     /// Bytes of the file, 0 where there is a fault.
     pub size: u64,
+    /// Why it cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Fault>,
+    pub fault: Option<KernelFault>,
 }
 
 /// What boots, of a kernel that is fit to.
 #[derive(Debug, Default)]
-pub(super) struct Boots {
+pub(super) struct BootFiles {
     /// The file, or what was in it where it was compressed.
     pub kernel: Option<File>,
     /// The Hermit image that the kernel lay in.
     pub image: Option<File>,
 }
 
-/// Finds the kernel: the one that is wished for, or the image's. Its digest costs a
+/// Finds the kernel: the one that is named, or else the image's. Its digest costs a
 /// reading of the whole file.
-pub(super) fn find(rootfs: &Rootfs, wishes: &Wishes, digest: bool) -> (Option<Kernel>, Boots) {
-    let Said { value: path, by } = wish(wishes);
-    let (state, boots) = match rootfs.open_file(&path) {
-        Err(FileError::Missing) if by == Source::Path => return (None, Boots::default()),
-        Err(why) => {
+pub(super) fn find(
+    rootfs: &Rootfs,
+    guest_config: &GuestConfig,
+    digest: bool,
+) -> (Option<Kernel>, BootFiles) {
+    let Sourced {
+        value: path,
+        origin,
+    } = kernel_path(guest_config);
+    let (state, boot_files) = match rootfs.open_file(&path) {
+        Err(FileError::Missing) if origin == Source::Path => return (None, BootFiles::default()),
+        Err(source) => {
             let path = path.clone();
-            let fault = Fault::KernelFile { path, why };
-            (State::Unusable { fault }, Boots::default())
+            let fault = KernelFault::File { path, source };
+            (State::Unusable { fault }, BootFiles::default())
         }
         Ok(file) => probe(file, &path, digest)
-            .unwrap_or_else(|fault| (State::Unusable { fault }, Boots::default())),
+            .unwrap_or_else(|fault| (State::Unusable { fault }, BootFiles::default())),
     };
-    (Some(Kernel { path, by, state }), boots)
+    (
+        Some(Kernel {
+            path,
+            origin,
+            state,
+        }),
+        boot_files,
+    )
 }
 
 /// A kernel that was not looked for, as if it were there.
-pub(super) fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
-    let Said { value: path, by } = wish(wishes);
+pub(super) fn synthetic(guest_config: &GuestConfig, abi: BootAbi) -> Kernel {
+    let Sourced {
+        value: path,
+        origin,
+    } = kernel_path(guest_config);
     let image = KernelImage::synthetic(abi);
     let state = State::Bootable {
         abi,
@@ -116,22 +147,29 @@ pub(super) fn supposed(wishes: &Wishes, abi: BootAbi) -> Kernel {
         traits: None,
         image,
     };
-    Kernel { path, by, state }
+    Kernel {
+        path,
+        origin,
+        state,
+    }
 }
 
-/// The kernel that is wished for, or else the image's.
-fn wish(wishes: &Wishes) -> Said<PathBuf> {
-    wishes.kernel.clone().unwrap_or_else(|| Said {
+/// The kernel's path: the one that is named, or else the image's own.
+fn kernel_path(guest_config: &GuestConfig) -> Sourced<PathBuf> {
+    guest_config.kernel.clone().unwrap_or_else(|| Sourced {
         value: IMAGE_KERNEL.into(),
-        by: Source::Path,
+        origin: Source::Path,
     })
 }
 
-fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault> {
-    let bad_kernel = |why| Fault::kernel(path.to_owned(), &why);
-    let bad_file = |e: io::Error| Fault::KernelFile {
+fn probe(file: File, path: &Path, digest: bool) -> Result<(State, BootFiles), KernelFault> {
+    let bad_kernel = |source: KernelError| KernelFault::Format {
         path: path.to_owned(),
-        why: FileError::Io(e.to_string()),
+        source: source.into(),
+    };
+    let bad_file = |source: io::Error| KernelFault::File {
+        path: path.to_owned(),
+        source: source.into(),
     };
     let digest = digest
         .then(|| sha256(&file))
@@ -154,24 +192,22 @@ fn probe(file: File, path: &Path, digest: bool) -> Result<(State, Boots), Fault>
         traits: traits(&kernel, image.abi()),
         image,
     };
-    let boots = Boots {
+    let boot_files = BootFiles {
         kernel: Some(kernel),
         image: hermit_image,
     };
-    Ok((state, boots))
+    Ok((state, boot_files))
 }
 
 /// What family's the kernel looks like; some ways of booting are one family's alone.
 fn traits(kernel: &File, abi: BootAbi) -> Option<KernelTraits> {
-    let by_abi = match abi {
-        BootAbi::BzImage => Some(Family::Linux),
-        BootAbi::Solo5 => Some(Family::Solo5),
-        BootAbi::Hermit => Some(Family::Hermit),
-        BootAbi::Linux64 | BootAbi::Pvh | BootAbi::Multiboot1 => None,
-    };
-    let mut traits = KernelTraits::of(kernel).or_else(|| by_abi.map(KernelTraits::new))?;
-    // Multiboot's first word is the kernel's name: so Solo5 reads it, Unikraft does not.
-    traits.drops_a_word = traits.family == Family::Solo5 && abi == BootAbi::Multiboot1;
+    let AbiTraits {
+        family,
+        names_kernel,
+        ..
+    } = AbiTraits::of(abi);
+    let mut traits = KernelTraits::of(kernel).or_else(|| family.map(KernelTraits::new))?;
+    traits.drops_a_word = names_kernel && traits.family.traits().drops_kernel_name;
     Some(traits)
 }
 
@@ -194,22 +230,22 @@ fn sha256(mut file: &File) -> io::Result<String> {
     Ok(format!("sha256:{hex}"))
 }
 
-/// Finds the initrd: the one that is wished for, or the one beside the image's kernel; or else
+/// Finds the initrd: the one that is named, or the one beside the image's kernel; or else
 /// `image`, the Hermit image that the kernel lay in.
 pub(super) fn find_initrd(
     rootfs: &Rootfs,
-    wishes: &Wishes,
+    guest_config: &GuestConfig,
     kernel: Option<&Kernel>,
     image: Option<File>,
 ) -> (Option<Initrd>, Option<File>) {
     let Some(kernel) = kernel else {
         return (None, None);
     };
-    match (find_initrd_file(rootfs, wishes, kernel), image) {
+    match (find_initrd_file(rootfs, guest_config, kernel), image) {
         ((None, None), Some(image)) => {
             let initrd = Initrd {
                 path: kernel.path.clone(),
-                by: kernel.by.clone(),
+                origin: kernel.origin.clone(),
                 size: image.metadata().map_or(0, |metadata| metadata.len()),
                 fault: None,
             };
@@ -221,42 +257,42 @@ pub(super) fn find_initrd(
 
 fn find_initrd_file(
     rootfs: &Rootfs,
-    wishes: &Wishes,
+    guest_config: &GuestConfig,
     kernel: &Kernel,
 ) -> (Option<Initrd>, Option<File>) {
-    let Said { value: path, by } = match &wishes.initrd {
-        Some(wish) => wish.clone(),
-        None => match &kernel.by {
-            Source::Path => Said {
+    let Sourced {
+        value: path,
+        origin,
+    } = match &guest_config.initrd {
+        Some(path) => path.clone(),
+        None => match &kernel.origin {
+            Source::Path => Sourced {
                 value: IMAGE_INITRD.into(),
-                by: Source::Path,
+                origin: Source::Path,
             },
-            Source::Image(what) => Said {
+            Source::Image(what) => Sourced {
                 value: ARTIFACT_INITRD.into(),
-                by: Source::Image(what.clone()),
+                origin: Source::Image(what.clone()),
             },
             _ => return (None, None),
         },
     };
-    let is_optional = wishes.initrd.is_none();
+    let is_optional = guest_config.initrd.is_none();
     let opened = rootfs.open_file(&path).and_then(|file| {
-        let size = file
-            .metadata()
-            .map_err(|e| FileError::Io(e.to_string()))?
-            .len();
+        let size = file.metadata().map_err(FileError::from)?.len();
         Ok((file, size))
     });
     let (file, size, fault) = match opened {
         Ok((file, size)) => (Some(file), size, None),
         Err(FileError::Missing) if is_optional => return (None, None),
-        Err(why) => {
+        Err(source) => {
             let path = path.clone();
-            (None, 0, Some(Fault::InitrdFile { path, why }))
+            (None, 0, Some(KernelFault::Initrd { path, source }))
         }
     };
     let initrd = Initrd {
         path,
-        by,
+        origin,
         size,
         fault,
     };

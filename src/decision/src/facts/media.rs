@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::said::Source;
-use super::wishes::Wishes;
-use super::{Fault, annotations, conventions, urunc};
+use super::config_fault::ConfigFault;
+use super::guest_config::GuestConfig;
+use super::source::Source;
+use super::{annotations, kraftkit, urunc};
 use image::{Image, ImageError};
 
 /// The artifact type of runu's own images, and where such an image has its kernel if none of
@@ -21,13 +22,16 @@ pub enum Media {
     Unasked,
     /// There is nothing that could be asked: no layout in the bundle, no containerd.
     None,
+    /// There is an image, and what it says of itself.
     Known(Box<Image>),
     /// There is an answer, and it did not come.
     Unknown {
+        /// What kept it, as one line.
         why: String,
     },
     /// It makes no sense, or is for another host.
     Unusable {
+        /// What is wrong with it.
         why: ImageError,
     },
 }
@@ -36,9 +40,13 @@ pub enum Media {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaState {
+    /// [`Media::None`].
     None,
+    /// [`Media::Known`].
     Known,
+    /// [`Media::Unknown`].
     Unknown,
+    /// [`Media::Unusable`].
     Unusable,
 }
 
@@ -63,31 +71,32 @@ impl Media {
     }
 
     /// What the image asks for: by its manifest's, its layers' and its configuration's keys.
-    pub fn wishes(&self) -> Wishes {
-        let mut wishes = Wishes::default();
+    pub fn guest_config(&self) -> GuestConfig {
+        let mut guest_config = GuestConfig::default();
         match self {
             Self::Known(image) => {
-                let sign = image.sign.iter().cloned();
-                wishes.signs.extend(sign.map(Source::Image));
+                let evidence = image.sign.iter().cloned();
+                guest_config.evidence.extend(evidence.map(Source::Image));
                 for keys in [&image.annotations, &image.layer_annotations, &image.labels] {
                     let pairs = || keys.iter().map(|(key, value)| (&**key, &**value));
-                    wishes.join(annotations::read(pairs(), None, Source::Manifest).1);
-                    wishes.join(urunc::annotations(pairs(), Source::Manifest));
-                    wishes.join(conventions::kraftkit(pairs(), Source::Manifest));
+                    guest_config.join(annotations::read(pairs(), None, Source::Manifest).1);
+                    guest_config.join(urunc::annotations(pairs(), Source::Manifest));
+                    guest_config.join(kraftkit::annotations(pairs(), Source::Manifest));
                 }
-                if wishes.kernel.is_none() && image.artifact_type.as_deref() == Some(ARTIFACT) {
-                    let by = Source::Image(format!("its artifact type is {ARTIFACT}"));
-                    wishes.kernel = wishes.path(ARTIFACT_KERNEL, by);
+                if guest_config.kernel.is_none() && image.artifact_type.as_deref() == Some(ARTIFACT)
+                {
+                    let origin = Source::Image(format!("its artifact type is {ARTIFACT}"));
+                    guest_config.kernel = guest_config.path(ARTIFACT_KERNEL, origin);
                 }
             }
             Self::Unusable { why } => {
-                wishes
-                    .signs
+                guest_config
+                    .evidence
                     .push(Source::Image("it is unusable".to_owned()));
-                wishes.faults.push(Fault::Image(why.clone()));
+                guest_config.faults.push(ConfigFault::Image(why.clone()));
             }
             Self::Unasked | Self::None | Self::Unknown { .. } => {}
         }
-        wishes
+        guest_config
     }
 }

@@ -5,8 +5,10 @@ use serde::de::{Deserialize, Deserializer, Error};
 /// Why a text is no amount of memory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
+    /// No number, or another suffix.
     #[error("is not an amount of memory: write bytes, or a number with Ki, Mi, Gi, k, M or G")]
     Syntax,
+    /// More than 52 bits of address reach.
     #[error("is more memory than any machine has")]
     TooLarge,
 }
@@ -44,11 +46,15 @@ pub fn bytes(text: &str) -> Result<u64, QuantityError> {
     }
     let number: f64 = number.parse().map_err(|_| QuantityError::Syntax)?;
     let bytes = number * unit as f64;
-    if bytes <= MAX {
-        Ok(bytes as u64)
-    } else {
-        Err(QuantityError::TooLarge)
+    if bytes > MAX {
+        return Err(QuantityError::TooLarge);
     }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most MAX, and of digits without a sign"
+    )]
+    Ok(bytes as u64)
 }
 
 /// For serde: bytes from a text as [`bytes`] reads it.

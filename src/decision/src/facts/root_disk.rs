@@ -4,58 +4,73 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::Fault;
-use super::block::{Block, BlockWish, block, open_node};
-use super::said::{Said, Source};
-use super::wishes::{RootWish, Wishes};
+use super::block::{Block, BlockConfig, block, open_node};
+use super::file_fault::{BlockFault, RootfsError};
+use super::guest_config::{GuestConfig, RootChoice};
+use super::source::{Source, Sourced};
 use bundle::{BlockNode, Mount, Rootfs};
 use guest::Root;
 
 /// What the container sees of it.
 pub const PATH: &str = "/";
 
-/// Opens the rootfs's own device for reading, where the root is wished for on a disk and no disk
+/// Opens the rootfs's own device for reading, where the root is to be on a disk and no disk
 /// is named for it.
 pub(super) fn find(
     rootfs: &Rootfs,
     read_only: bool,
-    wishes: &Wishes,
+    guest_config: &GuestConfig,
 ) -> (Option<Block>, Option<File>) {
-    let Some(Said { value: wish, by }) = &wishes.rootfs else {
+    let Some(Sourced {
+        value: choice,
+        origin,
+    }) = &guest_config.rootfs
+    else {
         return (None, None);
     };
-    let is_for_a_disk = matches!(wish, RootWish::Exactly(Root::Block) | RootWish::Container);
-    if !is_for_a_disk || wishes.blocks.iter().any(|wish| wish.device.is_none()) {
+    let is_for_a_disk = matches!(
+        choice,
+        RootChoice::Exactly(Root::Block) | RootChoice::Container
+    );
+    if !is_for_a_disk
+        || guest_config
+            .blocks
+            .iter()
+            .any(|choice| choice.device.is_none())
+    {
         return (None, None);
     }
-    let (block, file) = look(rootfs, read_only, by.clone());
+    let (block, file) = find_disk(rootfs, read_only, origin.clone());
     (Some(block), file)
 }
 
-fn look(rootfs: &Rootfs, read_only: bool, by: Source) -> (Block, Option<File>) {
-    let mount = rootfs.mount().map_err(|e| format!("not to be known: {e}"));
+fn find_disk(rootfs: &Rootfs, read_only: bool, origin: Source) -> (Block, Option<File>) {
+    let mount = rootfs.mount().map_err(|e| RootfsError::Unknown(e.into()));
     let opened = mount
         .and_then(|mount| node(mount.as_ref(), read_only))
         .and_then(|node| match open_node(&node) {
             Ok(file) => Ok((file, node)),
-            Err(why) => Err(format!("on {why}")),
+            Err(error) => Err(RootfsError::Node(error)),
         });
     let path = PathBuf::from(PATH);
     match opened {
         Ok((file, node)) => {
-            let (device, image) = (None, Said { value: path, by });
-            let wish = BlockWish { device, image };
-            block(&wish, Ok(file), Some(&node), node.read_only)
+            let value = path;
+            let config = BlockConfig {
+                device: None,
+                image: Sourced { value, origin },
+            };
+            block(&config, Ok(file), Some(&node), node.read_only)
         }
-        Err(what) => {
-            let fault = Fault::NoRootDisk {
-                by: by.clone(),
-                what,
+        Err(rootfs) => {
+            let fault = BlockFault::NoRootDisk {
+                origin: origin.clone(),
+                rootfs,
             };
             let nothing = Block {
                 device: None,
                 path,
-                by,
+                origin,
                 size: 0,
                 number: None,
                 read_only,
@@ -70,17 +85,17 @@ fn look(rootfs: &Rootfs, read_only: bool, by: Source) -> (Block, Option<File>) {
 ///
 /// # Errors
 /// What the rootfs is instead.
-fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, String> {
+fn node(mount: Option<&Mount>, read_only: bool) -> Result<BlockNode, RootfsError> {
     let Some(mount) = mount else {
-        return Err("a directory, and no file system of its own".to_owned());
+        return Err(RootfsError::Directory);
     };
     let (major, minor) = mount.number;
     // Those without a device have numbers of this kind (Linux, get_anon_bdev).
     if major == 0 {
-        return Err(format!("{}, on no block device of its own", mount.kind));
+        return Err(RootfsError::NoDevice(mount.kind.clone()));
     }
     if mount.root != Path::new("/") {
-        return Err(format!("a directory of block device {major}:{minor}"));
+        return Err(RootfsError::DirectoryOf { major, minor });
     }
     Ok(BlockNode {
         path: PATH.into(),
@@ -121,14 +136,14 @@ mod tests {
 
     #[test]
     fn all_else_is_refused_by_what_it_is() {
-        let refused = |mount: Option<&Mount>| node(mount, false).unwrap_err();
+        let refused = |mount: Option<&Mount>| node(mount, false).unwrap_err().to_string();
         let dir = refused(None);
         assert!(dir.contains("a directory"), "{dir}");
         for kind in ["overlay", "btrfs", "tmpfs"] {
-            let told = refused(Some(&mount((0, 41), "/", kind, "rw")));
-            assert!(told.contains(kind), "{told}");
+            let message = refused(Some(&mount((0, 41), "/", kind, "rw")));
+            assert!(message.contains(kind), "{message}");
         }
-        let told = refused(Some(&mount((8, 1), "/var/x", "ext4", "rw")));
-        assert_eq!(told, "a directory of block device 8:1");
+        let message = refused(Some(&mount((8, 1), "/var/x", "ext4", "rw")));
+        assert_eq!(message, "a directory of block device 8:1");
     }
 }

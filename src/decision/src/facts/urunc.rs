@@ -3,131 +3,81 @@
 //!
 //! Source: urunc, docs, "Packaging" and pkg/unikontainers/config.go.
 
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::Path;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use super::said::{Said, Source};
-use super::wishes::{RootWish, Wishes};
-use super::{Fault, cut, cut_line};
+use super::config_fault::ConfigFault;
+use super::escape::escape_short;
+use super::guest_config::{GuestConfig, RootChoice};
+use super::source::{Source, Sourced};
+use super::urunc_json::{self, UruncJsonError};
 use bundle::{FileError, Rootfs};
 
 pub(super) const PREFIX: &str = "com.urunc.unikernel.";
-const FILE: &str = "/urunc.json";
 
-/// The most of the file that is read, in bytes: a page of keys has a hundredth of it.
-const MAX: u64 = 64 << 10;
-
-/// Reads the keys among `all` that are urunc's; `source` makes of one who said it.
+/// Reads the keys among `all` that are urunc's; `to_source` turns a key into its source.
 pub(super) fn annotations<'a>(
     all: impl Iterator<Item = (&'a str, &'a str)>,
-    source: fn(String) -> Source,
-) -> Wishes {
-    let mut wishes = Wishes::default();
+    to_source: fn(String) -> Source,
+) -> GuestConfig {
+    let mut guest_config = GuestConfig::default();
     for (key, value) in all {
-        wish(&mut wishes, key, value, source(cut(key)));
+        read_key(&mut guest_config, key, value, to_source(escape_short(key)));
     }
-    wishes
+    guest_config
 }
 
 /// Reads the image's `/urunc.json`; `None` where there is none.
-pub(super) fn file(rootfs: &Rootfs) -> Option<Wishes> {
-    let mut wishes = Wishes::default();
-    let values = match read(rootfs) {
-        Err(FileError::Missing) => return None,
-        Err(why) => Err(why.to_string()),
-        Ok(text) => parse(&text),
-    };
-    match values {
+pub(super) fn file(rootfs: &Rootfs) -> Option<GuestConfig> {
+    let mut guest_config = GuestConfig::default();
+    match urunc_json::read(rootfs) {
+        Err(UruncJsonError::File(FileError::Missing)) => return None,
         Err(why) => {
-            wishes.signs.push(Source::UruncJson(FILE.to_owned()));
-            wishes.faults.push(Fault::UruncJson { why });
+            let origin = Source::UruncJson(urunc_json::PATH.to_owned());
+            guest_config.evidence.push(origin);
+            guest_config.faults.push(ConfigFault::UruncJson(why));
         }
         Ok(values) => {
             for (key, value) in values {
-                wish(&mut wishes, &key, &value, Source::UruncJson(cut(&key)));
+                let origin = Source::UruncJson(escape_short(&key));
+                read_key(&mut guest_config, &key, &value, origin);
             }
         }
     }
-    Some(wishes)
+    Some(guest_config)
 }
 
-fn read(rootfs: &Rootfs) -> Result<Vec<u8>, FileError> {
-    let file = rootfs.open_plain_file(Path::new(FILE))?;
-    let mut text = Vec::new();
-    let read = file.take(MAX + 1).read_to_end(&mut text);
-    read.map_err(|e| FileError::Io(e.to_string()))?;
-    match text.len() as u64 > MAX {
-        true => Err(FileError::TooLarge(MAX)),
-        false => Ok(text),
-    }
-}
-
-/// The keys and their values, as texts.
-///
-/// # Errors
-/// What is wrong with the text.
-pub(super) fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    let encoded: BTreeMap<String, String> = serde_json::from_slice(text).map_err(|e| {
-        let why = cut_line(&e.to_string());
-        format!("it is no object of texts: {why}")
-    })?;
-    let decode = |(key, value): (String, String)| {
-        let bytes = STANDARD.decode(value.trim_end());
-        let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        // The encoder may have been given a line with its end.
-        let text = text.map(|text| text.trim_end_matches('\n').to_owned());
-        text.map(|text| (key.clone(), text))
-            .ok_or_else(|| format!("the value of {} is no text in base64", cut(&key)))
-    };
-    encoded.into_iter().map(decode).collect()
-}
-
-/// What one key asks for.
-fn wish(wishes: &mut Wishes, key: &str, value: &str, by: Source) {
+/// Takes in one key.
+fn read_key(guest_config: &mut GuestConfig, key: &str, value: &str, origin: Source) {
     let Some(name) = key.strip_prefix(PREFIX) else {
         return;
     };
     match name {
-        "binary" => wishes.kernel = wishes.kernel_path(value, by),
-        "initrd" if !value.is_empty() => wishes.initrd = wishes.path(value, by),
-        "cmdline" if !value.is_empty() => wishes.cmdline = wishes.text(value, by),
+        "binary" => guest_config.kernel = guest_config.kernel_path(value, origin),
+        "initrd" if !value.is_empty() => guest_config.initrd = guest_config.path(value, origin),
+        "cmdline" if !value.is_empty() => guest_config.cmdline = guest_config.text(value, origin),
         "unikernelType" => {
-            wishes.signs.push(by.clone());
-            wishes.family = wishes.family(value, by);
+            guest_config.evidence.push(origin.clone());
+            guest_config.family = guest_config.family(value, origin);
         }
         // The monitor is runu's own, and the version is for people.
         "initrd" | "cmdline" | "hypervisor" | "unikernelVersion" => {}
         "block" | "blkMntPoint" if value.is_empty() => {}
         "useDMBlock" | "mountRootfs" if value != "true" => {}
-        "block" => wishes.block(None, value, by),
-        "blkMntPoint" => wishes.mount_point = wishes.path(value, by),
+        "block" => guest_config.block(None, value, origin),
+        "blkMntPoint" => guest_config.mount_point = guest_config.path(value, origin),
         // An older and a newer name of the same.
         "useDMBlock" | "mountRootfs" => {
-            wishes.signs.push(by.clone());
-            let value = RootWish::Container;
-            wishes.rootfs = Some(Said { value, by });
+            guest_config.evidence.push(origin.clone());
+            let value = RootChoice::Container;
+            guest_config.rootfs = Some(Sourced { value, origin });
         }
-        _ => wishes.unknown(by),
+        _ => guest_config.unknown(origin),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    #[test]
-    fn values_are_decoded() {
-        let text = br#"{"com.urunc.unikernel.binary":"L2E=","other":"Yg=="}"#;
-        let values = parse(text).unwrap();
-        assert_eq!(values["com.urunc.unikernel.binary"], "/a");
-        for bad in [r#"{"k":"?"}"#, r#"{"k":"/w=="}"#, r#"{"k":1}"#, "[]", ""] {
-            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn keys_and_their_meaning() {
@@ -146,7 +96,7 @@ mod tests {
         }
         for name in ["useDMBlock", "mountRootfs"] {
             let root = read(name, "true").rootfs.unwrap().value;
-            assert_eq!(root, RootWish::Container);
+            assert_eq!(root, RootChoice::Container);
         }
         for (name, value) in [("binary", ""), ("x", "y")] {
             assert_eq!(read(name, value).faults.len(), 1, "{name}");

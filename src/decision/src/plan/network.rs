@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Facts, Fault};
+use crate::abi::{AbiTraits, Devices};
+use crate::facts::{Facts, Source};
 use net::Ports;
 use vmm::{DeviceKind, KernelImage};
 
@@ -19,6 +20,36 @@ pub struct PlannedNet {
     pub ports: Option<Ports>,
 }
 
+/// A network that a guest cannot have, or cannot do without.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkFault {
+    /// Ports of none.
+    #[error("{origin} gives ports to a guest that has no network: remove it")]
+    PortsWithoutNetwork {
+        /// What gives them.
+        origin: Source,
+    },
+    /// The kernel needs what its guest shall not have.
+    #[error("the kernel needs network device {device}, and {origin} says that it shall have none")]
+    NoNet {
+        /// The kernel's own name for it.
+        device: String,
+        /// What says that there is none.
+        origin: Source,
+    },
+    /// A pod has one network device.
+    #[error("the kernel needs {count} network devices, a pod has one: use a kernel with one")]
+    SeveralNets {
+        /// How many the kernel declares.
+        count: usize,
+    },
+    /// The host's own network namespace.
+    #[error(
+        "the container has the host's own network, which a guest cannot share: run the pod without hostNetwork, or give the guest none by annotation runu.dev/network: none"
+    )]
+    HostNetwork,
+}
+
 /// The name of a device that its guest has no name for.
 const NAME: &str = "net0";
 
@@ -27,30 +58,34 @@ const NAME: &str = "net0";
 /// # Errors
 /// For a kernel that needs one and shall have none, or several; for the host's own network;
 /// for ports of none.
-pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, Fault> {
+pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedNet>, NetworkFault> {
     let declared: Vec<_> = image.declared(DeviceKind::Net).collect();
-    let device = match (image.abi().has_virtio(), &declared[..]) {
-        (false, []) => return without(facts),
-        (_, []) => NAME.to_owned(),
+    let device = match (AbiTraits::of(image.abi()).devices, &declared[..]) {
+        (Devices::None, _) | (Devices::Declared, []) => return without(facts),
+        (Devices::Virtio, []) => NAME.to_owned(),
         (_, [device]) => device.name.clone(),
         (_, several) => {
-            return Err(Fault::SeveralNets {
+            return Err(NetworkFault::SeveralNets {
                 count: several.len(),
             });
         }
     };
     let required = !declared.is_empty();
-    if let Some(said) = &facts.wishes.network {
-        let why = format!("{} says that it shall have none", said.by);
+    if let Some(setting) = &facts.guest_config.network {
+        let origin = setting.origin.clone();
         return match required {
-            true => Err(Fault::NoNet { device, why }),
+            true => Err(NetworkFault::NoNet { device, origin }),
             false => without(facts),
         };
     }
     if facts.host_network {
-        return Err(Fault::HostNetwork);
+        return Err(NetworkFault::HostNetwork);
     }
-    let ports = facts.wishes.ports.clone().map(|said| said.value);
+    let ports = facts
+        .guest_config
+        .ports
+        .clone()
+        .map(|setting| setting.value);
     Ok(Some(PlannedNet {
         device,
         required,
@@ -58,10 +93,10 @@ pub(super) fn plan(facts: &Facts, image: &KernelImage) -> Result<Option<PlannedN
     }))
 }
 
-fn without(facts: &Facts) -> Result<Option<PlannedNet>, Fault> {
-    match &facts.wishes.ports {
-        Some(said) => Err(Fault::PortsWithoutNetwork {
-            by: said.by.clone(),
+fn without(facts: &Facts) -> Result<Option<PlannedNet>, NetworkFault> {
+    match &facts.guest_config.ports {
+        Some(setting) => Err(NetworkFault::PortsWithoutNetwork {
+            origin: setting.origin.clone(),
         }),
         None => Ok(None),
     }

@@ -1,34 +1,49 @@
 //! How a guest finds its virtio devices.
 
-use crate::facts::{Facts, Fault, Said};
-use guest::{Family, Root};
+use crate::abi::AbiTraits;
+use crate::facts::{Facts, Source, Sourced};
+use guest::{Root, VirtioBus};
 use vmm::{BootAbi, Transport};
 
-/// The transport that is wished for, or else the one that guests of this kind look for; none for
+/// virtio devices that are asked for, of a kernel that calls its monitor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{origin} asks for virtio devices, which a kernel of the ABI {abi} does not know: remove it"
+)]
+pub struct NoVirtio {
+    /// What asks for them.
+    pub origin: Source,
+    /// How the kernel is entered.
+    pub abi: BootAbi,
+}
+
+/// The transport that is asked for, or else the one that guests of this kind look for; none for
 /// kernels that call their monitor.
 ///
-/// Kernels by Multiboot were built for a PC with a PCI bus. Unikraft's for Firecracker take
-/// registers in memory, and find them on their command line; Linux, Nanos and OSv take both, and
-/// are interrupted by messages over PCI. Hermit's passes over a function that has the legacy
-/// interface too (hermit-os/kernel, src/drivers/virtio/transport/pci.rs). Unikraft's driver for 9P
-/// knows devices of before virtio 1.0 alone: it never takes VIRTIO_F_VERSION_1
-/// (drivers/virtio/9p/virtio_9p.c), and its other drivers take both.
-pub(super) fn choose(facts: &Facts, abi: BootAbi, root: Root) -> Result<Option<Transport>, Fault> {
-    let wish = facts.wishes.virtio.clone();
+/// # Errors
+/// [`NoVirtio`], for one that is asked for and is of no use.
+pub(super) fn choose(
+    facts: &Facts,
+    abi: BootAbi,
+    root: Root,
+) -> Result<Option<Transport>, NoVirtio> {
+    let asked = facts.guest_config.virtio.clone();
     if !abi.has_virtio() {
-        return match wish {
-            Some(Said { by, .. }) => Err(Fault::NoVirtio { by, abi }),
+        return match asked {
+            Some(Sourced { origin, .. }) => Err(NoVirtio { origin, abi }),
             None => Ok(None),
         };
     }
-    if let Some(Said { value, .. }) = wish {
+    if let Some(Sourced { value, .. }) = asked {
         return Ok(Some(value));
     }
-    Ok(Some(match facts.family() {
-        Some(Family::Hermit) => Transport::PciModern,
-        _ if abi.expects_pci() => Transport::Pci,
-        Some(Family::Linux | Family::Nanos | Family::Osv) => Transport::Pci,
-        Some(Family::Unikraft) if root == Root::Share => Transport::MmioLegacy,
-        _ => Transport::Mmio,
+    let bus = (facts.family_traits().virtio_bus)(root);
+    Ok(Some(match (bus, AbiTraits::of(abi).transport) {
+        // Whatever it was built for, it has this driver alone.
+        (VirtioBus::PciModern, _) => Transport::PciModern,
+        (_, Some(transport)) => transport,
+        (VirtioBus::Pci, None) => Transport::Pci,
+        (VirtioBus::MmioLegacy, None) => Transport::MmioLegacy,
+        (VirtioBus::Mmio, None) => Transport::Mmio,
     }))
 }

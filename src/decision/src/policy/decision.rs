@@ -5,22 +5,26 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::limits::Excess;
-use crate::facts::{Fault, Source};
-use crate::plan::Plan;
+use crate::facts::Source;
+use crate::plan::{Fault, Plan};
 
 /// The end of the way from argv to a backend.
 #[derive(Debug)]
 pub struct Decision {
+    /// Whose the container is.
     pub outcome: Outcome,
     /// The rule that matched.
     pub rule: Option<RuleId>,
+    /// Why.
     pub reason: Reason,
 }
 
 /// A rule, by its name and its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleId {
+    /// As its file has it.
     pub name: String,
+    /// The file's path; `default.toml` is compiled in.
     pub file: String,
 }
 
@@ -42,11 +46,11 @@ pub enum Reason {
     Sandbox,
     /// The rule's own words.
     Rule(String),
-    /// A rule said "unikernel", or none matched, because of this.
+    /// This fault: of a bundle that a rule takes for a unikernel, or that no rule matched.
     Fault(Fault),
     /// A pod asks for more than the policy allows.
     Excess(Excess),
-    /// No rule matched, and nothing is known to be wrong; who says that it is a unikernel.
+    /// No rule matched, and nothing is known to be wrong; what shows that it is a unikernel.
     NoRule(Option<Source>),
 }
 
@@ -77,9 +81,9 @@ impl fmt::Display for Reason {
             Self::Fault(fault) => fault.fmt(f),
             Self::Excess(excess) => excess.fmt(f),
             Self::NoRule(None) => f.write_str("no rule of the policy is about it"),
-            Self::NoRule(Some(sign)) => write!(
+            Self::NoRule(Some(evidence)) => write!(
                 f,
-                "it looks like a unikernel ({sign}), and no rule of the policy says how to run it"
+                "it looks like a unikernel ({evidence}), and no rule of the policy says how to run it"
             ),
         }
     }

@@ -77,34 +77,34 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
     }
 }
 
-/// Each of these is true where nothing is wanted, and false where there is nothing to
+/// Each of these is true where there is no condition, and false where there is nothing to
 /// compare with.
-pub(super) fn is(wanted: &Option<bool>, found: Option<bool>) -> bool {
-    wanted.is_none_or(|wanted| Some(wanted) == found)
+pub(super) fn is(condition: &Option<bool>, found: Option<bool>) -> bool {
+    condition.is_none_or(|condition| Some(condition) == found)
 }
 
-pub(super) fn one_of<T: PartialEq>(wanted: &Option<OneOf<T>>, found: Option<&T>) -> bool {
-    let fits = |wanted: &OneOf<T>| found.is_some_and(|found| wanted.has(found));
-    wanted.as_ref().is_none_or(fits)
+pub(super) fn one_of<T: PartialEq>(condition: &Option<OneOf<T>>, found: Option<&T>) -> bool {
+    let fits = |condition: &OneOf<T>| found.is_some_and(|found| condition.has(found));
+    condition.as_ref().is_none_or(fits)
 }
 
-pub(super) fn fits(wanted: &Option<Globs>, found: Option<&str>) -> bool {
+pub(super) fn fits(condition: &Option<Globs>, found: Option<&str>) -> bool {
     let fits = |globs: &Globs| found.is_some_and(|text| globs.matches(text));
-    wanted.as_ref().is_none_or(fits)
+    condition.as_ref().is_none_or(fits)
 }
 
 /// One of several fits.
-pub(super) fn any_fits(wanted: &Option<Globs>, found: &[String]) -> bool {
+pub(super) fn any_fits(condition: &Option<Globs>, found: &[String]) -> bool {
     let fits = |globs: &Globs| found.iter().any(|text| globs.matches(text));
-    wanted.as_ref().is_none_or(fits)
+    condition.as_ref().is_none_or(fits)
 }
 
 /// Each key that is named is there, with a value that fits.
 pub(super) fn all_fit(
-    wanted: &Option<BTreeMap<String, Globs>>,
+    condition: &Option<BTreeMap<String, Globs>>,
     found: &BTreeMap<String, String>,
 ) -> bool {
-    wanted
+    condition
         .iter()
         .flatten()
         .all(|(key, globs)| found.get(key).is_some_and(|value| globs.matches(value)))

@@ -4,14 +4,14 @@ use serde::{Deserialize, Deserializer};
 
 use super::glob::Globs;
 use crate::facts::quantity::{self, display};
-use crate::facts::{Facts, SourceKind, cut, cut_line};
+use crate::facts::{Facts, Source, SourceKind, escape_line, escape_short};
 use crate::plan::Plan;
 
 /// The table `[pods]` of a policy file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// The annotation keys that are obeyed.
+    /// The annotation keys that a pod may set.
     annotations: Option<Globs>,
     /// The most memory that a pod may ask for, in bytes.
     #[serde(default, deserialize_with = "bytes")]
@@ -25,14 +25,40 @@ pub struct Limits {
 /// A pod asks for what the node's owner does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
+    /// A key that a pod may not set.
     #[error("annotation {key}: this node's policy does not let a pod set it")]
-    Key { key: String },
-    #[error("{by} asks for {}: {} are the most that this node's policy allows", display(*asked), display(*max))]
-    Memory { by: String, asked: u64, max: u64 },
-    #[error("{by} asks for {asked} vCPUs: {max} are the most that this node's policy allows")]
-    Vcpus { by: String, asked: u64, max: u64 },
-    #[error("{by} names {path:?}: this node's policy does not let a pod choose that kernel")]
-    Kernel { by: String, path: String },
+    Key {
+        /// The beginning of the key.
+        key: String,
+    },
+    /// More memory than `pods.memory`.
+    #[error("{origin} asks for {}: {} are the most that this node's policy allows", display(*asked), display(*max))]
+    Memory {
+        /// What asks for it.
+        origin: Source,
+        /// Bytes.
+        asked: u64,
+        /// Bytes.
+        max: u64,
+    },
+    /// More than `pods.vcpus`.
+    #[error("{origin} asks for {asked} vCPUs: {max} are the most that this node's policy allows")]
+    Vcpus {
+        /// What asks for them.
+        origin: Source,
+        /// How many.
+        asked: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A kernel that is not among `pods.kernels`.
+    #[error("{origin} names {path:?}: this node's policy does not let a pod choose that kernel")]
+    Kernel {
+        /// What names it.
+        origin: Source,
+        /// The beginning of its path.
+        path: String,
+    },
 }
 
 impl Limits {
@@ -68,7 +94,7 @@ impl Limits {
     }
 
     /// The plan, with no more vCPUs than these allow. Only a CPU quota can give more, and a
-    /// quota is no wish for so many.
+    /// quota is no request for so many.
     pub fn cap(&self, mut plan: Plan) -> Plan {
         let max = self.vcpus.and_then(|max| u8::try_from(max).ok());
         plan.vcpus = plan.vcpus.min(max.unwrap_or(u8::MAX)).max(1);
@@ -77,32 +103,40 @@ impl Limits {
 
     fn key(&self, facts: &Facts) -> Option<Excess> {
         let allowed = self.annotations.as_ref()?;
-        let key = facts.obeyed.iter().find(|key| !allowed.matches(key))?;
-        Some(Excess::Key { key: cut(key) })
+        let key = facts
+            .recognized_keys
+            .iter()
+            .find(|key| !allowed.matches(key))?;
+        Some(Excess::Key {
+            key: escape_short(key),
+        })
     }
 
     /// Amounts are held to their ceiling whoever names them: an image's author is no more
     /// trusted than a pod's.
     fn amount(&self, facts: &Facts) -> Option<Excess> {
-        let wishes = &facts.wishes;
-        if let (Some(max), Some(said)) = (self.memory, &wishes.memory)
-            && said.value > max
+        let guest_config = &facts.guest_config;
+        if let (Some(max), Some(setting)) = (self.memory, &guest_config.memory)
+            && setting.value > max
         {
-            let (by, asked) = (said.by.to_string(), said.value);
-            return Some(Excess::Memory { by, asked, max });
+            let (origin, asked) = (setting.origin.clone(), setting.value);
+            return Some(Excess::Memory { origin, asked, max });
         }
-        let (max, said) = (self.vcpus?, wishes.vcpus.as_ref()?);
-        let (by, asked) = (said.by.to_string(), said.value);
-        (asked > max).then_some(Excess::Vcpus { by, asked, max })
+        let (max, setting) = (self.vcpus?, guest_config.vcpus.as_ref()?);
+        let (origin, asked) = (setting.origin.clone(), setting.value);
+        (asked > max).then_some(Excess::Vcpus { origin, asked, max })
     }
 
     fn kernel(&self, facts: &Facts) -> Option<Excess> {
-        let (allowed, said) = (self.kernels.as_ref()?, facts.wishes.kernel.as_ref()?);
-        let path = said.value.to_string_lossy().into_owned();
-        let by_pod = matches!(said.by.kind(), SourceKind::Annotation | SourceKind::Vm);
+        let (allowed, setting) = (self.kernels.as_ref()?, facts.guest_config.kernel.as_ref()?);
+        let path = setting.value.to_string_lossy().into_owned();
+        let by_pod = matches!(
+            setting.origin.kind(),
+            SourceKind::Annotation | SourceKind::Vm
+        );
         (by_pod && !allowed.matches(&path)).then(|| Excess::Kernel {
-            by: said.by.to_string(),
-            path: cut_line(&path),
+            origin: setting.origin.clone(),
+            path: escape_line(&path),
         })
     }
 }

@@ -1,11 +1,11 @@
 //! The rules in force: the site's files, then the one that is compiled in.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Policy;
+use super::evaluate::Policy;
 use super::rules::{PolicyError, PolicyFile};
 
 /// The policy that is compiled in: `policy/default.toml`, as JSON (see build.rs).
@@ -44,10 +44,6 @@ impl Policy {
 /// When it cannot be read or understood.
 pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
     let name = path.display().to_string();
-    let fault = |fault: String| PolicyError::File {
-        file: name.clone(),
-        fault,
-    };
     let failed = |source| PolicyError::Read {
         file: name.clone(),
         source,
@@ -60,15 +56,20 @@ pub fn read(path: &Path) -> Result<PolicyFile, PolicyError> {
         .open(path)
         .map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(fault("it is not a regular file".to_owned()));
+        return Err(PolicyError::NotAFile { file: name });
     }
-    let mut text = String::new();
-    file.take(MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > MAX {
-        return Err(fault(format!("it has more than {MAX} bytes")));
+    let mut text = Vec::new();
+    // One byte more shows that there is more; it may be the half of a character.
+    file.take(MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    if !u64::try_from(text.len()).is_ok_and(|len| len <= MAX) {
+        return Err(PolicyError::TooLarge {
+            file: name,
+            max: MAX,
+        });
     }
+    let no_text = "stream did not contain valid UTF-8";
+    let text = String::from_utf8(text)
+        .map_err(|_| failed(io::Error::new(ErrorKind::InvalidData, no_text)))?;
     PolicyFile::parse(&name, &text)
 }
 

@@ -13,8 +13,10 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     version: u32,
+    /// `[pods]`: what pods may ask for.
     #[serde(default)]
     pub pods: Limits,
+    /// `[[rules]]`, in the order in which they are tried.
     #[serde(default)]
     pub rules: Vec<Rule>,
 }
@@ -23,8 +25,11 @@ pub struct PolicyFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
+    /// A decision names it; unique in its file.
     pub name: String,
+    /// When it decides.
     pub when: When,
+    /// What it decides.
     pub then: Then,
     /// The reason that a decision by this rule gives.
     pub because: String,
@@ -37,8 +42,11 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Then {
+    /// The container is runc's.
     Container,
+    /// It is runu's, if it can be planned, and nobody's otherwise.
     Unikernel,
+    /// It is nobody's.
     Deny,
 }
 
@@ -51,24 +59,66 @@ struct Version {
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
+    /// No TOML, or not of this form.
     #[error("policy {file}: {source}")]
     Syntax {
+        /// The file's path.
         file: String,
+        /// With the line, and what is wrong in it.
         source: toml::de::Error,
     },
+    /// A file without a line.
     #[error("policy {file} is empty: write `version = {VERSION}` and rules, or remove it")]
-    Empty { file: String },
+    Empty {
+        /// The file's path.
+        file: String,
+    },
+    /// A file of a later format.
     #[error("policy {file} is of version {found}, this runu knows version {VERSION}")]
-    Version { file: String, found: u32 },
+    Version {
+        /// The file's path.
+        file: String,
+        /// Its version.
+        found: u32,
+    },
+    /// Two rules that a decision could not tell apart.
     #[error("policy {file} has two rules of the name {name:?}: each needs its own")]
-    SameName { file: String, name: String },
+    SameName {
+        /// The file's path.
+        file: String,
+        /// The rules' name.
+        name: String,
+    },
+    /// The system does not let it be read.
     #[error("policy {file}: {source}")]
     Read {
+        /// The path of the file, or of the directory.
         file: String,
+        /// Why not.
         source: std::io::Error,
     },
-    #[error("policy {file}: {fault}")]
-    File { file: String, fault: String },
+    /// A directory, a FIFO and so on.
+    #[error("policy {file}: it is not a regular file")]
+    NotAFile {
+        /// The file's path.
+        file: String,
+    },
+    /// More than is read of one.
+    #[error("policy {file}: it has more than {max} bytes")]
+    TooLarge {
+        /// The file's path.
+        file: String,
+        /// Bytes.
+        max: u64,
+    },
+    /// The policy that is compiled in cannot be read: a fault of the build.
+    #[error("policy {file}: {source}")]
+    Default {
+        /// Its name.
+        file: String,
+        /// What is wrong in it.
+        source: serde_json::Error,
+    },
 }
 
 impl PolicyFile {
@@ -105,10 +155,11 @@ impl PolicyFile {
     /// # Errors
     /// As [`PolicyFile::parse`]; a test holds that there is none.
     pub fn parse_json(file: &str, text: &str) -> Result<Self, PolicyError> {
-        let mut parsed: Self = serde_json::from_str(text).map_err(|fault| PolicyError::File {
-            file: file.to_owned(),
-            fault: fault.to_string(),
-        })?;
+        let mut parsed: Self =
+            serde_json::from_str(text).map_err(|source| PolicyError::Default {
+                file: file.to_owned(),
+                source,
+            })?;
         parsed.name_rules(file)?;
         Ok(parsed)
     }

@@ -24,7 +24,8 @@ pub struct When {
     // What annotations say.
     mode: Option<OneOf<Mode>>,
     contradiction: Option<bool>,
-    sign: Option<bool>,
+    #[serde(rename = "sign")]
+    evidence: Option<bool>,
     annotations: Option<BTreeMap<String, Globs>>,
 
     // The kernel.
@@ -120,14 +121,14 @@ impl When {
         let mode = facts.mode.as_ref().map(|mode| mode.value);
         one_of(&self.mode, mode.as_ref())
             && is(&self.contradiction, Some(facts.contradict()))
-            && is(&self.sign, Some(facts.has_sign()))
+            && is(&self.evidence, Some(facts.has_evidence()))
             && all_fit(&self.annotations, &facts.annotations)
     }
 
     fn kernel_holds(&self, facts: &Facts) -> bool {
         let kernel = facts.kernel.as_ref();
         let path = kernel.and_then(|kernel| kernel.path.to_str());
-        let family = facts.wishes.family.as_ref();
+        let family = facts.guest_config.family.as_ref();
         let (abi, architecture, digest) = match kernel.map(|kernel| &kernel.state) {
             Some(State::Bootable {
                 abi,
@@ -141,11 +142,13 @@ impl When {
             ),
             _ => (None, None, None),
         };
-        one_of(&self.kernel, kernel.map(|kernel| kernel.by.kind()).as_ref())
-            && fits(&self.kernel_path, path)
+        one_of(
+            &self.kernel,
+            kernel.map(|kernel| kernel.origin.kind()).as_ref(),
+        ) && fits(&self.kernel_path, path)
             && fits(&self.abi, abi.as_deref())
             && fits(&self.architecture, architecture)
-            && fits(&self.family, family.map(|said| said.value.as_str()))
+            && fits(&self.family, family.map(|setting| setting.value.as_str()))
             && fits(&self.digest, digest)
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::diff;
 use crate::exit;
 use bundle::{Bundle, Config};
-use decision::facts::{Facts, Host, Media, Wanted};
+use decision::facts::{Facts, Host, Media, GatherOptions};
 use decision::policy::{Decision, Policy};
 use image::Words;
 use vmm::BootAbi;
@@ -109,21 +109,21 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
     let mut facts = match &case.bundle {
         Some(bundle) => {
             let path = file.parent().unwrap_or(Path::new(".")).join(bundle);
-            let wanted = policy.wanted();
+            let wanted = policy.gather_options();
             Facts::gather(&Bundle::open(&path)?, wanted)?.0
         }
         None => {
             let config = Config::of(case.annotations.clone(), case.memory_limit);
-            let everything = Wanted {
+            let everything = GatherOptions {
                 annotations: true,
-                ..Wanted::default()
+                ..GatherOptions::default()
             };
-            let mut facts = Facts::of_config(&config, policy.wanted().and(everything));
+            let mut facts = Facts::of_config(&config, policy.gather_options().and(everything));
             if let Some(words) = &case.media {
-                facts.suppose_media(Media::Known(Box::new(words.clone().into())));
+                facts.set_media(Media::Known(Box::new(words.clone().into())));
             }
             if let Some(abi) = case.kernel {
-                facts.suppose_kernel(abi);
+                facts.set_synthetic_kernel(abi);
             }
             facts
         }

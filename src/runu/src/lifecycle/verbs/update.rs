@@ -177,7 +177,7 @@ mod tests {
         let holds = |limit, root| holds_guest(limit, memory, root).is_ok();
         assert!(holds(None, Root::None));
         assert!(holds(Some(-1), Root::None));
-        assert!(holds(Some(80 << 20), Root::Share));
+        assert!(holds(Some(80 << 20), Root::P9));
         assert!(!holds(Some(64 << 20), Root::None));
         // virtiofsd is in it too.
         assert!(!holds(Some(80 << 20), Root::Virtiofs));

@@ -1,7 +1,8 @@
-//! What guests of each family are told of one network.
+//! What each family's command line says of one network.
 
-use super::*;
-use crate::{BootParams, KernelTraits, command_line};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::{Address, BootParams, Error, Family, KernelTraits, Network, Route, command_line};
 
 fn network() -> Network {
     let address = |ip: &str, prefix| Address {
@@ -28,14 +29,18 @@ fn network() -> Network {
     }
 }
 
-fn told(family: Family, traits: Option<&KernelTraits>, network: &Network) -> Result<String, Error> {
+fn try_line(
+    family: Family,
+    traits: Option<&KernelTraits>,
+    network: &Network,
+) -> Result<String, Error> {
     let args = ["app", "a"].map(str::to_owned);
-    let told = BootParams {
+    let params = BootParams {
         args: &args,
         network: Some(network),
         ..BootParams::default()
     };
-    command_line(family, traits, &told)
+    command_line(family, traits, &params)
 }
 
 fn unikraft(release: Option<&str>, reads_parameters: bool) -> KernelTraits {
@@ -47,7 +52,7 @@ fn unikraft(release: Option<&str>, reads_parameters: bool) -> KernelTraits {
 }
 
 #[test]
-fn each_family_is_told_in_its_own_words() {
+fn each_family_has_its_own_parameters() {
     let linux = "console=ttyS0 quiet panic=-1 reboot=t";
     for (family, line) in [
         (
@@ -84,7 +89,7 @@ fn each_family_is_told_in_its_own_words() {
         ),
         (Family::Other, "app a"),
     ] {
-        assert_eq!(told(family, None, &network()).unwrap(), line);
+        assert_eq!(try_line(family, None, &network()).unwrap(), line);
     }
 }
 
@@ -100,17 +105,17 @@ fn unikrafts_words_are_those_of_its_release() {
         (Some("0.17.0"), true),
         (Some("1.0"), true),
     ] {
-        let line = told(Family::Unikraft, Some(&unikraft(release, true)), &network()).unwrap();
+        let line = try_line(Family::Unikraft, Some(&unikraft(release, true)), &network()).unwrap();
         assert_eq!(line.starts_with("app netdev.ip="), is_new, "{release:?}");
         assert_eq!(line == old, !is_new, "{release:?}");
     }
     // It would take them for arguments.
-    let none = told(Family::Unikraft, Some(&unikraft(None, false)), &network());
+    let none = try_line(Family::Unikraft, Some(&unikraft(None, false)), &network());
     assert_eq!(none.unwrap(), "app a");
 }
 
 #[test]
-fn what_is_not_there_is_not_told() {
+fn what_is_not_there_is_left_out() {
     let bare = Network {
         ipv4: network().ipv4,
         ..Network::default()
@@ -120,12 +125,12 @@ fn what_is_not_there_is_not_told() {
         (Family::Solo5, "--ipv4=10.9.0.2/22 app a"),
         (Family::Osv, "--ip=eth0,10.9.0.2,255.255.252.0 app a"),
     ] {
-        assert_eq!(told(family, None, &bare).unwrap(), line);
+        assert_eq!(try_line(family, None, &bare).unwrap(), line);
     }
     // An interface without any address: the guest may find its own.
     let empty = Network::default();
-    assert_eq!(told(Family::Unikraft, None, &empty).unwrap(), "app a");
-    assert_eq!(told(Family::Osv, None, &empty).unwrap(), "app a");
+    assert_eq!(try_line(Family::Unikraft, None, &empty).unwrap(), "app a");
+    assert_eq!(try_line(Family::Osv, None, &empty).unwrap(), "app a");
 }
 
 #[test]
@@ -137,7 +142,7 @@ fn a_rumprun_of_solo5s_makes_its_interface() {
         ..network()
     };
     assert_eq!(
-        told(Family::Rumprun, Some(&traits), &ipv6).unwrap(),
+        try_line(Family::Rumprun, Some(&traits), &ipv6).unwrap(),
         r#"{"cmdline":"app a","net":{"if":"ukvmif0","cloner":"true","type":"inet6","method":"static","addr":"fd09::2","mask":"64","gw":"fd09::1"}}"#
     );
 }
@@ -156,7 +161,7 @@ fn a_guest_that_could_not_be_reached_is_refused() {
     let refuse = |network: &Network| {
         let refused = families
             .iter()
-            .filter(|family| told(**family, None, network).is_err());
+            .filter(|family| try_line(**family, None, network).is_err());
         refused
             .map(ToString::to_string)
             .collect::<Vec<_>>()
@@ -172,7 +177,7 @@ fn a_guest_that_could_not_be_reached_is_refused() {
         ..network()
     };
     assert_eq!(refuse(&far), "linux osv rumprun");
-    let fault = told(Family::Linux, None, &far).unwrap_err().to_string();
+    let fault = try_line(Family::Linux, None, &far).unwrap_err().to_string();
     let words =
         "the pod's gateway 169.254.1.1 is outside of its network 10.9.0.2/22, which a linux guest";
     assert!(fault.starts_with(words), "{fault}");
@@ -191,22 +196,25 @@ fn a_guest_that_could_not_be_reached_is_refused() {
 }
 
 #[test]
-fn who_says_it_himself_is_not_told_again() {
+fn what_the_arguments_set_is_not_set_again() {
     let (args, env) = (
         ["--ipv4=1.2.3.4/8", "--ipv6-gateway", "fe80::1"].map(str::to_owned),
         ["HERMIT_IP=1.2.3.4".to_owned()],
     );
     let network = network();
-    let told = BootParams {
+    let params = BootParams {
         args: &args,
         env: &env,
         network: Some(&network),
         ..BootParams::default()
     };
-    let line = command_line(Family::Solo5, None, &told).unwrap();
+    let line = command_line(Family::Solo5, None, &params).unwrap();
     let own = "--ipv4-gateway=10.9.1.1 --ipv6=fd09::2/64 --ipv4=1.2.3.4/8 --ipv6-gateway fe80::1";
     assert_eq!(line, own);
-    let told = BootParams { args: &[], ..told };
-    let line = command_line(Family::Hermit, None, &told).unwrap();
+    let params = BootParams {
+        args: &[],
+        ..params
+    };
+    let line = command_line(Family::Hermit, None, &params).unwrap();
     assert_eq!(line.matches("HERMIT_IP=").count(), 1, "{line}");
 }

@@ -1,6 +1,7 @@
-//! The words of a command line, and how many a guest takes.
+//! The words of a command line, as a shell has them, and how many a guest takes.
 
-use super::{Error, Family};
+use crate::error::Error;
+use crate::family::Family;
 
 /// `word` in double quotes, with a backslash before each of its double quotes and backslashes.
 pub(crate) fn double_quoted(word: &str) -> String {
@@ -18,9 +19,16 @@ pub(crate) fn double_quoted(word: &str) -> String {
 /// The words as one line.
 ///
 /// # Errors
-/// [`Error::TooLong`] for a line of more than `most` bytes.
+/// [`Error::TooLong`] for a line of more than `max` bytes.
 pub(crate) fn line(family: Family, words: &[String], max: usize) -> Result<String, Error> {
-    let line = words.join(" ");
+    check_length(family, words.join(" "), max)
+}
+
+/// Holds a line to its limit.
+///
+/// # Errors
+/// [`Error::TooLong`] for a line of more than `max` bytes.
+pub(crate) fn check_length(family: Family, line: String, max: usize) -> Result<String, Error> {
     let has = line.len();
     match has > max {
         true => Err(Error::TooLong { family, max, has }),
@@ -28,8 +36,10 @@ pub(crate) fn line(family: Family, words: &[String], max: usize) -> Result<Strin
     }
 }
 
+/// Holds a number of things to its limit.
+///
 /// # Errors
-/// [`Error::TooMany`] where there are more than `most` of them.
+/// [`Error::TooMany`] where there are more than `max` of them.
 pub(crate) fn at_most(
     max: usize,
     has: usize,

@@ -4,14 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What was said, and by whom: so that a refusal can name the place to mend.
+/// A setting and its source, so that a refusal can name the place to mend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Said<T> {
+pub struct Sourced<T> {
+    /// What is set.
     pub value: T,
-    pub by: Source,
+    /// What sets it.
+    #[serde(rename = "by")]
+    pub origin: Source,
 }
 
-/// Who says something of a unikernel.
+/// What sets something of a unikernel's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// An annotation in config.json: the pod's author, or who built it.
@@ -32,15 +35,21 @@ pub enum Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
+    /// [`Source::Annotation`].
     Annotation,
+    /// [`Source::Vm`].
     Vm,
+    /// [`Source::UruncJson`].
     #[serde(rename = "urunc.json")]
     UruncJson,
+    /// [`Source::Manifest`] and [`Source::Image`].
     Manifest,
+    /// [`Source::Path`].
     Path,
 }
 
 impl Source {
+    /// Its kind.
     pub fn kind(&self) -> SourceKind {
         match self {
             Self::Annotation(_) => SourceKind::Annotation,

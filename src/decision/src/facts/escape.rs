@@ -1,18 +1,25 @@
 //! Texts from outside, as errors and people are shown them: one line, not a page, with what
-//! a terminal would obey spelt out.
+//! a terminal would act on spelt out.
+
+use std::path::Path;
 
 /// The beginning of a key or a value.
-pub fn cut(text: &str) -> String {
+pub(crate) fn escape_short(text: &str) -> String {
     beginning(text, 64)
 }
 
 /// The beginning of what is longer than a key: a path, an error of another's.
-pub fn cut_line(text: &str) -> String {
+pub(crate) fn escape_line(text: &str) -> String {
     beginning(text, 256)
 }
 
+/// A path, likewise.
+pub(crate) fn escape_path(path: &Path) -> String {
+    escape_line(&path.to_string_lossy())
+}
+
 /// The whole text, which may be long.
-pub fn visible(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     beginning(text, usize::MAX)
 }
 
@@ -37,9 +44,9 @@ mod tests {
 
     #[test]
     fn controls_are_spelt_out_and_the_rest_is_cut() {
-        assert_eq!(visible("a\n\u{1b}[1m\u{9b}é"), "a\\n\\u{1b}[1m\\u{9b}é");
-        assert_eq!(cut(&"é".repeat(64)), "é".repeat(64));
-        assert_eq!(cut(&"é".repeat(65)), "é".repeat(64) + "…");
-        assert!(cut_line(&"\u{1b}".repeat(1 << 18)).len() < 2000);
+        assert_eq!(escape("a\n\u{1b}[1m\u{9b}é"), "a\\n\\u{1b}[1m\\u{9b}é");
+        assert_eq!(escape_short(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(escape_short(&"é".repeat(65)), "é".repeat(64) + "…");
+        assert!(escape_line(&"\u{1b}".repeat(1 << 18)).len() < 2000);
     }
 }
