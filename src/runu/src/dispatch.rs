@@ -80,19 +80,14 @@ fn media(config: &Config, caller: &Caller, bundle: &Bundle) -> Media {
             None => return Media::None,
         },
     };
-    let answer = image::Host::here(facts::has_kvm())
-        .map_err(|e| ImageError::File {
-            document: "/proc/cpuinfo".to_owned(),
-            why: e.to_string(),
-        })
-        .and_then(|host| match containerd {
-            Some(socket) => ask(socket, caller, &bundle.path, &host).map(Some),
-            None => image::from_layout(&bundle.path, &host),
-        });
+    let answer = image::Host::here(facts::has_kvm()).and_then(|host| match containerd {
+        Some(socket) => ask(socket, caller, &bundle.path, &host).map(Some),
+        None => image::from_layout(&bundle.path, &host),
+    });
     match answer {
         Ok(Some(image)) => Media::Known(Box::new(image)),
         Ok(None) | Err(ImageError::NoImage { .. }) => Media::None,
-        Err(why) if why.is_silence() => Media::Unknown {
+        Err(why) if why.is_unavailable() => Media::Unknown {
             why: why.to_string(),
         },
         Err(why) => Media::Unusable { why },

@@ -67,8 +67,8 @@ impl Media {
         let mut wishes = Wishes::default();
         match self {
             Self::Known(image) => {
-                let sign = image.sign.iter().cloned();
-                wishes.signs.extend(sign.map(Source::Image));
+                let evidence = image.evidence.iter().cloned();
+                wishes.signs.extend(evidence.map(Source::Image));
                 for keys in [&image.annotations, &image.layer_annotations, &image.labels] {
                     let pairs = || keys.iter().map(|(key, value)| (&**key, &**value));
                     wishes.join(annotations::read(pairs(), None, Source::Manifest).1);

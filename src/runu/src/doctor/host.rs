@@ -28,7 +28,7 @@ pub(super) fn cpu() -> Check {
         Ok(host) => host,
         Err(why) => {
             let cure = "mount proc at /proc";
-            return Check::missing("cpu", format!("/proc/cpuinfo: {why}"), cure);
+            return Check::missing("cpu", why.to_string(), cure);
         }
     };
     let has: BTreeMap<_, _> = FEATURES

@@ -13,7 +13,7 @@ use crate::exit;
 use bundle::{Bundle, Config};
 use decision::facts::{Facts, Host, Media, Wanted};
 use decision::policy::{Decision, Policy};
-use image::Words;
+use image::SyntheticImage;
 use vmm::BootAbi;
 
 /// One file of cases.
@@ -37,7 +37,7 @@ pub(super) struct Case {
     /// A kernel that is there, at the path that is wished for or else at kraftkit's.
     kernel: Option<BootAbi>,
     /// What the image says of itself.
-    media: Option<Words>,
+    media: Option<SyntheticImage>,
     /// The node that it would run on; this one, without a delegate, where none is given.
     host: Option<Host>,
     pub expect: Expect,
@@ -119,8 +119,8 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
                 ..Wanted::default()
             };
             let mut facts = Facts::of_config(&config, policy.wanted().and(everything));
-            if let Some(words) = &case.media {
-                facts.suppose_media(Media::Known(Box::new(words.clone().into())));
+            if let Some(image) = &case.media {
+                facts.suppose_media(Media::Known(Box::new(image.clone().into())));
             }
             if let Some(abi) = case.kernel {
                 facts.suppose_kernel(abi);
