@@ -23,7 +23,7 @@ use crate::exit;
 use bundle::{FileError, Rootfs};
 use decision::plan::PlannedNet;
 use guest::{self, Address};
-use net::{self, Attached, Interface, Namespace, Resolver, Wanted};
+use net::{self, AttachOptions, Attached, Interface, Namespace, Resolver};
 use vmm::BootAbi;
 
 /// The most that is read of a resolv.conf, in bytes.
@@ -87,7 +87,7 @@ pub(super) fn connect(
         return Ok(None);
     };
     let owner = owner(&unikernel.entry);
-    let wanted = Wanted {
+    let wanted = AttachOptions {
         owner: &owner,
         ports: planned.ports.as_ref(),
         vnet_header: plan.abi != BootAbi::Solo5,
@@ -117,7 +117,7 @@ pub(super) fn disconnect(unikernel: &Unikernel) {
     }
 }
 
-fn attach(process: Process, wanted: Wanted) -> Result<Option<Attached>, net::Error> {
+fn attach(process: Process, wanted: AttachOptions) -> Result<Option<Attached>, net::Error> {
     let namespace = Namespace::open(&of_process(process.pid))?;
     match namespace.is_own()? {
         // Joined by its path: config.json looked as if it had one of its own.
