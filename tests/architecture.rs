@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "govern",
+        "policy_cli",
         &[
             "bundle", "cli", "config", "exit", "facts", "image", "policy", "vmm",
         ],
