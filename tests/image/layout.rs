@@ -77,13 +77,16 @@ fn what_says_that_it_is_a_unikernel_is_told() {
     for (words, change) in cases {
         let (dir, layout) = layout();
         layout.top(&[layout.manifest(change)]);
-        let sign = read(dir.path()).unwrap().evidence;
-        assert!(sign.as_ref().is_some_and(|s| s.contains(words)), "{sign:?}");
+        let evidence = read(dir.path()).unwrap().evidence;
+        assert!(
+            evidence.as_ref().is_some_and(|s| s.contains(words)),
+            "{evidence:?}"
+        );
     }
     let (dir, layout) = layout();
     layout.top(&[layout.for_platform("qemu/x86_64")]);
-    let sign = read(dir.path()).unwrap().evidence;
-    assert_eq!(sign.as_deref(), Some("its platform is qemu/x86_64"));
+    let evidence = read(dir.path()).unwrap().evidence;
+    assert_eq!(evidence.as_deref(), Some("its platform is qemu/x86_64"));
 }
 
 #[test]

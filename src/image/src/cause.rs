@@ -38,3 +38,26 @@ impl PartialEq for Cause {
 }
 
 impl Eq for Cause {}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::error::ImageError;
+
+    #[test]
+    fn a_cause_is_one_line_and_keeps_what_is_below_it() {
+        let syntax = || serde_json::from_str::<u8>("\n x").unwrap_err();
+        assert_eq!(Cause::new(syntax()), Cause::new(syntax()));
+        let missing = Cause::new(io::Error::from(io::ErrorKind::NotFound));
+        assert_ne!(missing, Cause::new(syntax()));
+
+        let long = Cause::new(io::Error::other(format!("{}\n", "é".repeat(1000))));
+        let text = long.to_string();
+        assert_eq!(text.chars().count(), 161, "{text}");
+        let nested = Cause::new(ImageError::read("x", io::Error::other(syntax())));
+        let source = nested.source().expect("the cause of what was read");
+        assert_eq!(source.to_string(), syntax().to_string());
+    }
+}

@@ -51,7 +51,8 @@ pub enum ImageError {
     },
     /// `schemaVersion` is not 2.
     #[error(
-        "{document} is not what it should be: schemaVersion is {version}, 2 is what this build reads"
+        "{document} is not what it should be: schemaVersion is {version}, 2 is what this build \
+         reads"
     )]
     SchemaVersion {
         /// The index or manifest.
@@ -173,7 +174,8 @@ pub enum ImageError {
     },
     /// `--root` and the bundle's path name two namespaces.
     #[error(
-        "containerd's namespace of this container is not known: --root says {root:?}, the bundle's path {bundle:?}"
+        "containerd's namespace of this container is not known: --root says {root:?}, the bundle's \
+         path {bundle:?}"
     )]
     TwoNamespaces {
         /// The last part of `--root`.
@@ -183,7 +185,8 @@ pub enum ImageError {
     },
     /// Nothing names the namespace.
     #[error(
-        "containerd's namespace of this container is not known: neither --root nor the bundle's path names it"
+        "containerd's namespace of this container is not known: neither --root nor the \
+         bundle's path names it"
     )]
     NoNamespace,
     /// The namespace's name has bytes that a gRPC header cannot have.

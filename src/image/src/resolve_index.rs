@@ -1,6 +1,7 @@
 //! From an index down to its manifests, with a bound on everything.
 //!
-//! The same for every store of blobs: the store gives bytes ([`BlobStore`]), and here their size and digest are checked before they are parsed.
+//! The same for every store of blobs: the store gives bytes ([`BlobStore`]), and here their size
+//! and digest are checked before they are parsed.
 
 use serde::de::DeserializeOwned;
 

@@ -18,7 +18,8 @@ pub enum Error {
     },
     /// The namespace is the one that this process is in itself.
     #[error(
-        "the network namespace is this host's own, which a guest cannot share: give the pod one of its own"
+        "the network namespace is this host's own, which a guest cannot share: give the pod one of \
+         its own"
     )]
     Own,
     /// The interface has no Ethernet addresses.
@@ -29,12 +30,14 @@ pub enum Error {
     },
     /// Another guest has all ports, or this one asks for all where another has some.
     #[error(
-        "another unikernel has this pod's network: give each of them its ports, by annotation runu.dev/ports.<container>, or this one none, by runu.dev/network.<container>: none"
+        "another unikernel has this pod's network: give each of them its ports, by annotation \
+         runu.dev/ports.<container>, or this one none, by runu.dev/network.<container>: none"
     )]
     Taken,
     /// Another guest has some of the ports.
     #[error(
-        "another unikernel of this pod has {theirs}, this one asks for {asked}: give each port to one"
+        "another unikernel of this pod has {theirs}, this one asks for {asked}: give each port to \
+         one"
     )]
     Overlap {
         /// This guest's ports, as `80/tcp,53/udp`.

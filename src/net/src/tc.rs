@@ -146,7 +146,7 @@ impl IngressQdisc {
     }
 
     fn list(&self, netlink: &mut Netlink) -> io::Result<Vec<(u16, Vec<u8>)>> {
-        netlink.list_raw(RouteNetlinkMessage::GetTrafficFilter(self.message()))
+        netlink.list_raw(RouteNetlinkMessage::GetTrafficFilter(self.filter_message()))
     }
 
     /// Removes filters, and with the last of all the qdisc itself, if runu made it.
@@ -155,7 +155,7 @@ impl IngressQdisc {
     /// The kernel's; what is gone already is none.
     pub(crate) fn remove(&self, netlink: &mut Netlink, filters: &[Filter]) -> io::Result<()> {
         for filter in filters {
-            let mut message = self.message();
+            let mut message = self.filter_message();
             message.header.handle = filter.handle.into();
             message.header.info = filter.info;
             let kind = TcFilterBpf::KIND.to_owned();
@@ -170,7 +170,7 @@ impl IngressQdisc {
         Ok(())
     }
 
-    fn message(&self) -> TcMessage {
+    fn filter_message(&self) -> TcMessage {
         at_qdisc(self.index)
     }
 }
@@ -200,18 +200,18 @@ pub(crate) fn filter(
 }
 
 fn at_qdisc(index: u32) -> TcMessage {
-    let mut message = message(index);
+    let mut message = tc_message(index);
     message.header.parent = INGRESS_FILTERS;
     message
 }
 
 /// An interface's index is a positive `int` to the kernel.
-fn message(index: u32) -> TcMessage {
+fn tc_message(index: u32) -> TcMessage {
     TcMessage::with_index(index.cast_signed())
 }
 
 fn qdisc(index: u32) -> TcMessage {
-    let mut message = message(index);
+    let mut message = tc_message(index);
     message.header.parent = TcHandle::INGRESS;
     message.header.handle = QDISC_HANDLE;
     message.attributes = vec![TcAttribute::Kind("ingress".to_owned())];

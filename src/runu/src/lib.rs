@@ -1,12 +1,13 @@
 //! runu: one OCI runtime for ordinary containers and unikernels.
 //!
-//! A call goes one way; each name is a module of this crate or, in capitals, a crate:
+//! A call goes one way. Names in capitals are crates, `facts`, `policy` and `plan` are modules of
+//! the crate `decision`, the others are modules of this one:
 //!
 //! ```text
-//! argv ─► cli ─► BUNDLE ─► dispatch ─► DECISION: facts ─► policy ─► plan
-//!                             │                                     ├─ container ─► runc (execve, argv untouched)
-//!                           IMAGE                                   ├─ unikernel ─► lifecycle ─► NET, GUEST, VMM
-//!                                                                   └─ deny ──────► one clear error
+//! argv ─► cli ─► BUNDLE ─► dispatch ─► facts ─► policy ─► plan
+//!                             │                   ├─ container ─► runc (execve, argv untouched)
+//!                             └─► IMAGE           ├─ unikernel ─► lifecycle ─► NET, GUEST, VMM
+//!                                                 └─ deny ──────► one clear error
 //! a verb with an ID ─► is the ID in runu's own store? ─► lifecycle : runc
 //! any other verb    ─► runc; `list` and `features` merge both
 //! ```
@@ -79,7 +80,7 @@ const EXEC_FAILED: u8 = 255;
 pub fn run(argv: Vec<OsString>) -> ExitCode {
     let call = Invocation::parse(argv);
     execute(&call).unwrap_or_else(|error| {
-        exit::report(&call.globals, &error);
+        exit::report(&call.globals, error.as_ref());
         match call.command {
             Command::OnContainer {
                 verb: Verb::Exec, ..
@@ -110,8 +111,8 @@ fn execute(call: &Invocation) -> Result<ExitCode> {
         }
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
-        Command::UnknownFlag { verb, fault } => Err(anyhow!(
-            "{fault}: runu cannot tell what {verb} would run with it"
+        Command::UnknownFlag { verb, error } => Err(anyhow!(
+            "{error}: runu cannot tell what {verb} would run with it"
         )),
         Command::Version => Ok(print(&version())),
         Command::OnContainer { id, verb } => delegate(&Config::load_or_default(), call)
@@ -220,7 +221,7 @@ fn not_found(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Resu
 /// Whether who asks for runc's name and version gets runc's own: callers look for
 /// the words "runc version". Without a delegate runu speaks for itself.
 fn presents_runc(call: &Invocation) -> bool {
-    call.in_runcs_name() && runc::find(&Config::load_or_default()).is_ok()
+    call.is_called_runc() && runc::find(&Config::load_or_default()).is_ok()
 }
 
 fn print(text: &str) -> ExitCode {

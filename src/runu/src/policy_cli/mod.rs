@@ -57,7 +57,8 @@ fn check(files: &[PathBuf]) -> Result<ExitCode, Error> {
                 ));
                 if let Some(rule) = catch_all(&file.rules) {
                     exit::say(&format!(
-                        "note    {}: rule {rule:?} holds for everything: no rule after it is reached",
+                        "note    {}: rule {rule:?} holds for everything: \
+                         no rule after it is reached",
                         path.display()
                     ));
                 }

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 pub enum Error {
     /// None of the configured runtimes is there.
     #[error(
-        "no runtime for ordinary containers: {tried} not found; install runc, or name it in /etc/runu/config.toml (runtimes)"
+        "no runtime for ordinary containers: {tried} not found; install runc, or name it in \
+         /etc/runu/config.toml (runtimes)"
     )]
     NotFound {
         /// The configured names and paths, with commas between them.
