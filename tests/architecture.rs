@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "policy_cli",
+        "govern",
         &[
             "bundle", "cli", "config", "exit", "facts", "image", "policy", "vmm",
         ],
