@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use bundle::Config;
 use decision::facts::{Facts, Media, GatherOptions};
 use decision::policy::{Policy, PolicyFile};
-use image::Words;
+use image::SyntheticImage;
 use serde_json::json;
 use vmm::BootAbi;
 
@@ -83,7 +83,7 @@ fn long() -> Config {
 
 /// An image with everything that a rule can ask for.
 fn unikernel() -> Media {
-    let words = json!({
+    let image = json!({
         "artifact_type": "application/vnd.runu.unikernel.v1",
         "config_type": "application/vnd.unikraft.config.v1+json",
         "layer_types": ["application/vnd.oci.image.layer.v1.tar"],
@@ -92,6 +92,6 @@ fn unikernel() -> Media {
         "annotations": { "runu.dev/memory": "1Gi" },
         "labels": { "maintainer": "fuzz" },
     });
-    let words: Words = serde_json::from_value(words).expect("an image's words");
-    Media::Known(Box::new(words.into()))
+    let image: SyntheticImage = serde_json::from_value(image).expect("an image");
+    Media::Known(Box::new(image.into()))
 }

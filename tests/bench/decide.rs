@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use bundle::Bundle;
-use decision::facts::{Media, GatherOptions};
+use decision::facts::{GatherOptions, Media};
 use harness::containerd::Containerd;
 use harness::images;
 use runu::config::Config;
-use runu::dispatch::{Caller, Judged, judge};
+use runu::dispatch::{Evaluation, ImageLookup, evaluate};
 
 const ROUNDS: usize = 200;
 
@@ -25,7 +25,7 @@ const NAMESPACE: &str = "bench";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
-    let caller = Caller {
+    let lookup = ImageLookup {
         root: None,
         cache: dir.path().join("cache"),
     };
@@ -34,14 +34,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plain = dir.path().join("bundle");
     write_bundle(&plain)?;
     let alone = median(|| {
-        decide(&config, &caller, &plain, |media| {
+        decide(&config, &lookup, &plain, |media| {
             matches!(media, Media::None)
         })
     });
     let mut failed = over("an ordinary bundle", alone, MAX);
     let fixture = harness::bundle::Bundle::fixture("kernel-in-image-of-a-pod");
     let unasked = |media: &Media| matches!(media, Media::Unasked);
-    let unikernel = median(|| decide(&config, &caller, fixture.path(), unasked));
+    let unikernel = median(|| decide(&config, &lookup, fixture.path(), unasked));
     failed |= over("a unikernel's bundle", unikernel, MAX);
 
     if !harness::containerd::cannot_start() {
@@ -57,11 +57,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let bundle = bundle.join(NAMESPACE).join("one");
         write_bundle(&bundle)?;
         let known = |media: &Media| matches!(media, Media::Known(_));
-        let kept = median(|| decide(&config, &caller, &bundle, known));
+        let kept = median(|| decide(&config, &lookup, &bundle, known));
         failed |= over("with an answer that is kept", kept, MAX_WITH_CONTAINERD);
         let new = median(|| {
-            let _ = fs::remove_dir_all(&caller.cache);
-            decide(&config, &caller, &bundle, known)
+            let _ = fs::remove_dir_all(&lookup.cache);
+            decide(&config, &lookup, &bundle, known)
         });
         failed |= over(
             "with a new answer of containerd's",
@@ -76,11 +76,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One decision, in microseconds; `expected` holds what it was made of to be what is measured.
-fn decide(config: &Config, caller: &Caller, bundle: &Path, expected: fn(&Media) -> bool) -> f64 {
+fn decide(
+    config: &Config,
+    lookup: &ImageLookup,
+    bundle: &Path,
+    expected: fn(&Media) -> bool,
+) -> f64 {
     let start = Instant::now();
     let bundle = Bundle::open(bundle).expect("a bundle");
-    let Judged { facts, .. } =
-        judge(config, caller, &bundle, GatherOptions::default()).expect("a decision");
+    let Evaluation { facts, .. } =
+        evaluate(config, lookup, &bundle, GatherOptions::default()).expect("a decision");
     let time = start.elapsed().as_secs_f64() * 1e6;
     assert!(expected(&facts.media), "{:?}", facts.media);
     time

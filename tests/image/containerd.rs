@@ -73,7 +73,7 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
     assert_eq!(image.artifact_type.as_deref(), Some(KIND));
     assert_eq!(image.annotations["of"], "the manifest");
     assert_eq!(image.labels["maintainer"], "tests");
-    assert!(image.sign.is_some());
+    assert!(image.evidence.is_some());
 
     // What was kept serves without the content, and only that.
     let digest = image.digest.as_str();
@@ -196,14 +196,14 @@ fn a_containerd_that_says_nothing_is_waited_for_so_long_and_no_longer() {
     };
 
     let missing = ask();
-    let ImageError::Unreachable { why, .. } = &missing else {
+    let ImageError::Unreachable { source, .. } = &missing else {
         panic!("{missing}")
     };
-    assert!(why.contains("No such file"), "{why}");
+    assert!(source.to_string().contains("No such file"), "{source}");
 
     let listener = UnixListener::bind(&socket).unwrap();
     let silent = ask();
-    let ImageError::Unanswered { timeout, .. } = &silent else {
+    let ImageError::Timeout { timeout, .. } = &silent else {
         panic!("{silent}")
     };
     assert_eq!(*timeout, asking.timeout);

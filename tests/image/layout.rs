@@ -48,7 +48,7 @@ fn one_manifest_says_all_it_has() {
         json!({ "of": "a layer", "and": "another" })
     );
     assert_eq!(shown["labels"], json!({ "maintainer": "tests" }));
-    assert_eq!(image.sign, None);
+    assert_eq!(image.evidence, None);
 }
 
 #[test]
@@ -77,13 +77,16 @@ fn what_says_that_it_is_a_unikernel_is_told() {
     for (words, change) in cases {
         let (dir, layout) = layout();
         layout.top(&[layout.manifest(change)]);
-        let sign = read(dir.path()).unwrap().sign;
-        assert!(sign.as_ref().is_some_and(|s| s.contains(words)), "{sign:?}");
+        let evidence = read(dir.path()).unwrap().evidence;
+        assert!(
+            evidence.as_ref().is_some_and(|s| s.contains(words)),
+            "{evidence:?}"
+        );
     }
     let (dir, layout) = layout();
     layout.top(&[layout.for_platform("qemu/x86_64")]);
-    let sign = read(dir.path()).unwrap().sign;
-    assert_eq!(sign.as_deref(), Some("its platform is qemu/x86_64"));
+    let evidence = read(dir.path()).unwrap().evidence;
+    assert_eq!(evidence.as_deref(), Some("its platform is qemu/x86_64"));
 }
 
 #[test]

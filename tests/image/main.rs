@@ -2,9 +2,9 @@
 //! platforms, and from a containerd.
 
 mod bad;
-mod choice;
 mod containerd;
 mod layout;
+mod select_manifest;
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::ImageError;
+use crate::error::ImageError;
 
 /// The algorithms that the image-spec registers and that can be checked here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl<'a> Digest<'a> {
     /// Reads `sha256:` or `sha512:` with all its lower-case hex digits.
     ///
     /// # Errors
-    /// [`ImageError::Digest`] for anything else.
+    /// [`ImageError::InvalidDigest`] for anything else.
     pub(crate) fn parse(text: &'a str) -> Result<Self, ImageError> {
         let parsed = text.split_once(':').and_then(|(name, hex)| {
             let (algorithm, digits) = match name {
@@ -41,10 +41,10 @@ impl<'a> Digest<'a> {
                 hex,
             })
         });
-        parsed.ok_or_else(|| ImageError::digest(text))
+        parsed.ok_or_else(|| ImageError::invalid_digest(text))
     }
 
-    /// The blob's place in a layout (image-spec, image-layout.md, "Blobs").
+    /// The blob's path in a layout (image-spec, image-layout.md, "Blobs").
     pub(crate) fn path(&self) -> PathBuf {
         let algorithm = match self.algorithm {
             Algorithm::Sha256 => "sha256",
@@ -56,7 +56,7 @@ impl<'a> Digest<'a> {
     /// Whether these bytes are what the digest names.
     ///
     /// # Errors
-    /// [`ImageError::Mismatch`] if not.
+    /// [`ImageError::DigestMismatch`] if not.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), ImageError> {
         let found = match self.algorithm {
             Algorithm::Sha256 => hex(&Sha256::digest(bytes)),
@@ -65,7 +65,7 @@ impl<'a> Digest<'a> {
         if found == self.hex {
             return Ok(());
         }
-        Err(ImageError::Mismatch {
+        Err(ImageError::DigestMismatch {
             digest: self.text.to_owned(),
             found,
         })

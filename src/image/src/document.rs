@@ -13,10 +13,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The most manifests in an index. Multi-platform images have some ten.
-pub(crate) const MAX_MANIFESTS: usize = 128;
-/// The most layers in a manifest. Overlayfs takes some hundred.
-const MAX_LAYERS: usize = 1024;
+use crate::limits::{MAX_LAYERS, MAX_MANIFESTS};
 
 /// Says where content lies, and what it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +40,7 @@ pub struct Platform {
     /// `linux`, or the monitor that kraftkit built for: `kvm`, `qemu`, `fc`, `xen`.
     #[serde(default, deserialize_with = "null_is_nothing")]
     pub os: String,
+    /// The CPU's variant: `v8` of arm64, `v1` to `v4` of amd64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// Build options (`CONFIG_X=y`) in kraftkit's images: they ask nothing of a host.
@@ -75,10 +73,10 @@ impl fmt::Display for Platform {
     }
 }
 
-/// What an index and a manifest have in common, and what tells them apart.
+/// The fields that an index and a manifest have in common, and those that tell them apart.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Shape {
+pub(crate) struct CommonFields {
     pub schema_version: Option<u64>,
     pub media_type: Option<String>,
     pub manifests: Option<IgnoredAny>,
@@ -110,7 +108,7 @@ pub(crate) struct Manifest {
 pub(crate) struct Config {
     #[serde(flatten)]
     platform: Platform,
-    pub config: Option<Process>,
+    pub config: Option<ExecutionParameters>,
 }
 
 impl Config {
@@ -121,9 +119,9 @@ impl Config {
     }
 }
 
-/// The part of a configuration that is about the process.
+/// The execution parameters of a configuration (config.md, "config").
 #[derive(Debug, Deserialize)]
-pub(crate) struct Process {
+pub(crate) struct ExecutionParameters {
     #[serde(rename = "Labels", default, deserialize_with = "null_is_nothing")]
     pub labels: Annotations,
     #[serde(rename = "Entrypoint")]
@@ -132,10 +130,10 @@ pub(crate) struct Process {
     pub command: Option<Vec<String>>,
 }
 
-/// `oci-layout` (image-spec, image-layout.md).
+/// What the file `oci-layout` holds (image-spec, image-layout.md, "oci-layout file").
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct LayoutMark {
+pub(crate) struct ImageLayout {
     pub image_layout_version: String,
 }
 

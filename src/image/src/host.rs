@@ -1,10 +1,14 @@
-//! What a choice among manifests needs to know of the host.
+//! What the selection of a manifest needs to know of the host.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::ImageError;
+
+const CPUINFO: &str = "/proc/cpuinfo";
 
 /// A host, as far as images ask anything of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +37,12 @@ impl Host {
     /// This host. `kvm` is whether /dev/kvm can be used.
     ///
     /// # Errors
-    /// Where /proc/cpuinfo cannot be read.
-    pub fn here(kvm: bool) -> io::Result<Self> {
+    /// [`ImageError::Read`] where /proc/cpuinfo cannot be read.
+    pub fn here(kvm: bool) -> Result<Self, ImageError> {
         Ok(Self {
-            architecture: go_name(std::env::consts::ARCH).to_owned(),
+            architecture: goarch(std::env::consts::ARCH).to_owned(),
             kvm,
-            cpu_features: cpu_features()?,
+            cpu_features: cpu_features().map_err(|error| ImageError::read(CPUINFO, error))?,
         })
     }
 
@@ -78,7 +82,7 @@ impl Host {
 
 /// An architecture's name in the image-spec (Go's), from Rust's, uname's or
 /// kraftkit's.
-pub(crate) fn go_name(architecture: &str) -> &str {
+pub(crate) fn goarch(architecture: &str) -> &str {
     match architecture {
         "x86_64" | "x86-64" => "amd64",
         "aarch64" => "arm64",
@@ -89,7 +93,7 @@ pub(crate) fn go_name(architecture: &str) -> &str {
 
 /// The first CPU's features, by proc(5): `flags`, on Arm `Features`.
 fn cpu_features() -> io::Result<BTreeSet<String>> {
-    for line in BufReader::new(File::open("/proc/cpuinfo")?).lines() {
+    for line in BufReader::new(File::open(CPUINFO)?).lines() {
         let line = line?;
         let Some((key, value)) = line.split_once(':') else {
             continue;
@@ -137,6 +141,6 @@ mod tests {
     fn this_host_has_some() {
         let here = Host::here(false).unwrap();
         assert!(!here.cpu_features.is_empty());
-        assert_eq!(go_name(std::env::consts::ARCH), here.architecture);
+        assert_eq!(goarch(std::env::consts::ARCH), here.architecture);
     }
 }

@@ -1,25 +1,29 @@
 //! An OCI image layout in a bundle's directory (image-spec, image-layout.md):
 //! `oci-layout`, `index.json`, `blobs/<algorithm>/<hex>`.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
-use super::digest::Digest;
-use super::document::LayoutMark;
-use super::error::cut;
-use super::host::Host;
-use super::walk::{self, Blobs, Documents, MAX_DOCUMENT};
-use super::{Image, ImageError, Source, choice};
 use bundle::{FileError, Rootfs};
 
+use crate::digest::Digest;
+use crate::document::ImageLayout;
+use crate::error::ImageError;
+use crate::host::Host;
+use crate::image::{Image, Source};
+use crate::limits::MAX_DOCUMENT;
+use crate::resolve_index::{self, BlobStore, Documents};
+use crate::select_manifest;
+use crate::text::cut;
+
 /// The file that says that a directory is a layout.
-const MARK: &str = "oci-layout";
+const OCI_LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
 const VERSION: &str = "1.0.0";
 
 /// Whether a layout lies in a bundle's directory, or something of its name.
 pub fn has_layout(bundle: &Path) -> bool {
-    bundle.join(MARK).symlink_metadata().is_ok()
+    bundle.join(OCI_LAYOUT).symlink_metadata().is_ok()
 }
 
 /// Reads the layout in a bundle's directory; `None` where none lies there. Of
@@ -29,22 +33,22 @@ pub fn has_layout(bundle: &Path) -> bool {
 /// One that names the document and its fault: a layout is read whole or not at all.
 pub fn from_layout(bundle: &Path, host: &Host) -> Result<Option<Image>, ImageError> {
     let mut layout = Layout::open(bundle)?;
-    let Some(mark) = layout.file(MARK.as_ref(), MAX_DOCUMENT)? else {
+    let Some(version) = layout.file(OCI_LAYOUT.as_ref(), MAX_DOCUMENT)? else {
         return Ok(None);
     };
-    let mark: LayoutMark = walk::parse(MARK, &mark)?;
-    if mark.image_layout_version != VERSION {
-        let version = cut(&mark.image_layout_version);
+    let version: ImageLayout = resolve_index::parse(OCI_LAYOUT, &version)?;
+    if version.image_layout_version != VERSION {
+        let version = cut(&version.image_layout_version);
         return Err(ImageError::LayoutVersion(version));
     }
     let index = layout.file(INDEX.as_ref(), MAX_DOCUMENT)?;
     let index = index.ok_or_else(|| missing(INDEX.to_owned()))?;
-    let roots = walk::parse_index(INDEX, &index, None)?.manifests;
+    let roots = resolve_index::parse_index(INDEX, &index, None)?.manifests;
 
     let mut documents = Documents::new(&mut layout);
     let manifests = documents.manifests(roots)?;
-    let choice = choice::best(manifests, host, &mut documents)?;
-    Image::describe(Source::Layout, choice, &mut documents).map(Some)
+    let selected = select_manifest::select_best(manifests, host, &mut documents)?;
+    Image::describe(Source::Layout, selected, &mut documents).map(Some)
 }
 
 /// A directory that may hold a layout. Files are opened beneath it only.
@@ -52,10 +56,8 @@ pub(super) struct Layout(Rootfs);
 
 impl Layout {
     pub(super) fn open(bundle: &Path) -> Result<Self, ImageError> {
-        let dir = Rootfs::open(bundle).map_err(|why| ImageError::File {
-            document: bundle.display().to_string(),
-            why: why.to_string(),
-        })?;
+        let dir =
+            Rootfs::open(bundle).map_err(|error| ImageError::read(bundle.display(), error))?;
         Ok(Self(dir))
     }
 
@@ -65,16 +67,12 @@ impl Layout {
         let file = match self.0.open_file(name) {
             Ok(file) => file,
             Err(FileError::Missing) => return Ok(None),
-            Err(why) => {
-                return Err(ImageError::File {
-                    document,
-                    why: fault(&why),
-                });
-            }
+            Err(FileError::LeadsOut) => return Err(ImageError::LeadsOut { document }),
+            Err(error) => return Err(ImageError::read(document, error)),
         };
         let size = match file.metadata() {
             Ok(metadata) => metadata.len(),
-            Err(why) => return Err(unreadable(document, &why)),
+            Err(error) => return Err(ImageError::read(document, error)),
         };
         if size > max.max(MAX_DOCUMENT) {
             return Err(ImageError::TooLarge { document, size });
@@ -83,13 +81,11 @@ impl Layout {
         // One byte more than wanted tells that there are more.
         match file.take(max + 1).read_to_end(&mut bytes) {
             Ok(_) => Ok(Some(bytes)),
-            Err(why) => Err(unreadable(document, &why)),
+            Err(error) => Err(ImageError::read(document, error)),
         }
     }
-}
 
-impl Layout {
-    /// A blob of at most `most` bytes; nobody has checked it.
+    /// A blob of at most `max` bytes; nobody has checked it.
     pub(super) fn blob(&mut self, digest: &Digest, max: u64) -> Result<Vec<u8>, ImageError> {
         let path = digest.path();
         let bytes = self.file(&path, max)?;
@@ -97,26 +93,12 @@ impl Layout {
     }
 }
 
-impl Blobs for Layout {
+impl BlobStore for Layout {
     fn read(&mut self, digest: &Digest, size: u64) -> Result<Vec<u8>, ImageError> {
         self.blob(digest, size)
     }
 }
 
 fn missing(document: String) -> ImageError {
-    let why = "the layout has no such file: it must be there whole".to_owned();
-    ImageError::File { document, why }
-}
-
-fn unreadable(document: String, why: &io::Error) -> ImageError {
-    let why = why.to_string();
-    ImageError::File { document, why }
-}
-
-/// A file's fault, in words that fit a layout.
-fn fault(why: &FileError) -> String {
-    match why {
-        FileError::LeadsOut => "its symlink leads out of the bundle".to_owned(),
-        other => other.to_string(),
-    }
+    ImageError::MissingFile { document }
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::digest::Digest;
-use super::document::Descriptor;
-use super::layout::Layout;
-use super::{Image, ImageError};
+use crate::digest::Digest;
+use crate::document::Descriptor;
+use crate::error::ImageError;
+use crate::image::Image;
+use crate::layout::Layout;
 
 /// The most that a layer may have, in bytes, packed and again unpacked.
 const MAX: u64 = 1 << 30;
@@ -19,7 +20,7 @@ const MAX: u64 = 1 << 30;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 
-/// Unpacks the layers of an image that [`super::from_layout`] read from `layout` into the
+/// Unpacks the layers of an image that [`crate::from_layout`] read from `layout` into the
 /// directory `rootfs`. Device files are left out, and nothing is written elsewhere.
 ///
 /// # Errors
@@ -30,11 +31,8 @@ pub fn unpack(layout: &Path, image: &Image, rootfs: &Path) -> Result<(), ImageEr
         let digest = Digest::parse(&layer.digest)?;
         let bytes = layout.blob(&digest, MAX)?;
         digest.check(&bytes)?;
-        let failed = |why: std::io::Error| ImageError::File {
-            document: format!("layer {digest}"),
-            why: why.to_string(),
-        };
-        unpack_layer(reader(layer, bytes)?, rootfs).map_err(failed)?;
+        unpack_layer(reader(layer, bytes)?, rootfs)
+            .map_err(|error| ImageError::read(format_args!("layer {digest}"), error))?;
     }
     Ok(())
 }
@@ -44,10 +42,8 @@ fn reader(layer: &Descriptor, bytes: Vec<u8>) -> Result<Box<dyn Read>, ImageErro
     const GZIP: &[u8] = &[0x1f, 0x8b];
     const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
     if bytes.starts_with(ZSTD) {
-        return Err(ImageError::File {
-            document: format!("layer {}", layer.digest),
-            why: "it is packed by zstd, which is not read here; gzip is".to_owned(),
-        });
+        let document = format!("layer {}", layer.digest);
+        return Err(ImageError::Zstd { document });
     }
     let is_packed = bytes.starts_with(GZIP);
     let bytes = Cursor::new(bytes);

@@ -9,22 +9,27 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 
-use super::Error;
-use super::netlink::Netlink;
-use super::tap;
+use crate::error::Error;
+use crate::link;
+use crate::netlink::Netlink;
+use crate::tap;
 
 /// An Ethernet interface with what is set on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
+    /// The kernel's number for it (`ifindex`), in this namespace.
     pub index: u32,
+    /// As `ip link` shows it: `eth0`.
     pub name: String,
+    /// The Ethernet address, which the guest is to have too.
     pub mac: [u8; 6],
     /// The most bytes of a packet without the Ethernet header.
     pub mtu: u32,
-    /// With the length of their prefixes, without those of the link alone.
+    /// With the length of their prefixes in bits; without those of the link alone.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// Those of the default routes.
+    /// The gateway of IPv4's default route.
     pub gateway4: Option<Ipv4Addr>,
+    /// The gateway of IPv6's default route.
     pub gateway6: Option<Ipv6Addr>,
     /// All other routes through it but those to its addresses' own networks.
     pub routes: Vec<Route>,
@@ -33,8 +38,9 @@ pub struct Interface {
 /// Where to send packets for some addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
+    /// The first of the addresses.
     pub destination: IpAddr,
-    /// The length of the destination's prefix.
+    /// The length of the destination's prefix, in bits.
     pub prefix: u8,
     /// `None`: they are neighbours.
     pub gateway: Option<IpAddr>,
@@ -50,7 +56,7 @@ impl Interface {
     /// # Errors
     /// When the kernel does not tell, and for an interface that is no Ethernet.
     pub fn find(netlink: &mut Netlink) -> Result<Option<Self>, Error> {
-        let links = links(netlink)?;
+        let links = link::list(netlink)?;
         let routes = routes(netlink)?;
         let default = |is_ipv4: bool| {
             let defaults = routes.iter().filter(|route| route.prefix == 0);
@@ -66,7 +72,7 @@ impl Interface {
         let Some(link) = link else { return Ok(None) };
         let mut interface = Self::of(link)?;
         interface.addresses = addresses(netlink, interface.index)?;
-        interface.take(routes);
+        interface.set_routes(routes);
         Ok(Some(interface))
     }
 
@@ -95,8 +101,9 @@ impl Interface {
         }
     }
 
-    /// Sorts out the namespace's routes.
-    fn take(&mut self, mut routes: Vec<Route>) {
+    /// Takes those of the namespace's routes that lead through this interface: the gateways, and
+    /// the other routes.
+    fn set_routes(&mut self, mut routes: Vec<Route>) {
         routes.retain(|route| route.index == self.index);
         // The best of those to one place is used.
         routes.sort_by_key(|route| route.metric);
@@ -111,21 +118,6 @@ impl Interface {
             }
         }
     }
-}
-
-/// All interfaces, by index.
-pub(crate) fn links(netlink: &mut Netlink) -> Result<Vec<LinkMessage>, Error> {
-    let all = netlink.list(RouteNetlinkMessage::GetLink(LinkMessage::default()));
-    let all = all.map_err(Error::doing("list its interfaces"))?;
-    let mut links: Vec<_> = all
-        .into_iter()
-        .filter_map(|message| match message {
-            RouteNetlinkMessage::NewLink(link) => Some(link),
-            _ => None,
-        })
-        .collect();
-    links.sort_by_key(|link| link.header.index);
-    Ok(links)
 }
 
 fn is_candidate(link: &LinkMessage) -> bool {

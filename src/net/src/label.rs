@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::ports::Ports;
+use crate::ports::Ports;
 
 /// What all labels begin with.
 const PREFIX: &str = "runu";
@@ -16,15 +16,15 @@ pub(crate) struct Label {
     /// The index of the owner's tap.
     pub tap: u32,
     /// Whether runu made the qdisc too.
-    pub made_hook: bool,
+    pub made_qdisc: bool,
     /// The owner's; `None`: all.
     pub ports: Option<Ports>,
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hook = if self.made_hook { "made" } else { "found" };
-        write!(f, "{PREFIX} {} {} {hook} ", self.owner, self.tap)?;
+        let qdisc = if self.made_qdisc { "made" } else { "found" };
+        write!(f, "{PREFIX} {} {} {qdisc} ", self.owner, self.tap)?;
         match &self.ports {
             Some(ports) => ports.fmt(f),
             None => f.write_str("all"),
@@ -32,25 +32,25 @@ impl fmt::Display for Label {
     }
 }
 
-/// It is no label of runu's.
+/// The text is no label of runu's.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoLabel;
+pub(crate) struct InvalidLabel;
 
 impl FromStr for Label {
-    type Err = NoLabel;
+    type Err = InvalidLabel;
 
-    fn from_str(name: &str) -> Result<Self, NoLabel> {
+    fn from_str(name: &str) -> Result<Self, InvalidLabel> {
         let words: Vec<_> = name.split(' ').collect();
-        let [PREFIX, owner, tap, hook, ports] = words[..] else {
-            return Err(NoLabel);
+        let [PREFIX, owner, tap, qdisc, ports] = words[..] else {
+            return Err(InvalidLabel);
         };
         Ok(Self {
             owner: owner.to_owned(),
-            tap: tap.parse().map_err(|_| NoLabel)?,
-            made_hook: hook == "made",
+            tap: tap.parse().map_err(|_| InvalidLabel)?,
+            made_qdisc: qdisc == "made",
             ports: match ports {
                 "all" => None,
-                list => Some(list.parse().map_err(|_| NoLabel)?),
+                list => Some(list.parse().map_err(|_| InvalidLabel)?),
             },
         })
     }
@@ -65,11 +65,11 @@ mod tests {
         let twelve: Vec<_> = (0..12)
             .map(|n| format!("{}-{}/tcp", 10000 + 2 * n, 10001 + 2 * n))
             .collect();
-        for (made_hook, ports) in [(true, None), (false, Some(twelve.join(",")))] {
+        for (made_qdisc, ports) in [(true, None), (false, Some(twelve.join(",")))] {
             let label = Label {
                 owner: "0123456789abcdef".to_owned(),
                 tap: u32::MAX,
-                made_hook,
+                made_qdisc,
                 ports: ports.map(|list| list.parse().unwrap()),
             };
             let name = label.to_string();
@@ -83,7 +83,7 @@ mod tests {
             "runu a b made all",
             "runu a 1 made x",
         ] {
-            assert_eq!(name.parse::<Label>(), Err(NoLabel), "{name}");
+            assert_eq!(name.parse::<Label>(), Err(InvalidLabel), "{name}");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 
-use super::namespace::Namespace;
-use super::netlink::Netlink;
+use crate::namespace::Namespace;
+use crate::netlink::Netlink;
 
 /// The first interface of every namespace (Linux, include/net/net_namespace.h,
 /// `LOOPBACK_IFINDEX`).

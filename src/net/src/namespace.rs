@@ -7,6 +7,11 @@ use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
 
+/// The work in a namespace ended by a panic, which has told its own reason.
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked")]
+struct Panicked;
+
 /// An open network namespace. It stays for as long as this does.
 #[derive(Debug)]
 pub struct Namespace(File);
@@ -46,7 +51,7 @@ impl Namespace {
             setns(&self.0, CloneFlags::CLONE_NEWNET).map_err(io::Error::from)?;
             work()
         };
-        let panicked = |_| Err(io::Error::other("it panicked").into());
+        let panicked = |_| Err(io::Error::other(Panicked).into());
         std::thread::scope(|scope| scope.spawn(entered).join().unwrap_or_else(panicked))
     }
 }

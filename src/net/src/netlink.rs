@@ -3,8 +3,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage,
-    NetlinkPayload, ParseableParametrized,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkMessage, NetlinkPayload, ParseableParametrized,
 };
 use netlink_packet_route::{RouteNetlinkMessage, RouteNetlinkMessageBuffer};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -13,20 +13,23 @@ use netlink_sys::{Socket, SocketAddr};
 /// How often a listing is begun anew that was changed while it was read.
 const MAX_LISTINGS: usize = 16;
 
-/// `NLMSG_ERROR` and `NLMSG_DONE`; below `RTM_BASE` there are no rtnetlink messages.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-
 /// A socket into the network namespace of the thread that opened it.
 pub struct Netlink {
     socket: Socket,
     sequence: u32,
 }
 
+/// A listing was changed each time that it was read.
+#[derive(Debug, thiserror::Error)]
+#[error("it changes all the time")]
+struct Unstable;
+
 /// One message of a listing, as it came: its type (`RTM_…`) and what follows the header.
 type Raw = (u16, Vec<u8>);
 
 impl Netlink {
+    /// Opens a socket in the network namespace of this thread.
+    ///
     /// # Errors
     /// Those of socket(2) and bind(2).
     pub fn open() -> io::Result<Self> {
@@ -79,7 +82,10 @@ impl Netlink {
         raw.into_iter().map(parse).collect()
     }
 
-    /// As [`Netlink::list`], for kinds of messages that not all can be read of.
+    /// As [`Netlink::list`], for kinds of messages of which the library cannot parse all.
+    ///
+    /// # Errors
+    /// The kernel's own, and where the listing is changed each time that it is read.
     pub fn list_raw(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<Raw>> {
         for _ in 0..MAX_LISTINGS {
             let bytes = self.emit(message.clone(), NLM_F_DUMP);
@@ -89,7 +95,7 @@ impl Netlink {
                 return Ok(found);
             }
         }
-        Err(io::Error::other("it changes all the time"))
+        Err(io::Error::other(Unstable))
     }
 
     /// The message with the next sequence number, as bytes.
@@ -119,8 +125,8 @@ impl Netlink {
                 match message.message_type() {
                     // Of a listing that was begun before.
                     _ if !is_ours => {}
-                    DONE => return Ok(is_whole),
-                    ERROR => return error(rest).map(|()| true),
+                    NLMSG_DONE => return Ok(is_whole),
+                    NLMSG_ERROR => return error(rest).map(|()| true),
                     kind => found.push((kind, message.payload().to_vec())),
                 }
                 rest = rest.get(len..).unwrap_or_default();

@@ -12,7 +12,9 @@ const MAX: usize = 12;
 /// A protocol with ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
+    /// RFC 9293.
     Tcp,
+    /// RFC 768.
     Udp,
 }
 
@@ -28,15 +30,18 @@ struct Range {
 #[serde(try_from = "String", into = "String")]
 pub struct Ports(Vec<Range>);
 
-/// Why a text names no ports.
+/// Why a text names no ports: the end of a sentence that begins with the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortsError {
+    /// It is not of the form that [`Ports`] has.
     #[error("is no list of ports: write such as 80/tcp,53/udp,49152-65535/udp")]
     Syntax,
+    /// It has so many ranges, more than 12.
     #[error("has {0} ranges of ports: {MAX} are the most")]
     TooMany(usize),
+    /// Two of its ranges overlap.
     #[error("names ports twice: leave one")]
-    Twice,
+    Overlap,
 }
 
 impl Ports {
@@ -45,13 +50,11 @@ impl Ports {
         self.0.iter().any(|a| other.0.iter().any(|b| a.overlaps(b)))
     }
 
-    /// The ranges of TCP, or else UDP.
-    pub fn of(&self, protocol: Protocol) -> impl Iterator<Item = RangeInclusive<u16>> {
-        let of = self
-            .0
-            .iter()
-            .filter(move |range| range.protocol == protocol);
-        of.map(|range| range.ports.clone())
+    /// The ranges of one protocol, in the list's order.
+    pub fn ranges(&self, protocol: Protocol) -> impl Iterator<Item = RangeInclusive<u16>> {
+        let ranges = self.0.iter();
+        let ranges = ranges.filter(move |range| range.protocol == protocol);
+        ranges.map(|range| range.ports.clone())
     }
 }
 
@@ -63,7 +66,7 @@ impl Range {
 }
 
 impl Protocol {
-    /// Source: IANA, "Protocol Numbers".
+    /// The protocol's number in an IP header (IANA, "Protocol Numbers").
     pub fn number(self) -> u32 {
         match self {
             Self::Tcp => 6,
@@ -83,7 +86,7 @@ impl FromStr for Ports {
         }
         let is_again = |(i, range): (usize, &Range)| ranges[..i].iter().any(|r| r.overlaps(range));
         match ranges.iter().enumerate().any(is_again) {
-            true => Err(PortsError::Twice),
+            true => Err(PortsError::Overlap),
             false => Ok(Self(ranges)),
         }
     }
@@ -163,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(ports(text), Err(PortsError::Syntax), "{text:?}");
         }
-        assert_eq!(ports("80/tcp,70-90/tcp"), Err(PortsError::Twice));
+        assert_eq!(ports("80/tcp,70-90/tcp"), Err(PortsError::Overlap));
         let many: Vec<_> = (1..=13).map(|n| format!("{n}/tcp")).collect();
         assert_eq!(ports(&many.join(",")), Err(PortsError::TooMany(13)));
     }

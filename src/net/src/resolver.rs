@@ -5,8 +5,9 @@ use std::net::IpAddr;
 /// Whom a guest asks for names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolver {
-    /// Without those on loopback, which no guest reaches.
+    /// In the file's order, without those on loopback, which no guest reaches.
     pub nameservers: Vec<IpAddr>,
+    /// The domains of the last line `search`, in its order.
     pub search: Vec<String>,
     /// `domain`, or else the first of `search`.
     pub domain: Option<String>,

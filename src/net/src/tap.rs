@@ -10,24 +10,24 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkMessage,
 };
-use nix::libc::{self, c_short, ifreq};
+use nix::libc::{self, c_char, c_short, ifreq};
 
-use super::Error;
-use super::interface::links;
-use super::netlink::Netlink;
+use crate::error::Error;
+use crate::link;
+use crate::netlink::Netlink;
 
 /// What all taps' names begin with; the kernel puts the first free number behind it.
 const PREFIX: &str = "runu";
 
-/// `_IOW('T', 202, int)`, which takes a `struct ifreq` in spite of its name.
-const TUNSETIFF: u64 = 0x4004_54ca;
-
-nix::ioctl_readwrite_bad!(tun_set_iff, TUNSETIFF, ifreq);
+// By its number it takes an `int`, in truth a `struct ifreq`.
+nix::ioctl_readwrite_bad!(tun_set_iff, libc::TUNSETIFF, ifreq);
 
 /// A tap that is gone when its last descriptor is closed.
 #[derive(Debug)]
 pub struct Tap {
+    /// The kernel's number for it (`ifindex`), in its namespace.
     pub index: u32,
+    /// `runu` and a number.
     pub name: String,
     /// Takes and gives one Ethernet packet by each write and read.
     pub packets: OwnedFd,
@@ -44,9 +44,9 @@ impl Tap {
         let file = file.map_err(Error::doing(
             "open /dev/net/tun, of the kernel's module tun,",
         ))?;
-        let name = attach(&file, vnet_header).map_err(Error::doing("make a tap"))?;
-        let links = links(netlink)?;
-        let link = links.iter().find(|link| has_name(link, &name));
+        let name = set_iff(&file, vnet_header).map_err(Error::doing("make a tap"))?;
+        let links = link::list(netlink)?;
+        let link = links.iter().find(|link| link::name(link) == Some(&name));
         let index = link.map(|link| link.header.index);
         let index =
             index.ok_or_else(|| Error::doing("find its tap")(io::ErrorKind::NotFound.into()))?;
@@ -56,13 +56,13 @@ impl Tap {
             name,
             packets,
         };
-        tap.take_up(netlink, mtu)
+        tap.bring_up(netlink, mtu)
             .map_err(Error::doing("set its tap up"))?;
         Ok(tap)
     }
 
     /// Without an address of the kernel's own, for nobody is to answer there.
-    fn take_up(&self, netlink: &mut Netlink, mtu: u32) -> io::Result<()> {
+    fn bring_up(&self, netlink: &mut Netlink, mtu: u32) -> io::Result<()> {
         let mut quiet = LinkMessage::default();
         quiet.header.index = self.index;
         let no_address = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
@@ -84,31 +84,16 @@ impl Tap {
 
 /// Whether an interface is one that [`Tap::create`] made.
 pub(crate) fn is_tap(link: &LinkMessage) -> bool {
-    link.attributes.iter().any(|attribute| {
-        let LinkAttribute::IfName(name) = attribute else {
-            return false;
-        };
-        let number = name.strip_prefix(PREFIX);
-        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    })
+    let number = link::name(link).and_then(|name| name.strip_prefix(PREFIX));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn has_name(link: &LinkMessage, name: &str) -> bool {
-    let attributes = &link.attributes;
-    attributes
-        .iter()
-        .any(|a| matches!(a, LinkAttribute::IfName(found) if found == name))
-}
-
-/// Makes `file` the other end of a new tap; gives its name.
-fn attach(file: &File, vnet_header: bool) -> io::Result<String> {
-    let header = if vnet_header { libc::IFF_VNET_HDR } else { 0 };
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | header;
+/// Makes `file`, an open /dev/net/tun, the other end of a new tap; gives the tap's name.
+fn set_iff(file: &File, vnet_header: bool) -> io::Result<String> {
     let mut request = ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
-        // The flags are of 16 bits (netdevice(7)).
         ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_flags: flags as c_short,
+            ifru_flags: flags(vnet_header),
         },
     };
     for (to, byte) in request
@@ -116,10 +101,21 @@ fn attach(file: &File, vnet_header: bool) -> io::Result<String> {
         .iter_mut()
         .zip(format!("{PREFIX}%d").bytes())
     {
-        *to = byte as libc::c_char;
+        *to = c_char::from_ne_bytes([byte]);
     }
     // SAFETY: the descriptor is open, and the kernel reads and writes one `ifreq` there.
     unsafe { tun_set_iff(file.as_raw_fd(), &mut request) }?;
     let name = request.ifr_name.iter().take_while(|&&c| c != 0);
-    Ok(name.map(|&c| char::from(c as u8)).collect())
+    let bytes = name.flat_map(|c| c.to_ne_bytes());
+    Ok(bytes.map(char::from).collect())
+}
+
+/// `ifr_flags` of a tap.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a tap's flags are below bit 15, and the field has 16 bits (netdevice(7))"
+)]
+const fn flags(vnet_header: bool) -> c_short {
+    let header = if vnet_header { libc::IFF_VNET_HDR } else { 0 };
+    (libc::IFF_TAP | libc::IFF_NO_PI | header) as c_short
 }

@@ -32,6 +32,8 @@ const VIRTIOFSD: [&str; 3] = [
     "/usr/lib/qemu/virtiofsd",
 ];
 
+const INSTALL_VIRTIOFSD: &str = "install virtiofsd (Debian 12 has it in qemu-system-common)";
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -53,8 +55,15 @@ pub enum ConfigError {
         path: PathBuf,
         source: toml::de::Error,
     },
-    #[error("{place}: install virtiofsd (Debian 12 has it in qemu-system-common)")]
-    NoVirtiofsd { place: String },
+    /// What is configured as virtiofsd cannot be executed.
+    #[error("{} is no program: {INSTALL_VIRTIOFSD}", path.display())]
+    NoProgram { path: PathBuf },
+    /// What is configured as virtiofsd is no absolute path.
+    #[error("{} is no absolute path: {INSTALL_VIRTIOFSD}", path.display())]
+    NotAbsolute { path: PathBuf },
+    /// None is configured, and none is where they are installed.
+    #[error("there is no virtiofsd in PATH, {}: {INSTALL_VIRTIOFSD}", VIRTIOFSD.join(", "))]
+    NoVirtiofsd,
 }
 
 impl Config {
@@ -68,23 +77,19 @@ impl Config {
     /// executed in PATH and the usual places.
     ///
     /// # Errors
-    /// [`ConfigError::NoVirtiofsd`].
+    /// Where there is none, or what is configured cannot be executed.
     pub fn find_virtiofsd(&self) -> Result<PathBuf, ConfigError> {
-        let missing = |place| ConfigError::NoVirtiofsd { place };
         if let Some(path) = &self.virtiofsd {
+            let path = path.clone();
             // Not by a name, which `which` would look for in the working directory.
             return match path.is_absolute() {
-                true => which::which(path)
-                    .map_err(|_| missing(format!("{} is no program", path.display()))),
-                false => Err(missing(format!("{} is no absolute path", path.display()))),
+                true => which::which(&path).map_err(|_| ConfigError::NoProgram { path }),
+                false => Err(ConfigError::NotAbsolute { path }),
             };
         }
         let found = which::which("virtiofsd").ok();
         let usual = || VIRTIOFSD.iter().find_map(|path| which::which(path).ok());
-        found.or_else(usual).ok_or_else(|| {
-            let places = VIRTIOFSD.join(", ");
-            missing(format!("there is no virtiofsd in PATH, {places}"))
-        })
+        found.or_else(usual).ok_or(ConfigError::NoVirtiofsd)
     }
 
     /// Reads the configuration; no file at the usual place means the defaults.

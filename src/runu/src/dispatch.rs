@@ -3,40 +3,49 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
-
 use crate::cli::Globals;
 use crate::config::Config;
 use crate::lifecycle::Store;
 use crate::runc;
 use bundle::Bundle;
-use decision::facts::{self, Facts, Files, Media, GatherOptions};
-use decision::policy::{Decision, Policy};
+use decision::facts::{self, Facts, Files, GatherOptions, Media};
+use decision::policy::{Decision, Policy, PolicyError};
 use image::{self, Containerd, Image, ImageError};
 
 /// How long containerd may take to say what an image is. Its answer takes some
 /// milliseconds; whoever waits for it waits for a container.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Why there is no decision about a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The node's policy is broken.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The bundle cannot be looked at.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+}
+
 /// A bundle that was looked at and decided about.
 #[derive(Debug)]
-pub struct Judged {
+pub struct Evaluation {
     pub facts: Facts,
-    /// The files that were judged: they are what boots.
+    /// The files that were looked at: they are what boots.
     pub files: Files,
     pub decision: Decision,
 }
 
-/// What containerd is asked with.
+/// By what a bundle's image is found in containerd's store.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    /// `--root`.
+pub struct ImageLookup {
+    /// `--root`, whose last part containerd's shim makes the namespace.
     pub root: Option<PathBuf>,
-    /// Where answers are kept.
+    /// The directory in which containerd's answers are kept.
     pub cache: PathBuf,
 }
 
-impl Caller {
+impl ImageLookup {
     pub fn of(globals: &Globals) -> Self {
         Self {
             root: globals.root.clone(),
@@ -45,24 +54,29 @@ impl Caller {
     }
 }
 
-/// Looks at a bundle and decides by the node's policy. `besides` is what the caller wants
-/// to know even where no rule does.
+/// Looks at a bundle and evaluates the node's policy for it. `extra` is what is wanted of the
+/// facts even where no rule asks for it.
 ///
 /// # Errors
-/// For a policy that is broken or a rootfs that cannot be looked at.
-pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: GatherOptions) -> Result<Judged> {
+/// Where the policy is broken or the rootfs cannot be looked at.
+pub fn evaluate(
+    config: &Config,
+    lookup: &ImageLookup,
+    bundle: &Bundle,
+    extra: GatherOptions,
+) -> Result<Evaluation, Error> {
     let policy = Policy::load(&config.policy)?;
-    let wanted = policy.gather_options().and(besides);
+    let wanted = policy.gather_options().and(extra);
     let (mut facts, mut files) = Facts::gather(bundle, wanted)?;
     if let Some(host) = &mut facts.host {
         host.delegate = runc::find(config).ok();
     }
     if policy.needs_media(&facts) {
-        let media = media(config, caller, bundle);
+        let media = look_up_image(config, lookup, bundle);
         files = facts.add_media(media, bundle, wanted)?;
     }
     let decision = policy.decide(&facts);
-    Ok(Judged {
+    Ok(Evaluation {
         facts,
         files,
         decision,
@@ -71,28 +85,23 @@ pub fn judge(config: &Config, caller: &Caller, bundle: &Bundle, besides: GatherO
 
 /// What the bundle's image says of itself: by a layout in the bundle, or by containerd
 /// where the bundle is one of its own.
-fn media(config: &Config, caller: &Caller, bundle: &Bundle) -> Media {
+fn look_up_image(config: &Config, lookup: &ImageLookup, bundle: &Bundle) -> Media {
     // A layout in the bundle is asked before any containerd.
     let containerd = match image::has_layout(&bundle.path) {
         true => None,
-        false => match socket(config, &bundle.path) {
+        false => match containerd_socket(config, &bundle.path) {
             Some(socket) => Some(socket),
             None => return Media::None,
         },
     };
-    let answer = image::Host::here(facts::has_kvm())
-        .map_err(|e| ImageError::File {
-            document: "/proc/cpuinfo".to_owned(),
-            why: e.to_string(),
-        })
-        .and_then(|host| match containerd {
-            Some(socket) => ask(socket, caller, &bundle.path, &host).map(Some),
-            None => image::from_layout(&bundle.path, &host),
-        });
+    let answer = image::Host::here(facts::has_kvm()).and_then(|host| match containerd {
+        Some(socket) => ask_containerd(socket, lookup, &bundle.path, &host).map(Some),
+        None => image::from_layout(&bundle.path, &host),
+    });
     match answer {
         Ok(Some(image)) => Media::Known(Box::new(image)),
         Ok(None) | Err(ImageError::NoImage { .. }) => Media::None,
-        Err(why) if why.is_silence() => Media::Unknown {
+        Err(why) if why.is_unavailable() => Media::Unknown {
             why: why.to_string(),
         },
         Err(why) => Media::Unusable { why },
@@ -100,22 +109,22 @@ fn media(config: &Config, caller: &Caller, bundle: &Bundle) -> Media {
 }
 
 /// The socket of the containerd that made the bundle; `None` where none did.
-fn socket(config: &Config, bundle: &Path) -> Option<PathBuf> {
+fn containerd_socket(config: &Config, bundle: &Path) -> Option<PathBuf> {
     let state = image::state_dir(bundle)?;
     image::socket(|name| std::env::var_os(name), config.containerd.as_deref())
         .or_else(|| Some(state.join("containerd.sock")).filter(|path| path.exists()))
 }
 
-fn ask(
+fn ask_containerd(
     socket: PathBuf,
-    caller: &Caller,
+    lookup: &ImageLookup,
     bundle: &Path,
     host: &image::Host,
 ) -> Result<Image, ImageError> {
     let containerd = Containerd {
         socket,
-        namespace: image::namespace(caller.root.as_deref(), bundle)?,
-        cache: caller.cache.clone(),
+        namespace: image::namespace(lookup.root.as_deref(), bundle)?,
+        cache: lookup.cache.clone(),
         timeout: TIMEOUT,
     };
     // A bundle's directory has the container's name, in containerd's own state.

@@ -4,6 +4,7 @@
 //! Source: runc's callers. containerd and podman read the `--log` file (podman
 //! parses the whole of it as one object), conmon reads stderr once.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -52,8 +53,8 @@ pub fn warn_who_reads(line: &str) {
 }
 
 /// Reports a failed call. Never fails itself: what cannot be written is lost.
-pub fn report(globals: &Globals, error: &anyhow::Error) {
-    let message = one_line(&chain(error.as_ref()));
+pub fn report(globals: &Globals, error: &dyn Error) {
+    let message = one_line(&chain(error));
     log(globals, "error", &message);
     warn(&message);
 }
@@ -68,7 +69,7 @@ pub fn debug(globals: &Globals, message: &str) {
 }
 
 /// An error and what caused it; a cause that an error tells itself is not told again.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -99,8 +100,7 @@ fn log(globals: &Globals, level: &str, message: &str) {
     let _ = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
 }
 
-/// Makes one line of a text, with what a terminal would obey spelt out, and cuts it at
-/// [`MAX`] bytes.
+/// Makes one line of a text, with control characters escaped, and cuts it at 4096 bytes.
 pub fn one_line(text: &str) -> String {
     let words = text
         .split(['\n', '\r'])

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::Globals;
 use crate::cli::own::{self, ReportFormat};
 use crate::config::Config;
-use crate::dispatch::{self, Caller, Judged};
+use crate::dispatch::{self, Evaluation, ImageLookup};
 use crate::exit;
 use crate::lifecycle::Store;
 use crate::runc;
@@ -75,9 +75,14 @@ fn of_bundle(globals: &Globals, bundle: &Bundle) -> Result<Explanation> {
         host: true,
         annotations: false,
     };
-    let Judged {
+    let Evaluation {
         facts, decision, ..
-    } = dispatch::judge(&Config::load()?, &Caller::of(globals), bundle, everything)?;
+    } = dispatch::evaluate(
+        &Config::load()?,
+        &ImageLookup::of(globals),
+        bundle,
+        everything,
+    )?;
     Ok(Explanation::of(&facts, &decision)?)
 }
 

@@ -8,19 +8,30 @@ use crate::exit;
 use crate::runc;
 use decision::facts::ANNOTATION_PREFIX;
 
+/// Why the features cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The delegate cannot tell its own.
+    #[error(transparent)]
+    Delegate(#[from] runc::Error),
+    /// What the delegate prints is no JSON object.
+    #[error(transparent)]
+    Syntax(#[from] serde_json::Error),
+}
+
 /// Prints the features as JSON. Where there is no delegate, those of runu alone.
 ///
 /// Nothing is printed on stderr: CRI-O reads both streams as one.
 ///
 /// # Errors
 /// When the delegate fails or prints no JSON object.
-pub fn print(config: &Config) -> anyhow::Result<()> {
+pub fn print(config: &Config) -> Result<(), Error> {
     let mut features = match runc::find(config) {
         Ok(_) => serde_json::from_slice(&runc::output(config, &["features".into()])?)?,
         Err(_) => alone(),
     };
     add(&mut features);
-    exit::say(&serde_json::to_string_pretty(&features)?);
+    exit::say(&format!("{:#}", Value::from(features)));
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! runu: one OCI runtime for ordinary containers and unikernels.
 //!
-//! A call goes one way:
+//! A call goes one way. Names in capitals are crates, `facts`, `policy` and `plan` are modules of
+//! the crate `decision`, the others are modules of this one:
 //!
 //! ```text
-//! argv ─► cli ─► bundle ─► facts ─► policy ─► decision
-//!                                              ├─ container ─► runc (execve, argv untouched)
-//!                                              ├─ unikernel ─► lifecycle ─► vmm
-//!                                              └─ deny ──────► one clear error
+//! argv ─► cli ─► BUNDLE ─► dispatch ─► facts ─► policy ─► plan
+//!                             │                   ├─ container ─► runc (execve, argv untouched)
+//!                             └─► IMAGE           ├─ unikernel ─► lifecycle ─► NET, GUEST, VMM
+//!                                                 └─ deny ──────► one clear error
 //! a verb with an ID ─► is the ID in runu's own store? ─► lifecycle : runc
 //! any other verb    ─► runc; `list` and `features` merge both
 //! ```
@@ -15,22 +16,24 @@
 //! |---|---|
 //! | [`cli`] | command lines: runc's grammar, and the verbs of runu's own |
 //! | [`config`] | the node's configuration |
-//! | [`bundle`] | config.json, and files beneath a rootfs |
-//! | [`image`] | what an image says of itself: media types, platform, annotations |
-//! | [`facts`] | what can be seen of a bundle; it judges nothing |
-//! | [`dispatch`] | from a bundle to a decision |
-//! | [`policy`] | rules, and the decision with its reason |
-//! | [`plan`] | facts turned into a machine's description |
-//! | [`guest`] | what a guest wants on its command line |
-//! | [`explain`] | a decision for people and for programs |
-//! | [`doctor`] | what this host can run, and what is missing |
-//! | [`govern`] | a policy checked, tested and shown |
-//! | [`features`] | what the runtime says of itself: the delegate's and its own |
+//! | [`dispatch`] | from a bundle to a decision: asks for as much as the policy needs |
 //! | [`runc`] | the delegate: found, guarded against, executed |
 //! | [`lifecycle`] | a unikernel from `create` to `delete`, and the store |
+//! | [`explain`] | `runu explain`: a decision for people and for programs |
+//! | [`doctor`] | `runu doctor`: what this host can run, and what is missing |
+//! | [`policy_cli`] | `runu policy`: a policy checked, tested and shown |
+//! | [`features`] | what the runtime says of itself: the delegate's and its own |
+//! | [`exit`] | results on stdout, an error's way to stderr and the caller's log |
+//!
+//! | crate | what it knows |
+//! |---|---|
+//! | [`bundle`] | config.json, and files beneath a rootfs |
+//! | [`image`] | what an image says of itself: media types, platform, annotations |
+//! | [`decision`] | facts of a bundle, the policy's rules, the plan of a machine, the explanation |
+//! | [`guest`] | each family of unikernels: its command line, its drivers, its root |
 //! | [`net`] | a guest's place in a pod's network namespace |
 //! | [`vmm`] | the KVM monitor; it knows nothing of containers |
-//! | [`exit`] | an error's way to stderr and the caller's log |
+//! | [`p9`] | the 9P2000.L server by which a guest has files |
 
 // A test knows its numbers.
 #![cfg_attr(
@@ -51,8 +54,8 @@ pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod features;
-pub mod govern;
 pub mod lifecycle;
+pub mod policy_cli;
 pub mod runc;
 
 use std::ffi::OsString;
@@ -66,7 +69,7 @@ use config::Config;
 use decision::explanation::{self, Explanation};
 use decision::facts::GatherOptions;
 use decision::policy::Outcome;
-use dispatch::{Caller, Judged};
+use dispatch::{Evaluation, ImageLookup};
 use lifecycle::{Request, Store};
 
 /// runc's exit code for an `exec` that could not be done.
@@ -76,8 +79,8 @@ const EXEC_FAILED: u8 = 255;
 /// code. Does not return where runc takes over.
 pub fn run(argv: Vec<OsString>) -> ExitCode {
     let call = Invocation::parse(argv);
-    dispatch(&call).unwrap_or_else(|error| {
-        exit::report(&call.globals, &error);
+    execute(&call).unwrap_or_else(|error| {
+        exit::report(&call.globals, error.as_ref());
         match call.command {
             Command::OnContainer {
                 verb: Verb::Exec, ..
@@ -87,7 +90,7 @@ pub fn run(argv: Vec<OsString>) -> ExitCode {
     })
 }
 
-fn dispatch(call: &Invocation) -> Result<ExitCode> {
+fn execute(call: &Invocation) -> Result<ExitCode> {
     let store = || Store::of(call.globals.root.as_deref());
     match &call.command {
         Command::Create(args) | Command::Restore(args) => create(call, args),
@@ -96,23 +99,24 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
         }
         Command::List { format, quiet } => list(call, &store(), *format, *quiet),
         Command::Features => {
-            features::print(&Config::load_or_default()).map(|()| ExitCode::SUCCESS)
+            features::print(&Config::load_or_default())?;
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Own(own::Command::Doctor(args)) => doctor::doctor(args.format),
+        Command::Own(own::Command::Doctor(args)) => Ok(doctor::doctor(args.format)),
         Command::Own(own::Command::Explain(args)) => explain::explain(&call.globals, args),
-        Command::Own(own::Command::Policy(command)) => govern::govern(command),
+        Command::Own(own::Command::Policy(command)) => Ok(policy_cli::run(command)?),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) | Command::Version if presents_runc(call) => {
             delegate(&Config::load_or_default(), call)
         }
         Command::Own(own::Command::Help) => Ok(print(&own::help())),
         Command::Own(own::Command::Usage(usage)) => usage.exit(),
-        Command::UnknownFlag { verb, fault } => Err(anyhow!(
-            "{fault}: runu cannot tell what {verb} would run with it"
+        Command::UnknownFlag { verb, error } => Err(anyhow!(
+            "{error}: runu cannot tell what {verb} would run with it"
         )),
         Command::Version => Ok(print(&version())),
         Command::OnContainer { id, verb } => delegate(&Config::load_or_default(), call)
-            .or_else(|error| nobodys(&store(), id, verb, error)),
+            .or_else(|error| not_found(&store(), id, verb, error)),
         Command::Delegate => delegate(&Config::load_or_default(), call),
     }
 }
@@ -121,13 +125,13 @@ fn dispatch(call: &Invocation) -> Result<ExitCode> {
 fn create(call: &Invocation, args: &Create) -> Result<ExitCode> {
     let config = Config::load()?;
     let bundle = Bundle::open(&args.bundle)?;
-    let Judged {
+    let Evaluation {
         facts,
         decision,
         files,
-    } = dispatch::judge(
+    } = dispatch::evaluate(
         &config,
-        &Caller::of(&call.globals),
+        &ImageLookup::of(&call.globals),
         &bundle,
         GatherOptions::default(),
     )?;
@@ -204,7 +208,7 @@ fn delegate(config: &Config, call: &Invocation) -> Result<ExitCode> {
 /// What is to be said of a container that is not runu's where runc's `error` is that there is
 /// no runc. Without a trace of one of runc's it never was: a node of unikernels alone has no
 /// runc, and its callers delete twice.
-fn nobodys(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result<ExitCode> {
+fn not_found(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result<ExitCode> {
     let is_gone = matches!(error.downcast_ref(), Some(runc::Error::NotFound { .. }));
     match verb {
         _ if !is_gone || store.delegate_holds(id) => Err(error),
@@ -216,7 +220,7 @@ fn nobodys(store: &Store, id: &str, verb: &Verb, error: anyhow::Error) -> Result
 /// Whether who asks for runc's name and version gets runc's own: callers look for
 /// the words "runc version". Without a delegate runu speaks for itself.
 fn presents_runc(call: &Invocation) -> bool {
-    call.in_runcs_name() && runc::find(&Config::load_or_default()).is_ok()
+    call.is_called_runc() && runc::find(&Config::load_or_default()).is_ok()
 }
 
 fn print(text: &str) -> ExitCode {

@@ -75,7 +75,7 @@ impl Media {
         let mut guest_config = GuestConfig::default();
         match self {
             Self::Known(image) => {
-                let evidence = image.sign.iter().cloned();
+                let evidence = image.evidence.iter().cloned();
                 guest_config.evidence.extend(evidence.map(Source::Image));
                 for keys in [&image.annotations, &image.layer_annotations, &image.labels] {
                     let pairs = || keys.iter().map(|(key, value)| (&**key, &**value));

@@ -63,7 +63,7 @@ impl MediaWhen {
     }
 
     fn types_hold(&self, image: &Image) -> bool {
-        is(&self.unikernel, Some(image.sign.is_some()))
+        is(&self.unikernel, Some(image.evidence.is_some()))
             && fits(&self.artifact_type, image.artifact_type.as_deref())
             && fits(&self.manifest_type, Some(&image.media_type))
             && fits(&self.config_type, Some(&image.config_type))

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
-use crate::Image;
 use crate::digest::Digest;
 use crate::host::Host;
+use crate::image::Image;
 
 /// Told apart from what other builds wrote; to be raised whenever an image is
 /// described differently.
 const FORMAT: u32 = 1;
-/// The most files that are kept.
+/// The most files that are record.
 const MAX_FILES: usize = 256;
 /// The largest file that is read or written, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -29,9 +29,9 @@ pub(super) struct Cache<'a> {
     host: &'a Host,
 }
 
-/// What a file holds. The choice among manifests depends on the host too.
+/// What a file holds. Which manifest is selected depends on the host too.
 #[derive(Serialize, Deserialize)]
-struct Kept<H, I> {
+struct Record<H, I> {
     format: u32,
     target: String,
     host: H,
@@ -53,9 +53,10 @@ impl<'a> Cache<'a> {
     /// What is known of the image whose index or manifest has this digest.
     pub(super) fn get(&self, digest: &str) -> Option<Image> {
         let text = read(&self.path(digest)?).ok()?;
-        let kept: Kept<Host, Image> = serde_json::from_slice(&text).ok()?;
-        let current = kept.format == FORMAT && kept.target == digest && kept.host == *self.host;
-        current.then_some(kept.image)
+        let record: Record<Host, Image> = serde_json::from_slice(&text).ok()?;
+        let is_current =
+            record.format == FORMAT && record.target == digest && record.host == *self.host;
+        is_current.then_some(record.image)
     }
 
     /// Keeps what an image said. Not keeping it is no error: it will be asked again.
@@ -68,7 +69,7 @@ impl<'a> Cache<'a> {
     }
 
     fn write(&self, path: &Path, digest: &str, image: &Image) -> io::Result<()> {
-        let text = serde_json::to_vec(&Kept {
+        let text = serde_json::to_vec(&Record {
             format: FORMAT,
             target: digest.to_owned(),
             host: self.host,

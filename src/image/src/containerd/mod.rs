@@ -7,18 +7,20 @@
 
 mod api;
 mod cache;
-mod find;
+mod discover;
 mod session;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use find::{namespace, socket, state_dir};
+pub use discover::{namespace, socket, state_dir};
 
-use super::document::Descriptor;
-use super::host::Host;
-use super::walk::Documents;
-use super::{Image, ImageError, Source, choice};
+use crate::document::Descriptor;
+use crate::error::ImageError;
+use crate::host::Host;
+use crate::image::{Image, Source};
+use crate::resolve_index::Documents;
+use crate::select_manifest::select_unpacked;
 use cache::Cache;
 use session::Session;
 
@@ -42,11 +44,11 @@ impl Containerd {
     /// Runs on this thread and starts none.
     ///
     /// # Errors
-    /// [`ImageError::Unanswered`] or [`ImageError::Unreachable`] where containerd
-    /// says nothing; [`ImageError::Unknown`] where it knows no such container or
-    /// image; those of any damaged image.
+    /// [`ImageError::Timeout`], [`ImageError::Unreachable`] or [`ImageError::CallFailed`] where
+    /// containerd says nothing; [`ImageError::NotFound`] where it knows no such container or
+    /// image; [`ImageError::NoImage`]; those of any damaged image.
     pub fn image_of(&self, container_id: &str, host: &Host) -> Result<Image, ImageError> {
-        let mut session = Session::open(self)?;
+        let mut session = Session::open(&self.socket, &self.namespace, self.timeout)?;
         let name = session.image_name(container_id)?;
         let cache = Cache::open(&self.cache, host);
         // A name with a digest is never moved to another image.
@@ -68,6 +70,6 @@ impl Containerd {
 fn read(session: &mut Session, target: Descriptor, host: &Host) -> Result<Image, ImageError> {
     let mut documents = Documents::new(session);
     let manifests = documents.manifests(vec![target])?;
-    let choice = choice::unpacked(manifests, host, &mut documents)?;
-    Image::describe(Source::Containerd, choice, &mut documents)
+    let selected = select_unpacked(manifests, host, &mut documents)?;
+    Image::describe(Source::Containerd, selected, &mut documents)
 }

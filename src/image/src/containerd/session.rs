@@ -1,55 +1,73 @@
 //! One connection to containerd, with the deadline of all that is asked on it.
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use super::Containerd;
 use super::api::{
     Client, GetContainerResponse, GetImageResponse, GetRequest, ReadContentRequest,
     ReadContentResponse,
 };
-use crate::ImageError;
+use crate::cause::Cause;
 use crate::digest::Digest;
 use crate::document::Descriptor;
-use crate::error::cut;
-use crate::walk::Blobs;
+use crate::error::ImageError;
+use crate::resolve_index::BlobStore;
+use crate::text::cut;
 
 pub(super) struct Session<'a> {
-    containerd: &'a Containerd,
+    socket: &'a Path,
+    namespace: &'a str,
     client: Client,
     /// Of this thread alone: a process with threads cannot fork a container.
     runtime: Runtime,
+    timeout: Duration,
+    /// `timeout` after the session was opened.
     deadline: Instant,
 }
 
 impl<'a> Session<'a> {
-    /// Connects.
-    pub(super) fn open(containerd: &'a Containerd) -> Result<Self, ImageError> {
-        let unreachable = |why: String| ImageError::Unreachable {
-            socket: containerd.socket.clone(),
-            why: cut(&why),
+    /// Connects. All that is asked together may take as long as `timeout`.
+    pub(super) fn open(
+        socket: &'a Path,
+        namespace: &'a str,
+        timeout: Duration,
+    ) -> Result<Self, ImageError> {
+        let unreachable = |source: Cause| ImageError::Unreachable {
+            socket: socket.to_owned(),
+            source,
         };
-        let namespace = containerd.namespace.parse();
-        let namespace = namespace.map_err(|_| ImageError::Namespace {
-            why: format!("{:?} is no name of one", cut(&containerd.namespace)),
-        })?;
+        let header = namespace
+            .parse()
+            .map_err(|_| ImageError::InvalidNamespace {
+                namespace: cut(namespace),
+            })?;
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| unreachable(e.to_string()))?;
-        let deadline = Instant::now() + containerd.timeout;
-        let endpoint = Endpoint::from_shared(format!("unix://{}", containerd.socket.display()));
-        let endpoint = endpoint.map_err(|e| unreachable(root_cause(&e)))?;
+        let runtime = runtime.map_err(|error| unreachable(Cause::new(error)))?;
+        let deadline = Instant::now() + timeout;
+        let no_transport = |error| unreachable(Cause::new(TransportError(error)));
+        let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()));
+        let endpoint = endpoint.map_err(no_transport)?;
         let connected = runtime.block_on(async { timeout_at(deadline, endpoint.connect()).await });
         let channel = connected
-            .map_err(|_| unanswered(containerd))?
-            .map_err(|e| unreachable(root_cause(&e)))?;
+            .map_err(|_| timed_out(socket, timeout))?
+            .map_err(no_transport)?;
         Ok(Self {
-            containerd,
-            client: Client { channel, namespace },
+            socket,
+            namespace,
+            client: Client {
+                channel,
+                namespace: header,
+            },
             runtime,
+            timeout,
             deadline,
         })
     }
@@ -85,7 +103,7 @@ impl<'a> Session<'a> {
         Ok(Descriptor {
             media_type: target.media_type,
             digest: target.digest,
-            size: size.map_err(|_| ImageError::syntax(&image(), "its size is negative"))?,
+            size: size.map_err(|_| ImageError::NegativeSize { document: image() })?,
             ..Descriptor::default()
         })
     }
@@ -100,21 +118,22 @@ impl<'a> Session<'a> {
         let answer = self
             .runtime
             .block_on(async { timeout_at(self.deadline, call).await });
-        let answer = answer.map_err(|_| unanswered(self.containerd))?;
+        let answer = answer.map_err(|_| timed_out(self.socket, self.timeout))?;
         answer.map_err(|status| match status.code() {
-            Code::NotFound => ImageError::Unknown {
+            Code::NotFound => ImageError::NotFound {
                 thing: thing(),
-                namespace: self.containerd.namespace.clone(),
+                namespace: self.namespace.to_owned(),
             },
-            _ => ImageError::Unreachable {
-                socket: self.containerd.socket.clone(),
-                why: cut(&format!("{}: {}", thing(), status.message())),
+            _ => ImageError::CallFailed {
+                socket: self.socket.to_owned(),
+                thing: thing(),
+                message: cut(status.message()),
             },
         })
     }
 }
 
-impl Blobs for Session<'_> {
+impl BlobStore for Session<'_> {
     fn read(&mut self, digest: &Digest, size: u64) -> Result<Vec<u8>, ImageError> {
         let digest = digest.to_string();
         let request = ReadContentRequest {
@@ -138,17 +157,26 @@ impl Blobs for Session<'_> {
     }
 }
 
-fn unanswered(containerd: &Containerd) -> ImageError {
-    ImageError::Unanswered {
-        socket: containerd.socket.clone(),
-        timeout: containerd.timeout,
+fn timed_out(socket: &Path, timeout: Duration) -> ImageError {
+    ImageError::Timeout {
+        socket: socket.to_owned(),
+        timeout,
     }
 }
 
-/// The innermost reason: a transport's error says only that it is one.
-fn root_cause(mut error: &dyn std::error::Error) -> String {
-    while let Some(source) = error.source() {
-        error = source;
+/// A transport's error says only that it is one. This one's text is the innermost reason, and so
+/// it has no source.
+#[derive(Debug)]
+struct TransportError(tonic::transport::Error);
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut error: &dyn Error = &self.0;
+        while let Some(source) = error.source() {
+            error = source;
+        }
+        write!(f, "{error}")
     }
-    error.to_string()
 }
+
+impl Error for TransportError {}

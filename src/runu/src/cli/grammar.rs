@@ -9,16 +9,16 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::fault::Fault;
 use super::flags::{Flag, Level, Number, Switch, Value};
 pub(super) use super::flags::{GLOBAL, level};
+use super::usage_error::UsageError;
 
 /// What one level of the command line said.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Parsed {
     flags: Vec<(&'static str, OsString)>,
     /// The first thing that is wrong.
-    pub fault: Option<Fault>,
+    pub error: Option<UsageError>,
     pub positionals: Vec<OsString>,
 }
 
@@ -46,8 +46,8 @@ impl Parsed {
         self.value(name).and_then(boolean) == Some(true)
     }
 
-    fn note(&mut self, fault: Fault) {
-        self.fault.get_or_insert(fault);
+    fn note(&mut self, error: UsageError) {
+        self.error.get_or_insert(error);
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) fn parse(level: &Level, args: &[OsString]) -> Parsed {
             .iter()
             .find(|flag| flag.0.iter().any(|n| n.as_bytes() == name))
         else {
-            parsed.note(Fault::UnknownFlag(lossy(name)));
+            parsed.note(UsageError::UnknownFlag(lossy(name)));
             continue;
         };
         let value = match (inline, kind) {
@@ -87,19 +87,19 @@ pub(super) fn parse(level: &Level, args: &[OsString]) -> Parsed {
             (None, Value | Number) => match rest.next() {
                 Some(value) => value.clone(),
                 None => {
-                    parsed.note(Fault::NoValue(lossy(name)));
+                    parsed.note(UsageError::NoValue(lossy(name)));
                     break;
                 }
             },
         };
         if matches!(kind, Switch) && boolean(&value).is_none() {
-            parsed.note(Fault::NotBoolean {
+            parsed.note(UsageError::NotBoolean {
                 flag: lossy(name),
                 value: lossy(value.as_bytes()),
             });
         }
         if matches!(kind, Number) && !is_number(&value) {
-            parsed.note(Fault::NotNumber {
+            parsed.note(UsageError::NotNumber {
                 flag: lossy(name),
                 value: lossy(value.as_bytes()),
             });
@@ -190,25 +190,28 @@ mod tests {
         let delete = |line| parse(&level("delete").unwrap(), &words(line));
         let parsed = delete("--force=false --new-flag id --newer");
         assert!(!parsed.switch("force"));
-        assert_eq!(parsed.fault, Some(Fault::UnknownFlag("new-flag".into())));
+        assert_eq!(
+            parsed.error,
+            Some(UsageError::UnknownFlag("new-flag".into()))
+        );
         assert_eq!(parsed.positionals, words("id"));
         assert!(delete("-f=T id").switch("force"));
 
         let parsed = delete("-force=maybe id");
         assert!(!parsed.switch("force"));
         let told = "invalid boolean value \"maybe\" for -force: parse error";
-        assert_eq!(parsed.fault.unwrap().to_string(), told);
-        let create = |line: &str| parse(&level("create").unwrap(), &words(line)).fault;
+        assert_eq!(parsed.error.unwrap().to_string(), told);
+        let create = |line: &str| parse(&level("create").unwrap(), &words(line)).error;
         for number in ["2", "-1", "+0x1f", "010", "0o7", "0b1", "0"] {
             assert_eq!(create(&format!("--preserve-fds {number} id")), None);
         }
         for text in ["x", "", "1.5", "09", "0x", "--1", "9223372036854775808"] {
             let told = format!("invalid value {text:?} for flag -preserve-fds: parse error");
-            let fault = create(&format!("--preserve-fds={text} id")).unwrap();
-            assert_eq!(fault.to_string(), told);
+            let error = create(&format!("--preserve-fds={text} id")).unwrap();
+            assert_eq!(error.to_string(), told);
         }
         let parsed = parse(&GLOBAL, &words("--root"));
         let told = "flag needs an argument: -root";
-        assert_eq!(parsed.fault.unwrap().to_string(), told);
+        assert_eq!(parsed.error.unwrap().to_string(), told);
     }
 }

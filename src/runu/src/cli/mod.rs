@@ -1,19 +1,19 @@
 //! From the raw argv to an [`Invocation`]: what is asked, of which container.
 //!
 //! The raw words are kept, because runc gets them as they are. Two grammars
-//! meet here: runc's (the table in [`grammar`]) and that of runu's own verbs
+//! meet here: runc's (the table in `grammar`) and that of runu's own verbs
 //! (clap, in [`own`]).
 
-mod fault;
 mod flags;
 mod grammar;
 pub mod own;
+mod usage_error;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-pub use fault::Fault;
 use grammar::Parsed;
+pub use usage_error::UsageError;
 
 /// One call of the program.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub enum Command {
     Version,
     /// One of these with a flag that is not known here: it may name another
     /// bundle or configuration than the one that would be looked at.
-    UnknownFlag { verb: String, fault: Fault },
+    UnknownFlag { verb: String, error: UsageError },
     /// Anything else is runc's.
     Delegate,
 }
@@ -106,7 +106,7 @@ pub enum Verb {
     Exec,
     Update(Update),
     /// Any of them, with words that runc would refuse.
-    Malformed(Fault),
+    Malformed(UsageError),
     Events(Events),
     Checkpoint,
 }
@@ -160,7 +160,7 @@ impl Invocation {
 
     /// Whether the program was called by runc's name, as where it is installed in
     /// runc's place: then it also presents itself as runc.
-    pub fn in_runcs_name(&self) -> bool {
+    pub fn is_called_runc(&self) -> bool {
         let name = self.argv.first().map(Path::new).and_then(Path::file_name);
         name == Some(OsStr::new("runc"))
     }
@@ -168,9 +168,9 @@ impl Invocation {
 
 fn command(global: &Parsed) -> Command {
     let verb = global.positionals.split_first();
-    match (&global.fault, verb) {
+    match (&global.error, verb) {
         // A flag of a later runc's may stand before a verb.
-        (None, _) | (Some(Fault::UnknownFlag(_)), Some(_)) => {}
+        (None, _) | (Some(UsageError::UnknownFlag(_)), Some(_)) => {}
         _ => return Command::Delegate,
     }
     if global.switch("version") {
@@ -205,10 +205,10 @@ fn command(global: &Parsed) -> Command {
             (Format::Unknown, false) => Command::Delegate,
             (format, quiet) => Command::List { format, quiet },
         },
-        "create" | "run" | "restore" => match (&parsed.fault, create(&verb, &parsed)) {
-            (Some(fault @ Fault::UnknownFlag(_)), _) => Command::UnknownFlag {
+        "create" | "run" | "restore" => match (&parsed.error, create(&verb, &parsed)) {
+            (Some(error @ UsageError::UnknownFlag(_)), _) => Command::UnknownFlag {
                 verb: verb.into_owned(),
-                fault: fault.clone(),
+                error: error.clone(),
             },
             (None, Some(create)) if verb == "restore" => Command::Restore(create),
             (None, Some(create)) => Command::Create(create),
@@ -246,9 +246,9 @@ fn on_container(verb: &str, id: &str, parsed: &Parsed) -> Command {
         id: id.to_owned(),
         verb,
     };
-    let counted = fault::check_count(verb, &parsed.positionals);
-    if let Some(fault) = parsed.fault.clone().or(counted.err()) {
-        return of(Verb::Malformed(fault));
+    let counted = usage_error::check_count(verb, &parsed.positionals);
+    if let Some(error) = parsed.error.clone().or(counted.err()) {
+        return of(Verb::Malformed(error));
     }
     let rest = || {
         parsed.positionals[1..]

@@ -87,6 +87,11 @@ pub enum ReportFormat {
     Json,
 }
 
+const AFTER_HELP: &str = "\
+Every verb and flag of runc's is accepted as runc accepts it: create, run, start, state,
+kill, delete, exec, list, ps, pause, resume and the rest, --version among them; see
+`runc --help`.";
+
 /// One OCI runtime for nodes that run ordinary containers and unikernels side by side.
 ///
 /// `create` and `run` look at the bundle: an ordinary container goes to runc, a unikernel boots
@@ -94,9 +99,7 @@ pub enum ReportFormat {
 #[derive(Parser)]
 #[command(
     name = "runu",
-    after_help = "Every verb and flag of runc's is accepted as runc accepts it: create, run, start, state,\n\
-                  kill, delete, exec, list, ps, pause, resume and the rest, --version among them; see\n\
-                  `runc --help`."
+    after_help = AFTER_HELP
 )]
 struct Cli {
     #[command(subcommand)]

@@ -53,9 +53,9 @@ fn runcs_name_is_the_last_part_of_the_path() {
         ("runu runc", false),
         ("/runc/runu", false),
     ] {
-        assert_eq!(parse(line).in_runcs_name(), is, "{line}");
+        assert_eq!(parse(line).is_called_runc(), is, "{line}");
     }
-    assert!(!Invocation::parse(Vec::new()).in_runcs_name());
+    assert!(!Invocation::parse(Vec::new()).is_called_runc());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn what_runc_would_refuse_is_not_done_to_a_unikernel() {
             panic!("{line}")
         };
         assert!(
-            matches!(&verb, Verb::Malformed(fault) if fault.to_string() == told),
+            matches!(&verb, Verb::Malformed(error) if error.to_string() == told),
             "{line}: {verb:?}"
         );
     }

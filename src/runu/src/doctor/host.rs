@@ -7,7 +7,7 @@ use std::path::Path;
 use libcgroups::common::{CgroupSetup, get_cgroup_setup};
 use serde_json::json;
 
-use super::Check;
+use super::check::{Check, one_line};
 use decision::facts::Host;
 use decision::facts::quantity::display;
 use image;
@@ -28,7 +28,7 @@ pub(super) fn cpu() -> Check {
         Ok(host) => host,
         Err(why) => {
             let cure = "mount proc at /proc";
-            return Check::missing("cpu", format!("/proc/cpuinfo: {why}"), cure);
+            return Check::missing("cpu", one_line(&why), cure);
         }
     };
     let has: BTreeMap<_, _> = FEATURES
@@ -82,7 +82,7 @@ pub(super) fn cgroups() -> Check {
         Ok(setup) => setup,
         Err(why) => {
             let cure = "mount cgroups at /sys/fs/cgroup";
-            return Check::missing("cgroups", why.to_string(), cure);
+            return Check::missing("cgroups", one_line(&why), cure);
         }
     };
     let wanted: &[&str] = match setup {

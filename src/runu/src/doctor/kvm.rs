@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::json;
 
-use super::Check;
+use super::check::{Check, one_line};
 use decision::facts;
 use vmm::kvm::{Abilities, Execution, try_out};
 
@@ -60,12 +60,22 @@ fn capabilities(abilities: &Abilities) -> Check {
     check.with(json!({ "version": version, "max_vcpus": max_vcpus, "capabilities": has }))
 }
 
+/// Why the trial guest did not run.
+#[derive(Debug, thiserror::Error)]
+enum TrialError {
+    #[error(transparent)]
+    Open(#[from] io::Error),
+    #[error(transparent)]
+    Run(#[from] vmm::Error),
+}
+
+fn run_trial_guest() -> Result<Execution, TrialError> {
+    Ok(try_out(facts::open_kvm()?)?)
+}
+
 /// Two instructions in a machine of their own.
 fn instructions() -> Check {
-    let tried = facts::open_kvm()
-        .map_err(|e| e.to_string())
-        .and_then(|kvm| try_out(kvm).map_err(|e| e.to_string()));
-    match tried {
+    match run_trial_guest() {
         Ok(Execution::Processor) => Check::ok("guests", "a trial guest ran on the processor")
             .with(json!({ "execution": "processor" })),
         Ok(Execution::Emulated) => Check::limited(
@@ -75,6 +85,10 @@ fn instructions() -> Check {
             "use a host whose processor has VMX or SVM, or build guests without SSE",
         )
         .with(json!({ "execution": "emulated" })),
-        Err(why) => Check::missing("guests", why, "see the kernel's log for what KVM says"),
+        Err(why) => Check::missing(
+            "guests",
+            one_line(&why),
+            "see the kernel's log for what KVM says",
+        ),
     }
 }

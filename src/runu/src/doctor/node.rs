@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Check;
+use super::check::{Check, one_line};
 use crate::config::{Config, ConfigError};
-use crate::exit;
 use crate::runc;
 use decision::policy::Policy;
 use image;
@@ -51,9 +50,9 @@ pub(super) fn delegate(config: &Config) -> Check {
         Err(why) => return Check::missing("delegate", one_line(&why), cure),
     };
     match runc::output(config, &["--version".into()]) {
-        Ok(said) => {
-            let said = String::from_utf8_lossy(&said);
-            let version = said.lines().next().unwrap_or_default().trim();
+        Ok(output) => {
+            let output = String::from_utf8_lossy(&output);
+            let version = output.lines().next().unwrap_or_default().trim();
             Check::ok("delegate", format!("{}: {version}", path.display()))
                 .with(json!({ "path": path, "version": version }))
         }
@@ -95,8 +94,4 @@ fn absent(socket: &Path, why: &std::io::Error) -> Check {
         "an image's media types are seen in layouts only; where containerd listens elsewhere, \
          name its socket in /etc/runu/config.toml (containerd)",
     )
-}
-
-fn one_line(error: &dyn std::error::Error) -> String {
-    exit::one_line(&exit::chain(error))
 }

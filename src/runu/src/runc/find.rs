@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::error::Error;
 use crate::config::Config;
 
 /// Where runtimes are installed; podman gives no PATH.

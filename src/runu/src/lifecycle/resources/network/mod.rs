@@ -23,7 +23,7 @@ use crate::lifecycle::store::record::Record;
 use crate::lifecycle::unikernel::Unikernel;
 use decision::plan::PlannedNet;
 use error::NetworkError;
-use net::{self, Attached, Namespace, Wanted};
+use net::{self, AttachOptions, Attached, Namespace};
 
 /// A network that a guest is connected with.
 pub(in crate::lifecycle) struct Connected {
@@ -113,12 +113,12 @@ impl Resource for Network {
             return Ok(());
         };
         let owner = owner(&self.entry);
-        let wanted = Wanted {
+        let options = AttachOptions {
             owner: &owner,
             ports: planned.ports.as_ref(),
             vnet_header: record.plan.abi.has_virtio(),
         };
-        let attached = match attach(monitor, wanted) {
+        let attached = match attach(monitor, options) {
             Err(net::Error::Enter(e)) if e.kind() == io::ErrorKind::PermissionDenied => None,
             attached => attached.map_err(NetworkError::Net)?,
         };
@@ -147,12 +147,12 @@ impl Resource for Network {
     }
 }
 
-fn attach(process: Process, wanted: Wanted) -> Result<Option<Attached>, net::Error> {
+fn attach(process: Process, options: AttachOptions) -> Result<Option<Attached>, net::Error> {
     let namespace = Namespace::open(&namespace_path_of(process.pid))?;
     match namespace.is_own()? {
         // TerminalProxy by its path: config.json looked as if it had one of its own.
         true => Err(net::Error::Own),
-        false => net::attach(&namespace, wanted),
+        false => net::attach(&namespace, options),
     }
 }
 

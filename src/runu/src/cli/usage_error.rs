@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 /// Source: Go's package `flag`, `FlagSet.parseOne`; runc, `checkArgs`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum UsageError {
     #[error("flag provided but not defined: -{0}")]
     UnknownFlag(String),
     #[error("flag needs an argument: -{0}")]
@@ -20,8 +20,8 @@ pub enum Fault {
 /// Whether `verb` takes as many positional arguments as there are.
 ///
 /// # Errors
-/// [`Fault::Arguments`] where it does not.
-pub(super) fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), Fault> {
+/// [`UsageError::Arguments`] where it does not.
+pub(super) fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), UsageError> {
     let (least, max, wanted) = match verb {
         "exec" | "ps" => (1, usize::MAX, "a minimum of 1"),
         "kill" => (1, 2, "a maximum of 2"),
@@ -30,7 +30,7 @@ pub(super) fn check_count(verb: &str, positionals: &[OsString]) -> Result<(), Fa
     if (least..=max).contains(&positionals.len()) {
         return Ok(());
     }
-    Err(Fault::Arguments {
+    Err(UsageError::Arguments {
         verb: verb.to_owned(),
         wanted,
     })

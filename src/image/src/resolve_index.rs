@@ -1,24 +1,15 @@
 //! From an index down to its manifests, with a bound on everything.
 //!
-//! The same for every place where blobs can lie: that place gives bytes
-//! ([`Blobs`]), and here their size and digest are checked before they are parsed.
+//! The same for every store of blobs: the store gives bytes ([`BlobStore`]), and here their size
+//! and digest are checked before they are parsed.
 
 use serde::de::DeserializeOwned;
 
-use super::ImageError;
-use super::digest::Digest;
-use super::document::{Config, Descriptor, Index, MAX_MANIFESTS, Manifest, Shape};
-use super::error::cut;
-
-/// The largest document that is read, in bytes: containerd's own limit.
-pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
-/// The most that is read of all documents together, in bytes.
-pub(crate) const MAX_BYTES: u64 = 32 << 20;
-/// How deep indexes may nest. Real ones do once.
-pub(crate) const MAX_DEPTH: usize = 4;
-/// The most documents that are read: of [`MAX_MANIFESTS`] each with its
-/// configuration, and indexes above them.
-const MAX_DOCUMENTS: usize = 3 * MAX_MANIFESTS;
+use crate::digest::Digest;
+use crate::document::{CommonFields, Config, Descriptor, Index, Manifest};
+use crate::error::ImageError;
+use crate::limits::{MAX_BYTES, MAX_DEPTH, MAX_DOCUMENT, MAX_DOCUMENTS, MAX_MANIFESTS};
+use crate::text::cut;
 
 const INDEXES: &[&str] = &[
     "application/vnd.oci.image.index.v1+json",
@@ -40,8 +31,8 @@ pub(crate) fn is_manifest(media_type: &str) -> bool {
     MANIFESTS.contains(&media_type)
 }
 
-/// A place where blobs lie.
-pub(crate) trait Blobs {
+/// A store of blobs: an OCI image layout, or containerd's content store.
+pub(crate) trait BlobStore {
     /// Reads the blob `digest`, of which not more than `size` + 1 bytes (at most
     /// [`MAX_DOCUMENT`] + 1) are wanted. Nobody has checked what is returned.
     fn read(&mut self, digest: &Digest, size: u64) -> Result<Vec<u8>, ImageError>;
@@ -49,13 +40,13 @@ pub(crate) trait Blobs {
 
 /// Reads documents, and counts what has been read.
 pub(crate) struct Documents<'a> {
-    blobs: &'a mut dyn Blobs,
+    blobs: &'a mut dyn BlobStore,
     count: usize,
     bytes: u64,
 }
 
 impl<'a> Documents<'a> {
-    pub(crate) fn new(blobs: &'a mut dyn Blobs) -> Self {
+    pub(crate) fn new(blobs: &'a mut dyn BlobStore) -> Self {
         Self {
             blobs,
             count: 0,
@@ -73,11 +64,11 @@ impl<'a> Documents<'a> {
         roots: Vec<Descriptor>,
     ) -> Result<Vec<Descriptor>, ImageError> {
         let mut found = Vec::new();
-        self.descend(roots, 0, &mut found)?;
+        self.resolve(roots, 0, &mut found)?;
         Ok(found)
     }
 
-    fn descend(
+    fn resolve(
         &mut self,
         descriptors: Vec<Descriptor>,
         depth: usize,
@@ -91,9 +82,9 @@ impl<'a> Documents<'a> {
                 }
                 let (name, bytes) = self.read("index", &descriptor)?;
                 let index = parse_index(&name, &bytes, Some(&descriptor.media_type))?;
-                self.descend(index.manifests, depth + 1, found)?;
+                self.resolve(index.manifests, depth + 1, found)?;
             } else if found.len() == MAX_MANIFESTS {
-                return Err(ImageError::TooMany(MAX_MANIFESTS));
+                return Err(ImageError::TooManyManifests(MAX_MANIFESTS));
             } else {
                 found.push(descriptor);
             }
@@ -104,8 +95,8 @@ impl<'a> Documents<'a> {
     /// The manifest that a descriptor points to.
     pub(crate) fn manifest(&mut self, descriptor: &Descriptor) -> Result<Manifest, ImageError> {
         let (name, bytes) = self.read("manifest", descriptor)?;
-        let shape = shape(&name, &bytes, Some(&descriptor.media_type))?;
-        if shape.manifests.is_some() {
+        let common = common_fields(&name, &bytes, Some(&descriptor.media_type))?;
+        if common.manifests.is_some() {
             return Err(ImageError::Ambiguous { document: name });
         }
         parse(&name, &bytes)
@@ -121,21 +112,25 @@ impl<'a> Documents<'a> {
     }
 
     /// A document's name and its bytes, which are what its descriptor says.
-    fn read(&mut self, kind: &str, of: &Descriptor) -> Result<(String, Vec<u8>), ImageError> {
-        let digest = Digest::parse(&of.digest)?;
-        let document = format!("{kind} {}", of.digest);
-        let size = of.size;
+    fn read(
+        &mut self,
+        kind: &str,
+        descriptor: &Descriptor,
+    ) -> Result<(String, Vec<u8>), ImageError> {
+        let digest = Digest::parse(&descriptor.digest)?;
+        let document = format!("{kind} {}", descriptor.digest);
+        let size = descriptor.size;
         if size > MAX_DOCUMENT {
             return Err(ImageError::TooLarge { document, size });
         }
         self.count += 1;
         self.bytes += size;
         if self.count > MAX_DOCUMENTS || self.bytes > MAX_BYTES {
-            return Err(ImageError::TooMuch);
+            return Err(ImageError::TooManyBytes);
         }
         let bytes = self.blobs.read(&digest, size)?;
         if bytes.len() as u64 != size {
-            return Err(ImageError::Size { document, size });
+            return Err(ImageError::SizeMismatch { document, size });
         }
         digest.check(&bytes)?;
         Ok((document, bytes))
@@ -148,8 +143,8 @@ pub(crate) fn parse_index(
     bytes: &[u8],
     media_type: Option<&str>,
 ) -> Result<Index, ImageError> {
-    let shape = shape(name, bytes, media_type)?;
-    if shape.config.is_some() || shape.layers.is_some() || shape.fs_layers.is_some() {
+    let common = common_fields(name, bytes, media_type)?;
+    if common.config.is_some() || common.layers.is_some() || common.fs_layers.is_some() {
         return Err(ImageError::Ambiguous {
             document: name.to_owned(),
         });
@@ -157,11 +152,11 @@ pub(crate) fn parse_index(
     parse(name, bytes)
 }
 
-/// What kind of artifact a manifest is: its own word, or else its descriptor's.
+/// The artifact type of a manifest: its own, or else its descriptor's.
 ///
 /// # Errors
 /// When they say two things. A descriptor may repeat the configuration's type for
-/// a manifest without a word of its own (image-spec, descriptor.md, "artifactType").
+/// a manifest without an artifact type of its own (image-spec, descriptor.md, "artifactType").
 pub(crate) fn artifact_type(
     descriptor: &Descriptor,
     manifest: &Manifest,
@@ -169,7 +164,7 @@ pub(crate) fn artifact_type(
     match (&manifest.artifact_type, &descriptor.artifact_type) {
         (Some(own), Some(other)) if own != other => Err(ImageError::contradiction(
             format!("manifest {}", descriptor.digest),
-            "its artifactType".into(),
+            "its artifactType",
             own,
             other,
         )),
@@ -179,23 +174,31 @@ pub(crate) fn artifact_type(
     }
 }
 
-fn shape(name: &str, bytes: &[u8], media_type: Option<&str>) -> Result<Shape, ImageError> {
-    let shape: Shape = parse(name, bytes)?;
-    if let Some(version) = shape.schema_version.filter(|&version| version != 2) {
-        let why = format!("schemaVersion is {version}, 2 is what this build reads");
-        return Err(ImageError::syntax(name, why));
+/// Reads the fields by which an index and a manifest are told apart, and checks those that both
+/// have: `schemaVersion` is 2, and `mediaType` is what the descriptor says.
+fn common_fields(
+    name: &str,
+    bytes: &[u8],
+    media_type: Option<&str>,
+) -> Result<CommonFields, ImageError> {
+    let common: CommonFields = parse(name, bytes)?;
+    if let Some(version) = common.schema_version.filter(|&version| version != 2) {
+        return Err(ImageError::SchemaVersion {
+            document: name.to_owned(),
+            version,
+        });
     }
-    match (&shape.media_type, media_type) {
+    match (&common.media_type, media_type) {
         (Some(own), Some(expected)) if own != expected => Err(ImageError::contradiction(
             name.to_owned(),
-            "its media type".into(),
+            "its media type",
             own,
             expected,
         )),
-        _ => Ok(shape),
+        _ => Ok(common),
     }
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ImageError> {
-    serde_json::from_slice(bytes).map_err(|why| ImageError::syntax(name, why))
+    serde_json::from_slice(bytes).map_err(|error| ImageError::syntax(name, error))
 }

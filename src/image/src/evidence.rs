@@ -1,25 +1,25 @@
-//! By what an image says of itself that it is a unikernel.
+//! The evidence that an image is a unikernel's: what it says of itself to that effect.
 
-use super::document::{Descriptor, Manifest, Platform};
-use super::error::cut;
+use crate::document::{Descriptor, Manifest, Platform};
+use crate::text::cut;
 
 /// Platforms' operating systems that are monitors: what kraftkit writes there.
-pub(crate) const MONITORS: &[&str] = &["kvm", "qemu", "fc", "firecracker", "xen"];
+const MONITORS: &[&str] = &["kvm", "qemu", "fc", "firecracker", "xen"];
 
-/// kraftkit's media types, and a word that others put in theirs.
-const TYPES: &[&str] = &["application/vnd.unikraft.", "unikernel"];
+/// Parts of media types: kraftkit's, and what others put in theirs.
+const MEDIA_TYPES: &[&str] = &["application/vnd.unikraft.", "unikernel"];
 
 /// Annotations of unikernels: runu's own, kraftkit's, urunc's.
 const PREFIXES: &[&str] = &["runu.dev/", "org.unikraft.", "com.urunc.unikernel."];
 
-/// Whether a key is a unikernel's.
-pub(crate) fn is_key(key: &str) -> bool {
+/// Whether an annotation's key is one of a unikernel.
+pub(crate) fn is_unikernel_key(key: &str) -> bool {
     PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// The first sign of a unikernel, as one line for people: the platform, the
-/// artifact type, another media type, an annotation of the manifest or a layer.
-pub(crate) fn of<'a>(
+/// The first evidence, as one line for people: the platform, the artifact type, another media
+/// type, an annotation of the manifest or a layer.
+pub(crate) fn find<'a>(
     platform: Option<&Platform>,
     artifact_type: Option<&str>,
     mut content_types: impl Iterator<Item = &'a str>,
@@ -28,17 +28,17 @@ pub(crate) fn of<'a>(
     if let Some(platform) = platform.filter(|p| MONITORS.contains(&p.os.as_str())) {
         return Some(format!("its platform is {platform}"));
     }
-    if let Some(kind) = artifact_type.filter(|kind| speaks_of_one(kind)) {
+    if let Some(kind) = artifact_type.filter(|kind| is_unikernel_type(kind)) {
         return Some(format!("its artifact type is {}", cut(kind)));
     }
-    if let Some(kind) = content_types.find(|kind| speaks_of_one(kind)) {
+    if let Some(kind) = content_types.find(|kind| is_unikernel_type(kind)) {
         return Some(format!("it has content of type {}", cut(kind)));
     }
-    let key = keys.find(|key| is_key(key))?;
+    let key = keys.find(|key| is_unikernel_key(key))?;
     Some(format!("it has the annotation {}", cut(key)))
 }
 
-/// The first sign of a unikernel in a manifest.
+/// The first evidence in a manifest.
 pub(crate) fn of_manifest(
     platform: Option<&Platform>,
     artifact_type: Option<&str>,
@@ -49,7 +49,7 @@ pub(crate) fn of_manifest(
     let own = manifest.annotations.0.keys();
     let layers = manifest.layers.iter().flat_map(|l| l.annotations.0.keys());
     let keys = own.chain(descriptor.annotations.0.keys()).chain(layers);
-    of(
+    find(
         platform,
         artifact_type,
         contents.map(|content| content.media_type.as_str()),
@@ -57,6 +57,6 @@ pub(crate) fn of_manifest(
     )
 }
 
-fn speaks_of_one(media_type: &str) -> bool {
-    TYPES.iter().any(|part| media_type.contains(part))
+fn is_unikernel_type(media_type: &str) -> bool {
+    MEDIA_TYPES.iter().any(|part| media_type.contains(part))
 }

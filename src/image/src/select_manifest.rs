@@ -1,4 +1,4 @@
-//! Several manifests in one index: which of them this host runs best.
+//! Selects the one of an index's manifests that this host runs best.
 //!
 //! A manifest is out if it is for another CPU or system. Of the others the best
 //! is, in this order: one that can run here (a unikernel needs KVM); a unikernel
@@ -6,54 +6,16 @@
 //! of it, then for more CPU features; for a monitor more like runu's; the one
 //! that the index names first. An image of one manifest leaves no choice.
 
-use serde::{Deserialize, Serialize};
+use crate::candidate::{Candidate, Verdict};
+use crate::document::{Descriptor, Manifest, Platform};
+use crate::error::ImageError;
+use crate::evidence;
+use crate::host::{Host, goarch};
+use crate::resolve_index::{self, Documents};
+use crate::text::cut;
 
-use super::document::{Descriptor, Manifest, Platform};
-use super::error::cut;
-use super::host::{Host, go_name};
-use super::walk::{self, Documents};
-use super::{ImageError, sign};
-
-/// A manifest of an index, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Candidate {
-    pub digest: String,
-    /// `os/architecture[/variant]`, where the image says.
-    pub platform: Option<String>,
-    #[serde(flatten)]
-    pub verdict: Verdict,
-}
-
-/// Whether a manifest was chosen, and else why not: one short sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
-pub enum Verdict {
-    #[error("chosen")]
-    Chosen,
-    #[error("{media_type:?} is no type of a manifest")]
-    UnknownType { media_type: String },
-    #[error("it is for another system than Linux or a monitor that boots here")]
-    System,
-    #[error("it is for another CPU than this host's {host}")]
-    Architecture { host: String },
-    #[error("this host's CPU has no {}", missing.join(", "))]
-    CpuFeatures { missing: Vec<String> },
-    #[error("a unikernel needs KVM, and this host has none")]
-    NoKvm,
-    #[error("it is a container, and this host can run the image's unikernel")]
-    Container,
-    #[error("the chosen one makes more of this host's CPU")]
-    LessOfTheCpu,
-    #[error("the chosen one is for a monitor that is more like this one")]
-    Monitor,
-    #[error("containerd unpacks the first one for linux/{host}")]
-    NotUnpacked { host: String },
-    #[error("the chosen one is as good and stands before it")]
-    Later,
-}
-
-/// The manifest that was chosen.
-pub(crate) struct Chosen {
+/// The manifest that was selected.
+pub(crate) struct Selected {
     pub descriptor: Descriptor,
     pub manifest: Manifest,
     pub platform: Option<Platform>,
@@ -71,8 +33,8 @@ struct Rank {
 }
 
 impl Rank {
-    /// Why `self` lost against `best`.
-    fn lost_to(&self, best: &Self) -> Verdict {
+    /// Why a manifest of this rank is not selected where one of the rank `best` is.
+    fn verdict_against(&self, best: &Self) -> Verdict {
         if self.runs != best.runs {
             Verdict::NoKvm
         } else if self.unikernel != best.unikernel {
@@ -80,11 +42,11 @@ impl Rank {
         } else if (self.native, self.level, self.features)
             != (best.native, best.level, best.features)
         {
-            Verdict::LessOfTheCpu
+            Verdict::LowerCpuLevel
         } else if self.monitor != best.monitor {
-            Verdict::Monitor
+            Verdict::OtherMonitor
         } else {
-            Verdict::Later
+            Verdict::LaterInIndex
         }
     }
 }
@@ -95,127 +57,133 @@ struct Entry {
     platform: Option<Platform>,
     /// Where it had to be read.
     manifest: Option<Manifest>,
-    standing: Result<Rank, Verdict>,
+    /// How good it is, or why it is out.
+    rank: Result<Rank, Verdict>,
 }
 
-/// Chooses one of `manifests` for this host.
+/// Selects the best of `manifests` for this host.
 ///
 /// # Errors
-/// [`ImageError::NoneFits`] with all verdicts; and where a manifest that might
+/// [`ImageError::NoMatch`] with all verdicts; and where a manifest that might
 /// have been chosen cannot be read.
-pub(crate) fn best(
+pub(crate) fn select_best(
     manifests: Vec<Descriptor>,
     host: &Host,
     documents: &mut Documents,
-) -> Result<(Chosen, Vec<Candidate>), ImageError> {
+) -> Result<(Selected, Vec<Candidate>), ImageError> {
     if manifests.is_empty() {
-        return Err(ImageError::Empty);
+        return Err(ImageError::NoManifest);
     }
-    let no_choice = manifests.len() == 1;
-    let look = |descriptor| Entry::look(descriptor, no_choice, host, documents);
-    let entries: Vec<Entry> = manifests.into_iter().map(look).collect::<Result<_, _>>()?;
-    pick(entries, documents)
+    let is_only_one = manifests.len() == 1;
+    let inspect = |descriptor| Entry::inspect(descriptor, is_only_one, host, documents);
+    let entries: Vec<Entry> = manifests
+        .into_iter()
+        .map(inspect)
+        .collect::<Result<_, _>>()?;
+    select(entries, documents)
 }
 
-/// Tells which of `manifests` containerd has unpacked: the first for Linux on this
+/// Selects the one of `manifests` that containerd has unpacked: the first for Linux on this
 /// CPU without a variant, of those that the index describes and then of the others
 /// (containerd, `images.Manifest` with `platforms.Default`). Where none is, someone
-/// asked for another platform: then the [`best`].
+/// asked for another platform: then [`select_best`] tells.
 ///
 /// # Errors
-/// As for [`best`].
-pub(crate) fn unpacked(
+/// As for [`select_best`].
+#[cfg(feature = "containerd")]
+pub(crate) fn select_unpacked(
     manifests: Vec<Descriptor>,
     host: &Host,
     documents: &mut Documents,
-) -> Result<(Chosen, Vec<Candidate>), ImageError> {
+) -> Result<(Selected, Vec<Candidate>), ImageError> {
     let is_default = |platform: &Platform| {
         platform.os == "linux"
-            && go_name(&platform.architecture) == host.architecture
+            && goarch(&platform.architecture) == host.architecture
             && matches!(platform.variant.as_deref(), None | Some("" | "v1" | "v8"))
     };
     let described = |d: &Descriptor| d.platform.as_ref().is_some_and(is_default);
-    let mut place = manifests.iter().position(described);
+    let mut default = manifests.iter().position(described);
     for (at, manifest) in manifests.iter().enumerate() {
-        let silent = manifest.platform.is_none() && walk::is_manifest(&manifest.media_type);
-        if place.is_none() && silent {
+        let is_silent =
+            manifest.platform.is_none() && resolve_index::is_manifest(&manifest.media_type);
+        if default.is_none() && is_silent {
             let manifest = documents.manifest(manifest)?;
             let config = documents.config(&manifest)?;
             let platform = config.and_then(|config| config.platform());
-            place = platform.as_ref().filter(|p| is_default(p)).map(|_| at);
+            default = platform.as_ref().filter(|p| is_default(p)).map(|_| at);
         }
     }
-    let Some(place) = place else {
-        return best(manifests, host, documents);
+    let Some(default) = default else {
+        return select_best(manifests, host, documents);
     };
     let entry = |(at, descriptor): (usize, Descriptor)| Entry {
         platform: descriptor.platform.clone(),
         descriptor,
         manifest: None,
-        standing: match at == place {
+        rank: match at == default {
             true => Ok(Rank::default()),
             false => Err(Verdict::NotUnpacked {
                 host: host.architecture.clone(),
             }),
         },
     };
-    pick(
+    select(
         manifests.into_iter().enumerate().map(entry).collect(),
         documents,
     )
 }
 
-/// Takes the best, and tells the others why not they.
-fn pick(
+/// Selects the best entry, and tells of the others why not.
+fn select(
     mut entries: Vec<Entry>,
     documents: &mut Documents,
-) -> Result<(Chosen, Vec<Candidate>), ImageError> {
+) -> Result<(Selected, Vec<Candidate>), ImageError> {
     let mut best: Option<(usize, Rank)> = None;
-    for (place, entry) in entries.iter().enumerate() {
-        if let Ok(rank) = entry.standing
+    for (at, entry) in entries.iter().enumerate() {
+        if let Ok(rank) = entry.rank
             && best.is_none_or(|(_, so_far)| rank > so_far)
         {
-            best = Some((place, rank));
+            best = Some((at, rank));
         }
     }
-    let candidates = entries.iter().enumerate().map(|(place, entry)| Candidate {
+    let candidates = entries.iter().enumerate().map(|(at, entry)| Candidate {
         digest: cut(&entry.descriptor.digest),
         platform: entry.platform.as_ref().map(Platform::to_string),
-        verdict: match (&entry.standing, best) {
-            (_, Some((chosen, _))) if chosen == place => Verdict::Chosen,
-            (Ok(rank), Some((_, best))) => rank.lost_to(&best),
-            (Ok(_), None) => Verdict::Later,
+        verdict: match (&entry.rank, best) {
+            (_, Some((selected, _))) if selected == at => Verdict::Chosen,
+            (Ok(rank), Some((_, best))) => rank.verdict_against(&best),
+            (Ok(_), None) => Verdict::LaterInIndex,
             (Err(verdict), _) => verdict.clone(),
         },
     });
     let candidates: Vec<_> = candidates.collect();
-    let Some((place, _)) = best else {
-        return Err(ImageError::NoneFits(candidates));
+    let Some((at, _)) = best else {
+        return Err(ImageError::NoMatch(candidates));
     };
     let Entry {
         descriptor,
         platform,
         manifest,
         ..
-    } = entries.swap_remove(place);
+    } = entries.swap_remove(at);
     let manifest = match manifest {
         Some(manifest) => manifest,
         None => documents.manifest(&descriptor)?,
     };
-    let chosen = Chosen {
+    let selected = Selected {
         descriptor,
         manifest,
         platform,
     };
-    Ok((chosen, candidates))
+    Ok((selected, candidates))
 }
 
 impl Entry {
-    /// Reads as much of a manifest as a judgement needs: not more than the index's
-    /// words, where these rule it out.
-    fn look(
+    /// Reads as much of a manifest as its rank needs: not more than its descriptor, where
+    /// that rules it out.
+    fn inspect(
         descriptor: Descriptor,
-        no_choice: bool,
+        is_only_one: bool,
         host: &Host,
         documents: &mut Documents,
     ) -> Result<Self, ImageError> {
@@ -223,19 +191,19 @@ impl Entry {
             platform: descriptor.platform.clone(),
             descriptor,
             manifest: None,
-            standing: Ok(Rank::default()),
+            rank: Ok(Rank::default()),
         };
-        if !walk::is_manifest(&entry.descriptor.media_type) {
-            entry.standing = Err(Verdict::UnknownType {
+        if !resolve_index::is_manifest(&entry.descriptor.media_type) {
+            entry.rank = Err(Verdict::UnknownMediaType {
                 media_type: cut(&entry.descriptor.media_type),
             });
-        } else if !no_choice {
-            entry.standing = entry.judge(host, documents)?;
+        } else if !is_only_one {
+            entry.rank = entry.rank(host, documents)?;
         }
         Ok(entry)
     }
 
-    fn judge(
+    fn rank(
         &mut self,
         host: &Host,
         documents: &mut Documents,
@@ -247,7 +215,7 @@ impl Entry {
             self.manifest = Some(manifest);
         }
         let mut rank = match &self.platform {
-            Some(platform) => match fit(platform, host) {
+            Some(platform) => match rank_platform(platform, host) {
                 Ok(rank) => rank,
                 Err(verdict) => return Ok(Err(verdict)),
             },
@@ -258,29 +226,29 @@ impl Entry {
             Some(manifest) => manifest,
             None => documents.manifest(&self.descriptor)?,
         };
-        let kind = walk::artifact_type(&self.descriptor, &manifest)?;
+        let kind = resolve_index::artifact_type(&self.descriptor, &manifest)?;
         let platform = self.platform.as_ref();
         rank.unikernel =
-            sign::of_manifest(platform, kind.as_deref(), &self.descriptor, &manifest).is_some();
+            evidence::of_manifest(platform, kind.as_deref(), &self.descriptor, &manifest).is_some();
         rank.runs = host.kvm || !rank.unikernel;
         self.manifest = Some(manifest);
         Ok(Ok(rank))
     }
 }
 
-/// Whether a platform is this host's, and how well it fits.
-fn fit(platform: &Platform, host: &Host) -> Result<Rank, Verdict> {
+/// How good a platform is for this host, or why it is not for it.
+fn rank_platform(platform: &Platform, host: &Host) -> Result<Rank, Verdict> {
     let monitor = match platform.os.as_str() {
         "linux" => 0,
         "kvm" | "qemu" => 1,
         // Its images look for few devices, and for those by their plain addresses.
         "fc" | "firecracker" => 2,
-        _ => return Err(Verdict::System),
+        _ => return Err(Verdict::OtherOs),
     };
-    let foreign = || Verdict::Architecture {
+    let foreign = || Verdict::OtherArchitecture {
         host: host.architecture.clone(),
     };
-    let architecture = go_name(&platform.architecture);
+    let architecture = goarch(&platform.architecture);
     // A 64-bit Linux runs the containers of its 32-bit sibling.
     let sibling = monitor == 0
         && matches!(

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::ImageError;
-use crate::error::cut;
+use crate::error::ImageError;
+use crate::text::cut;
 
 /// The directory above a namespace's in a bundle's path (containerd's runtime v2).
 const TASKS: &str = "io.containerd.runtime.v2.task";
@@ -47,23 +47,19 @@ pub fn state_dir(bundle: &Path) -> Option<&Path> {
 /// (`…/io.containerd.runtime.v2.task/NAMESPACE/ID`).
 ///
 /// # Errors
-/// [`ImageError::Namespace`] where neither tells, or they say two things.
+/// [`ImageError::NoNamespace`] where neither tells, [`ImageError::TwoNamespaces`] where they
+/// say two things.
 pub fn namespace(root: Option<&Path>, bundle: &Path) -> Result<String, ImageError> {
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
     let from_root = root.and_then(name);
     let from_bundle = state_dir(bundle).and(bundle.parent()).and_then(name);
     match (from_root, from_bundle) {
-        (Some(root), Some(bundle)) if root != bundle => Err(ImageError::Namespace {
-            why: format!(
-                "--root says {:?}, the bundle's path {:?}",
-                cut(&root),
-                cut(&bundle)
-            ),
+        (Some(root), Some(bundle)) if root != bundle => Err(ImageError::TwoNamespaces {
+            root: cut(&root),
+            bundle: cut(&bundle),
         }),
         (Some(one), _) | (None, Some(one)) => Ok(one),
-        (None, None) => Err(ImageError::Namespace {
-            why: "neither --root nor the bundle's path names it".to_owned(),
-        }),
+        (None, None) => Err(ImageError::NoNamespace),
     }
 }
 

@@ -106,9 +106,9 @@ fn the_cpu_decides_among_equals() {
     assert_eq!(
         verdicts[1..],
         [
-            Verdict::LessOfTheCpu,
+            Verdict::LowerCpuLevel,
             Verdict::Chosen,
-            Verdict::LessOfTheCpu
+            Verdict::LowerCpuLevel
         ]
     );
 }
@@ -150,8 +150,8 @@ fn what_is_no_manifest_is_passed_over() {
         ]
     });
     let media_type = unknown.to_owned();
-    assert_eq!(verdicts[0], Verdict::UnknownType { media_type });
-    assert_eq!(verdicts[1..], [Verdict::System, Verdict::Chosen]);
+    assert_eq!(verdicts[0], Verdict::UnknownMediaType { media_type });
+    assert_eq!(verdicts[1..], [Verdict::OtherOs, Verdict::Chosen]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn an_image_for_other_hosts_only_is_an_error_with_each_reason() {
     let (dir, layout) = layout();
     layout.top(&["linux/arm64", "linux/s390x", "plan9/amd64"].map(|p| layout.for_platform(p)));
     let error = from_layout(dir.path(), &host(true)).unwrap_err();
-    let ImageError::NoneFits(candidates) = &error else {
+    let ImageError::NoMatch(candidates) = &error else {
         panic!("{error}")
     };
     assert_eq!(candidates.len(), 3);

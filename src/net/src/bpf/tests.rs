@@ -75,7 +75,7 @@ fn to(port: u16) -> Vec<u8> {
 
 #[test]
 fn ports_are_found_in_both_versions_and_behind_options() {
-    let program = to_ports(&"80/tcp,53/udp,1000-2000/tcp".parse().unwrap());
+    let program = match_ports(&"80/tcp,53/udp,1000-2000/tcp".parse().unwrap());
     for (protocol, port, is_mine) in [
         (6, 80, true),
         (17, 80, false),
@@ -110,7 +110,7 @@ fn ports_are_found_in_both_versions_and_behind_options() {
 
 #[test]
 fn what_concerns_all_is_found() {
-    let program = shared();
+    let program = match_shared();
     assert!(run(&program, &ethernet(0x806, &[0; 28])));
     for (kind, is_shared) in [
         (0, false),
@@ -151,27 +151,27 @@ fn what_concerns_all_is_found() {
 #[test]
 fn a_label_is_jumped_over_and_found_again() {
     let text = "runu 0123456789abcdef 7 made 80/tcp";
-    let program = labelled(text, to_ports(&"80/tcp".parse().unwrap()));
+    let program = with_label(text, match_ports(&"80/tcp".parse().unwrap()));
     assert!(run(&program, &ipv4_packet(6, 0, 0, &to(80))));
     assert!(!run(&program, &ipv4_packet(6, 0, 0, &to(81))));
     let bytes: Vec<u8> = program.iter().flat_map(|i| i.bytes()).collect();
-    assert_eq!(label(&bytes).as_deref(), Some(text));
+    assert_eq!(read_label(&bytes).as_deref(), Some(text));
     for end in 0..8 * 10 {
-        assert_eq!(label(&bytes[..end]), None, "{end}");
+        assert_eq!(read_label(&bytes[..end]), None, "{end}");
     }
-    let other: Vec<u8> = shared().iter().flat_map(|i| i.bytes()).collect();
-    assert_eq!(label(&other), None);
+    let other: Vec<u8> = match_shared().iter().flat_map(|i| i.bytes()).collect();
+    assert_eq!(read_label(&other), None);
 }
 
 #[test]
-fn everything_is_everything() {
-    assert!(run(&everything(), &[]));
+fn everything_is_matched() {
+    assert!(run(&match_all(), &[]));
 }
 
 #[test]
 fn the_longest_program_jumps_where_it_should() {
     let list: Vec<_> = (1..=12).map(|n| format!("{}/tcp", n * 1000)).collect();
-    let program = to_ports(&list.join(",").parse().unwrap());
+    let program = match_ports(&list.join(",").parse().unwrap());
     for n in 1..=12 {
         assert!(run(&program, &ipv4_packet(6, 0, 0, &to(n * 1000))));
         assert!(run(&program, &ipv6_packet(6, &to(n * 1000))));

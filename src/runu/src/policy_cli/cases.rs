@@ -5,15 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::diff;
+use super::error::Error;
+use super::expect::Expect;
 use crate::exit;
 use bundle::{Bundle, Config};
 use decision::facts::{Facts, Host, Media, GatherOptions};
 use decision::policy::{Decision, Policy};
-use image::Words;
+use image::SyntheticImage;
 use vmm::BootAbi;
 
 /// One file of cases.
@@ -26,8 +26,8 @@ struct Cases {
 /// A bundle on disk, or what would be seen of one; and what is expected of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Case {
-    pub name: String,
+struct Case {
+    name: String,
     /// A bundle's directory, from the directory of the file on.
     bundle: Option<PathBuf>,
     #[serde(default)]
@@ -37,36 +37,26 @@ pub(super) struct Case {
     /// A kernel that is there, at the path that is wished for or else at kraftkit's.
     kernel: Option<BootAbi>,
     /// What the image says of itself.
-    media: Option<Words>,
+    media: Option<SyntheticImage>,
     /// The node that it would run on; this one, without a delegate, where none is given.
     host: Option<Host>,
-    pub expect: Expect,
-}
-
-/// What is expected; what is not named may be anything.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Expect {
-    /// `container`, `unikernel` or `deny`.
-    pub decision: String,
-    pub rule: Option<String>,
-    /// A part of the reason.
-    pub reason: Option<String>,
+    expect: Expect,
 }
 
 /// Runs the cases of every `*.toml` in `directory`; 1 if one came out otherwise.
 ///
 /// # Errors
 /// When there are none, or one cannot be read.
-pub(super) fn run(dir: &Path, policy: &Policy) -> Result<ExitCode> {
+pub(super) fn run(dir: &Path, policy: &Policy) -> Result<ExitCode, Error> {
     let (mut passed, mut failed) = (0, 0);
     for file in files(dir)? {
-        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let cases: Cases = toml::from_str(&text).with_context(|| file.display().to_string())?;
-        for case in cases.cases {
-            let decision = decide(&case, &file, policy)
-                .with_context(|| format!("{}: case {:?}", file.display(), case.name))?;
-            match diff::of(&case.expect, &decision) {
+        for case in read(&file)?.cases {
+            let decision = decide(&case, &file, policy).map_err(|source| Error::Bundle {
+                path: file.clone(),
+                case: case.name.clone(),
+                source,
+            })?;
+            match case.expect.diff(&decision) {
                 None => passed += 1,
                 Some(difference) => {
                     failed += 1;
@@ -77,10 +67,9 @@ pub(super) fn run(dir: &Path, policy: &Policy) -> Result<ExitCode> {
         }
     }
     if passed + failed == 0 {
-        bail!(
-            "{}: no cases: put them into *.toml files there",
-            dir.display()
-        );
+        return Err(Error::NoCases {
+            dir: dir.to_owned(),
+        });
     }
     exit::say(&format!("{passed} passed, {failed} failed"));
     Ok(match failed {
@@ -89,11 +78,25 @@ pub(super) fn run(dir: &Path, policy: &Policy) -> Result<ExitCode> {
     })
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let context = || dir.display().to_string();
+fn read(file: &Path) -> Result<Cases, Error> {
+    let text = fs::read_to_string(file).map_err(|source| Error::Read {
+        path: file.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|source| Error::Syntax {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let unreadable = |source| Error::Read {
+        path: dir.to_owned(),
+        source,
+    };
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(context)? {
-        let path = entry.with_context(context)?.path();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "toml")
@@ -105,7 +108,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
+fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision, bundle::Error> {
     let mut facts = match &case.bundle {
         Some(bundle) => {
             let path = file.parent().unwrap_or(Path::new(".")).join(bundle);
@@ -119,8 +122,8 @@ fn decide(case: &Case, file: &Path, policy: &Policy) -> Result<Decision> {
                 ..GatherOptions::default()
             };
             let mut facts = Facts::of_config(&config, policy.gather_options().and(everything));
-            if let Some(words) = &case.media {
-                facts.set_media(Media::Known(Box::new(words.clone().into())));
+            if let Some(image) = &case.media {
+                facts.set_media(Media::Known(Box::new(image.clone().into())));
             }
             if let Some(abi) = case.kernel {
                 facts.set_synthetic_kernel(abi);

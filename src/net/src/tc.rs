@@ -1,5 +1,5 @@
-//! Whose packets go where: what arrives at the pod's interface goes to a guest's tap, and what
-//! the guest sends goes out there.
+//! Traffic control (tc(8)): what arrives at the pod's interface goes to a guest's tap, and what
+//! the guest sends goes out there, by filters of an ingress qdisc.
 //!
 //! All that is known of it is in the kernel: a label in each filter says whose it is, so that
 //! whoever comes later finds it, whatever became of who made it.
@@ -13,48 +13,48 @@ use netlink_packet_route::tc::{
     TcActionType, TcAttribute, TcFilterBpf, TcHandle, TcMessage, TcMessageBuffer, TcMirror,
     TcMirrorActionType, TcOption,
 };
+use nix::libc::{self, TCA_KIND, TCA_OPTIONS};
 
-use super::label::Label;
-use super::netlink::Netlink;
-use super::program::{self, Instruction};
+use crate::bpf::{self, Instruction};
+use crate::label::Label;
+use crate::netlink::Netlink;
 
 /// Where an `ingress` or a `clsact` qdisc has the filters of what arrives
 /// (include/uapi/linux/pkt_sched.h, `TC_H_CLSACT` and `TC_H_MIN_INGRESS`).
-const HOOK: TcHandle = TcHandle {
+const INGRESS_FILTERS: TcHandle = TcHandle {
     major: 0xffff,
     minor: TcHandle::MIN_INGRESS,
 };
 /// The handle that every such qdisc has.
-const QDISC: TcHandle = TcHandle {
+const QDISC_HANDLE: TcHandle = TcHandle {
     major: 0xffff,
     minor: 0,
 };
 
 /// After filters that others have set: what they drop stays dropped.
 const PRIORITY: u32 = 0xc000;
-/// `ETH_P_ALL`, in network order.
-const ALL_PROTOCOLS: u32 = (3u16.to_be()) as u32;
+/// In network order.
+#[expect(clippy::cast_possible_truncation, reason = "an EtherType has 16 bits")]
+const ALL_PROTOCOLS: u32 = (libc::ETH_P_ALL as u16).to_be() as u32;
 
-/// `TCA_KIND`, `TCA_OPTIONS` and cls_bpf's (include/uapi/linux/{rtnetlink,pkt_cls}.h).
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
+/// Attributes of cls_bpf's options (include/uapi/linux/pkt_cls.h).
 const TCA_BPF_ACT: u16 = 1;
 const TCA_BPF_OPS_LEN: u16 = 4;
 const TCA_BPF_OPS: u16 = 5;
 
-/// What becomes of a packet that a filter finds.
+/// What becomes of a packet that a filter matches (tc-mirred(8)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum MirredAction {
     /// It goes out of another interface instead.
-    Redirected,
+    Redirect,
     /// A copy does, and other filters see it too.
-    Copied,
+    Mirror,
 }
 
-/// The place on an interface where packets that arrive are filtered.
+/// The qdisc at which packets that arrive at an interface are filtered: `ingress` or `clsact`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hook {
-    /// The interface's.
+pub(crate) struct IngressQdisc {
+    /// The interface's (`ifindex`).
     pub index: u32,
     /// It has the filters of packets that leave as well: never one of ours.
     is_clsact: bool,
@@ -68,14 +68,14 @@ pub(crate) struct Filter {
     info: u32,
 }
 
-impl Hook {
+impl IngressQdisc {
     /// All that there are in this namespace.
     ///
     /// # Errors
     /// When the kernel does not tell.
     pub(crate) fn all(netlink: &mut Netlink) -> io::Result<Vec<Self>> {
         let list = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
-        let hook = |(_, payload): (u16, Vec<u8>)| {
+        let qdisc = |(_, payload): (u16, Vec<u8>)| {
             let message = TcMessageBuffer::new_checked(&payload[..]).ok()?;
             let kind = text(message.payload(), TCA_KIND)?;
             let index = u32::try_from(message.index()).ok()?;
@@ -85,7 +85,7 @@ impl Hook {
         Ok(netlink
             .list_raw(list)?
             .into_iter()
-            .filter_map(hook)
+            .filter_map(qdisc)
             .collect())
     }
 
@@ -135,7 +135,7 @@ impl Hook {
             let message = TcMessageBuffer::new_checked(&payload[..]).ok()?;
             let options = attribute(message.payload(), TCA_OPTIONS)?;
             let program = attribute(&options, TCA_BPF_OPS)?;
-            let label = program::label(&program)?.parse().ok()?;
+            let label = bpf::read_label(&program)?.parse().ok()?;
             Some(Filter {
                 label,
                 handle: message.handle(),
@@ -146,42 +146,46 @@ impl Hook {
     }
 
     fn list(&self, netlink: &mut Netlink) -> io::Result<Vec<(u16, Vec<u8>)>> {
-        netlink.list_raw(RouteNetlinkMessage::GetTrafficFilter(self.message()))
+        netlink.list_raw(RouteNetlinkMessage::GetTrafficFilter(self.filter_message()))
     }
 
-    /// Removes filters, and with the last of all the hook itself, if runu made it.
+    /// Removes filters, and with the last of all the qdisc itself, if runu made it.
     ///
     /// # Errors
     /// The kernel's; what is gone already is none.
     pub(crate) fn remove(&self, netlink: &mut Netlink, filters: &[Filter]) -> io::Result<()> {
         for filter in filters {
-            let mut message = self.message();
+            let mut message = self.filter_message();
             message.header.handle = filter.handle.into();
             message.header.info = filter.info;
             let kind = TcFilterBpf::KIND.to_owned();
             message.attributes = vec![TcAttribute::Kind(kind)];
-            gone(netlink.change(RouteNetlinkMessage::DelTrafficFilter(message), 0))?;
+            ignore_missing(netlink.change(RouteNetlinkMessage::DelTrafficFilter(message), 0))?;
         }
-        let is_ours = !self.is_clsact && filters.iter().any(|filter| filter.label.made_hook);
+        let is_ours = !self.is_clsact && filters.iter().any(|filter| filter.label.made_qdisc);
         if is_ours && self.list(netlink)?.is_empty() {
             let qdisc = RouteNetlinkMessage::DelQueueDiscipline(qdisc(self.index));
-            gone(netlink.change(qdisc, 0))?;
+            ignore_missing(netlink.change(qdisc, 0))?;
         }
         Ok(())
     }
 
-    fn message(&self) -> TcMessage {
-        at_hook(self.index)
+    fn filter_message(&self) -> TcMessage {
+        at_qdisc(self.index)
     }
 }
 
-/// A filter at the hook of interface `index`: packets that `program` finds go to interface
+/// A filter at the qdisc of interface `index`: packets that `program` matches go to interface
 /// `to`.
-pub(crate) fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32) -> TcMessage {
-    let mut message = at_hook(index);
+pub(crate) fn filter(
+    index: u32,
+    program: &[Instruction],
+    action: MirredAction,
+    to: u32,
+) -> TcMessage {
+    let mut message = at_qdisc(index);
     message.header.info = PRIORITY << 16 | ALL_PROTOCOLS;
-    // Fewer than the kernel's 4096.
-    let count = program.len() as u16;
+    let count = u16::try_from(program.len()).expect("fewer than the kernel's 4096 instructions");
     let program = program.iter().flat_map(|i| i.bytes()).collect();
     let other = |kind, bytes| TcOption::Other(DefaultNla::new(kind, bytes));
     message.attributes = vec![
@@ -189,35 +193,39 @@ pub(crate) fn filter(index: u32, program: &[Instruction], fate: Fate, to: u32) -
         TcAttribute::Options(vec![
             other(TCA_BPF_OPS_LEN, count.to_ne_bytes().to_vec()),
             other(TCA_BPF_OPS, program),
-            other(TCA_BPF_ACT, emitted(&[action(fate, to)][..])),
+            other(TCA_BPF_ACT, emitted(&[mirred(action, to)][..])),
         ]),
     ];
     message
 }
 
-fn at_hook(index: u32) -> TcMessage {
-    // An index is a positive `int` to the kernel.
-    let mut message = TcMessage::with_index(index as i32);
-    message.header.parent = HOOK;
+fn at_qdisc(index: u32) -> TcMessage {
+    let mut message = tc_message(index);
+    message.header.parent = INGRESS_FILTERS;
     message
 }
 
+/// An interface's index is a positive `int` to the kernel.
+fn tc_message(index: u32) -> TcMessage {
+    TcMessage::with_index(index.cast_signed())
+}
+
 fn qdisc(index: u32) -> TcMessage {
-    let mut message = TcMessage::with_index(index as i32);
+    let mut message = tc_message(index);
     message.header.parent = TcHandle::INGRESS;
-    message.header.handle = QDISC;
+    message.header.handle = QDISC_HANDLE;
     message.attributes = vec![TcAttribute::Kind("ingress".to_owned())];
     message
 }
 
-/// tc-mirred(8).
-fn action(fate: Fate, to: u32) -> TcAction {
+/// The action of a filter: to interface `to`.
+fn mirred(action: MirredAction, to: u32) -> TcAction {
     let mut mirror = TcMirror::default();
     mirror.ifindex = to;
-    (mirror.eaction, mirror.generic.action) = match fate {
-        Fate::Redirected => (TcMirrorActionType::EgressRedir, TcActionType::Stolen),
+    (mirror.eaction, mirror.generic.action) = match action {
+        MirredAction::Redirect => (TcMirrorActionType::EgressRedir, TcActionType::Stolen),
         // "continue": the next filter is asked.
-        Fate::Copied => (TcMirrorActionType::EgressMirror, TcActionType::Unspec),
+        MirredAction::Mirror => (TcMirrorActionType::EgressMirror, TcActionType::Unspec),
     };
     let options = TcActionOption::Mirror(TcActionMirrorOption::Parms(mirror));
     let mut action = TcAction::default();
@@ -248,10 +256,10 @@ fn text(attributes: &[u8], kind: u16) -> Option<String> {
 }
 
 /// What was to be removed and is not there is removed.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+fn ignore_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) if e.raw_os_error() == Some(nix::libc::EINVAL) => Ok(()),
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Ok(()),
         removed => removed,
     }
 }
