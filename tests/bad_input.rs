@@ -75,7 +75,10 @@ fn config_json() {
     refused(dir.path(), &["config.json"]);
     let spaces = " ".repeat(10 << 20);
     fs::write(&config, format!("{{{spaces}}}")).unwrap();
-    refused(dir.path(), &["config.json", "10485762 bytes", "too large", "4 MiB"]);
+    refused(
+        dir.path(),
+        &["config.json", "10485762 bytes", "too large", "4 MiB"],
+    );
     fs::write(&config, "{}").unwrap();
     refused(dir.path(), &["names no root.path"]);
     // runc would read it.

@@ -1,7 +1,7 @@
 //! A config.json: what it alone says, with a kernel in the image and without.
 
 use bundle::Config;
-use decision::facts::{Facts, Kind, GatherOptions};
+use decision::facts::{Facts, GatherOptions, Kind};
 use vmm::BootAbi;
 
 use super::decisions;

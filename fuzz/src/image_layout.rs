@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use bundle::Config;
-use decision::facts::{Facts, Media, GatherOptions};
+use decision::facts::{Facts, GatherOptions, Media};
 use image::{Host, Image, Verdict, from_layout};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;

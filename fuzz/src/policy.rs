@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bundle::Config;
-use decision::facts::{Facts, Media, GatherOptions};
+use decision::facts::{Facts, GatherOptions, Media};
 use decision::policy::{Policy, PolicyFile};
 use image::SyntheticImage;
 use serde_json::json;

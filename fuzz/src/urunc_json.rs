@@ -58,7 +58,10 @@ fn check(json: &[u8]) {
         let gathered = Facts::gather(bundle, GatherOptions::default());
         let (mut facts, files) = gathered.expect("a rootfs");
         assert!(files.kernel.is_none() && files.initrd.is_none());
-        assert!(is_well_formed || facts.has_evidence(), "the file is no sign");
+        assert!(
+            is_well_formed || facts.has_evidence(),
+            "the file is no sign"
+        );
         decisions::check_all(&facts);
         facts.set_synthetic_kernel(BootAbi::Linux64);
         decisions::check_all(&facts);

@@ -31,12 +31,13 @@ fn read(path: &str) -> String {
     fs::read_to_string(harness::repository().join(path)).unwrap()
 }
 
-/// The lines between the line that `begins` an indented block and the block's end, each with
-/// the first word before the colon: `name: the rest`.
-fn block(document: &str, begins: &str) -> Vec<(String, String)> {
-    let (_, after) = document.split_once(begins).unwrap();
-    let lines = after.lines().skip(1).skip_while(|line| line.is_empty());
-    let lines = lines.take_while(|line| line.starts_with("    "));
+/// The first indented block below a heading: of each line what stands before the colon, and the
+/// rest.
+fn block(document: &str, heading: &str) -> Vec<(String, String)> {
+    let (_, after) = document.split_once(heading).unwrap();
+    let is_in = |line: &&str| line.starts_with("    ");
+    let lines = after.lines().skip_while(|line| !is_in(line));
+    let lines = lines.take_while(is_in);
     let pairs = lines.map(|line| line.trim().split_once(':').unwrap());
     pairs
         .map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))

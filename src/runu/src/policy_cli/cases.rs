@@ -11,7 +11,7 @@ use super::error::Error;
 use super::expect::Expect;
 use crate::exit;
 use bundle::{Bundle, Config};
-use decision::facts::{Facts, Host, Media, GatherOptions};
+use decision::facts::{Facts, GatherOptions, Host, Media};
 use decision::policy::{Decision, Policy};
 use image::SyntheticImage;
 use vmm::BootAbi;
