@@ -41,10 +41,6 @@ pub struct Kernel {
 }
 
 /// What the file turned out to be.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of it, and nearly always the large one"
-)]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase", untagged)]
 pub enum State {

@@ -29,9 +29,12 @@ pub enum Error {
     )]
     NoTerminal { why: io::Error },
     #[error("cannot create unikernel {id}")]
-    Create { id: String, source: CreateError },
+    Create {
+        id: String,
+        source: Box<CreateError>,
+    },
     #[error("cannot start unikernel {id}")]
-    Start { id: String, source: StartError },
+    Start { id: String, source: Box<StartError> },
     #[error("container {id}: NOTIFY_SOCKET")]
     Notify { id: String, source: io::Error },
     #[error(transparent)]
@@ -93,7 +96,7 @@ impl Error {
             CreateError::PidFile { path, source } => Self::PidFile { path, source },
             source => Self::Create {
                 id: id.to_owned(),
-                source,
+                source: Box::new(source),
             },
         }
     }
@@ -102,7 +105,7 @@ impl Error {
     pub(in crate::lifecycle) fn start(id: &str, source: impl Into<StartError>) -> Self {
         Self::Start {
             id: id.to_owned(),
-            source: source.into(),
+            source: Box::new(source.into()),
         }
     }
 
