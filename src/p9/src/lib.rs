@@ -8,15 +8,15 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`server`] | a client's server: from a T-message to its R-message |
-//! | [`wire`] | messages as bytes |
-//! | [`message_type`] | the messages' types |
-//! | [`dir`] | looking up and opening, and what is refused there |
-//! | [`fids`] | the client's fids |
-//! | [`session`] | Tversion, Tattach, Twalk |
-//! | [`content`] | to open, read, write and lock |
-//! | [`names`] | to make, link, rename and remove |
-//! | [`attributes`] | attributes of files, and of the file system |
+//! | `server` | a client's server: from a T-message to its R-message |
+//! | `wire` | messages as bytes |
+//! | `message_type` | the messages' types |
+//! | `dir` | looking up and opening, and what is refused there |
+//! | `fids` | the client's fids |
+//! | `session` | Tversion, Tattach, Twalk |
+//! | `content` | to open, read, write and lock |
+//! | `names` | to make, link, rename and remove |
+//! | `attributes` | attributes of files, and of the file system |
 //!
 //! Sources: diod's protocol.md; Linux's include/net/9p/9p.h and net/9p/client.c.
 

@@ -1,5 +1,5 @@
 //! The keyboard controller (Intel 8042; IBM PS/2 Technical Reference, "Keyboard and Auxiliary
-//! Device Controller") with a [`keyboard`](super::keyboard) and no mouse.
+//! Device Controller") with a [`keyboard`] and no mouse.
 //!
 //! It answers each command at once, so that a guest that looks for it loses no time: Linux waits
 //! half a second for each byte that does not come.

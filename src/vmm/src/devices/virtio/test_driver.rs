@@ -52,12 +52,12 @@ struct Ring {
 }
 
 impl<D: VirtioDevice> Driver<D> {
-    /// A driver that has agreed on these features, beside VERSION_1.
+    /// A driver that has negotiated these features, beside VERSION_1.
     pub(crate) fn new(device: D, features: u64) -> Driver<D> {
         Driver::legacy(device, features | VERSION_1)
     }
 
-    /// A driver that has agreed on these features.
+    /// A driver that has negotiated these features.
     pub(crate) fn legacy(device: D, features: u64) -> Driver<D> {
         let memory = memory::allocate(END).unwrap();
         let mut driver = Driver {
@@ -70,7 +70,7 @@ impl<D: VirtioDevice> Driver<D> {
         driver
     }
 
-    /// As after a reset: new rings, in zeroed memory, and features agreed on.
+    /// As after a reset: new rings, in zeroed memory, and features negotiated.
     pub(crate) fn activate(&mut self, features: u64) {
         let sizes = self.device.queue_sizes().to_vec();
         let rings = (0..).zip(sizes).map(|(index, max)| Ring {

@@ -87,11 +87,11 @@ impl Driver {
 
     /// A driver that has come up to DRIVER_OK.
     pub(crate) fn ready() -> Driver {
-        Driver::agreed(0)
+        Driver::with_features(0)
     }
 
     /// As above, with these features.
-    pub(crate) fn agreed(features: u32) -> Driver {
+    pub(crate) fn with_features(features: u32) -> Driver {
         let driver = Driver::new();
         driver.come_up(features);
         driver
@@ -100,13 +100,13 @@ impl Driver {
     /// Comes up to DRIVER_OK, with these features.
     pub(crate) fn come_up(&self, features: u32) {
         self.write(DRIVER_FEATURES, features);
-        self.agree();
+        self.negotiate();
         self.set_up([DESCRIPTORS, AVAILABLE, USED]);
         self.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
         assert_eq!(self.read(STATUS), FOUND | FEATURES_OK | DRIVER_OK);
     }
 
-    pub(crate) fn agree(&self) {
+    pub(crate) fn negotiate(&self) {
         self.write(STATUS, FOUND);
         self.write(DRIVER_FEATURES_SEL, 1);
         self.write(DRIVER_FEATURES, 1);

@@ -75,7 +75,7 @@ fn a_driver_that_wants_no_interrupt_gets_none() {
 
 #[test]
 fn a_driver_can_say_when_it_wants_the_next_interrupt() {
-    let mut driver = Driver::agreed(EVENT_IDX);
+    let mut driver = Driver::with_features(EVENT_IDX);
     driver.describe(0, BUFFER, 8, WRITE, 0);
     let used_event = GuestAddress(AVAILABLE + 4 + 2 * u64::from(SIZE));
     let avail_event = GuestAddress(USED + 4 + 8 * u64::from(SIZE));
@@ -91,7 +91,7 @@ fn a_driver_can_say_when_it_wants_the_next_interrupt() {
 
 #[test]
 fn a_table_of_descriptors_in_a_buffer_is_followed() {
-    let mut driver = Driver::agreed(INDIRECT_DESC);
+    let mut driver = Driver::with_features(INDIRECT_DESC);
     let table = [
         (BUFFER + 0x100, WRITE | NEXT, 1),
         (BUFFER + 0x200, WRITE, 0u16),
@@ -115,7 +115,7 @@ fn a_table_of_descriptors_in_a_buffer_is_followed() {
 }
 
 #[test]
-fn a_driver_must_agree_before_it_sets_up() {
+fn a_driver_must_negotiate_before_it_configures_queues() {
     let driver = Driver::new();
     driver.write(STATUS, FOUND);
     driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
@@ -129,7 +129,7 @@ fn a_driver_must_agree_before_it_sets_up() {
     driver.write(STATUS, FOUND | FEATURES_OK);
     assert_eq!(driver.read(STATUS), FOUND, "with more than was offered");
     driver.write(STATUS, 0);
-    driver.agree();
+    driver.negotiate();
     driver.write(STATUS, FEATURES_OK);
     assert_eq!(
         driver.read(STATUS),
@@ -180,7 +180,7 @@ fn a_queue_that_is_not_all_memory_breaks_the_device() {
         [DESCRIPTORS, u64::MAX - 1, USED],
     ] {
         let driver = Driver::new();
-        driver.agree();
+        driver.negotiate();
         driver.set_up(addresses);
         driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
         assert!(driver.needs_reset(), "{addresses:x?}");
@@ -243,7 +243,7 @@ fn a_bad_chain_breaks_the_device_and_nothing_else() {
         assert!(driver.needs_reset(), "{what}");
         assert_eq!(driver.used().0, 0, "{what}");
         driver.write(STATUS, 0);
-        driver.agree();
+        driver.negotiate();
         assert!(!driver.needs_reset(), "{what}, after a reset");
     }
 }

@@ -22,14 +22,14 @@ const QUEUE_SIZES: [u16; 1] = [128];
 /// The most bytes of a request and its room: both as large as can be, and what drivers round
 /// up to.
 const MAX: u32 = 4 * MAX_MSIZE;
-/// Bytes of a frame's first field, its size.
+/// Bytes of a message's first field, its size.
 const SIZE: usize = 4;
 
 pub(crate) struct P9 {
     server: Server,
     /// The tag's length, 16 bits, and the tag.
     config: Vec<u8>,
-    frame: Vec<u8>,
+    message: Vec<u8>,
 }
 
 impl P9 {
@@ -46,7 +46,7 @@ impl P9 {
         Ok(P9 {
             server,
             config: [&len.to_le_bytes(), share.tag.as_bytes()].concat(),
-            frame: Vec::new(),
+            message: Vec::new(),
         })
     }
 
@@ -58,13 +58,13 @@ impl P9 {
         if size > MAX_MSIZE {
             return Err(NeedsReset("a 9P request larger than any may be"));
         }
-        self.frame.resize(size as usize, 0);
-        if iovec::read(&buffer.readable, memory, &mut self.frame)? < self.frame.len() {
+        self.message.resize(size as usize, 0);
+        if iovec::read(&buffer.readable, memory, &mut self.message)? < self.message.len() {
             return Err(NeedsReset("a 9P request that is cut"));
         }
         // The whole chain has MAX bytes at most.
-        let room = iovec::len(&buffer.writable) as usize;
-        let reply = self.server.handle(&self.frame, room);
+        let max_len = iovec::len(&buffer.writable) as usize;
+        let reply = self.server.handle(&self.message, max_len);
         let reply = reply.map_err(|_| NeedsReset("a 9P request that cannot be answered"))?;
         iovec::write(&buffer.writable, memory, reply)
     }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     /// Offers a request in two pieces and room in two, the first of 7 bytes.
-    fn ask(driver: &mut Driver, request: &[u8], room: u32) {
+    fn ask(driver: &mut Driver, request: &[u8], max_len: u32) {
         let put = |at, bytes: &[u8]| driver.memory.write_slice(bytes, GuestAddress(at)).unwrap();
         let (first, second) = request.split_at(5);
         put(BUFFER, first);
@@ -138,7 +138,7 @@ mod tests {
         driver.describe(0, BUFFER, 5, NEXT, 1);
         driver.describe(1, BUFFER + 0x1000, second.len() as u32, NEXT, 2);
         driver.describe(2, ROOM, 7, NEXT | WRITE, 3);
-        driver.describe(3, ROOM + 0x1000, room, WRITE, 0);
+        driver.describe(3, ROOM + 0x1000, max_len, WRITE, 0);
         driver.offer(0);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_no_request_breaks_the_device_and_no_more() {
         let long = [&(MAX_MSIZE + 1).to_le_bytes()[..], &[100; 8]].concat();
-        for (request, room) in [
+        for (request, max_len) in [
             (&b"\x06\0\0\0\x64\0\0"[..], 100), // shorter than its header
             (b"\0\0\0\0\0\0\0", 100),
             (b"\xff\0\0\0\x64\0\0\0", 100), // longer than it is
@@ -179,7 +179,7 @@ mod tests {
             (VERSION, 3), // no room for an error
         ] {
             let (mut driver, _dir) = driver();
-            ask(&mut driver, request, room);
+            ask(&mut driver, request, max_len);
             assert!(driver.needs_reset(), "{request:?}");
             assert_eq!(driver.used().0, 0);
             driver.write(STATUS, 0);

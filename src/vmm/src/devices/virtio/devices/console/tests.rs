@@ -174,7 +174,7 @@ fn say(driver: &mut testing::Driver, words: &str) {
     let at = GuestAddress(testing::DESCRIPTORS);
     driver.memory.write_slice(&zeros, at).unwrap();
     driver.available = 0;
-    driver.agree();
+    driver.negotiate();
     let rings = [testing::DESCRIPTORS, testing::AVAILABLE, testing::USED];
     driver.write(QUEUE_SEL, TRANSMIT as u32);
     driver.write(QUEUE_NUM, testing::SIZE.into());

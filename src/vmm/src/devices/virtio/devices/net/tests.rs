@@ -278,7 +278,7 @@ fn a_bad_chain_breaks_the_device() {
 }
 
 #[test]
-fn a_header_that_was_not_agreed_on_is_not_passed_on() {
+fn a_header_that_was_not_negotiated_is_not_passed_on() {
     let (net, other) = pair();
     let mut driver = Driver::new(net, 0);
     for (flags, kind) in [(1, 0), (0, 1), (0, 4), (0, 3), (0, 0x80), (0, 77)] {

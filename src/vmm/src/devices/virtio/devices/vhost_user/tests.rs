@@ -22,7 +22,7 @@ fn connect(failure: Option<(u32, Failure)>) -> (FakeBackEnd, Result<BackEnd, Bac
     (fake, BackEnd::connect_with_timeout(SOON, socket, 2))
 }
 
-/// The device behind its transport, with a driver that has agreed on nothing yet.
+/// The device behind its transport, with a driver that has negotiated nothing yet.
 fn driver(failure: Option<(u32, Failure)>) -> (Driver, FakeBackEnd) {
     let (fake, back_end) = connect(failure);
     let device = Fs::with_back_end(back_end.unwrap(), "fs0".to_owned());
@@ -32,7 +32,7 @@ fn driver(failure: Option<(u32, Failure)>) -> (Driver, FakeBackEnd) {
 
 /// Comes up to DRIVER_OK with the first queue, whatever becomes of it.
 fn come_up(driver: &Driver) {
-    driver.agree();
+    driver.negotiate();
     driver.set_up([DESCRIPTORS, AVAILABLE, USED]);
     driver.write(STATUS, FOUND | FEATURES_OK | DRIVER_OK);
 }

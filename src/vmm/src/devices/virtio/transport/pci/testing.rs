@@ -148,12 +148,12 @@ impl Driver {
 
     /// Comes up to DRIVER_OK by the modern interface, with these features of the first half.
     pub(super) fn come_up(&self, features: u32) {
-        self.agree(features);
+        self.negotiate(features);
         self.set_up([DESCRIPTORS, AVAILABLE, USED]);
         self.set_status(FOUND | FEATURES_OK | DRIVER_OK);
     }
 
-    pub(super) fn agree(&self, features: u32) {
+    pub(super) fn negotiate(&self, features: u32) {
         self.set_status(0);
         self.set_status(FOUND);
         for (half, features) in [(0, features), (1, 1)] {

@@ -136,7 +136,7 @@ fn messages_take_the_place_of_the_pin() {
         driver.write(TABLE + 16 * vector, 0xfee0_0000, 8);
         driver.write(TABLE + 16 * vector + 8, data, 8);
     }
-    driver.agree(0);
+    driver.negotiate(0);
     for (field, vector) in [(CONFIG_VECTOR, 0), (QUEUE_VECTOR, 1)] {
         assert_eq!(driver.read(field, 2), 0xffff);
         driver.write(field, 2, 2);
@@ -249,11 +249,11 @@ fn a_queue_is_frozen_and_checked() {
         ([DESCRIPTORS, AVAILABLE, USED], 7),
         ([DESCRIPTORS, AVAILABLE, USED], 128),
     ] {
-        driver.agree(0);
+        driver.negotiate(0);
         driver.set_up(addresses);
         driver.write(QUEUE_ENABLE, 0, 2);
         assert_eq!(driver.read(QUEUE_ENABLE, 2), 1, "only a reset undoes that");
-        driver.agree(0);
+        driver.negotiate(0);
         driver.write(QUEUE_SIZE, size, 2);
         for (field, address) in QUEUE_ADDRESSES.into_iter().zip(addresses) {
             driver.write(field, address, 8);
