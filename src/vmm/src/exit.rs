@@ -1,6 +1,8 @@
 //! How a guest ended, and what exit status that is for its container.
 
-use std::fmt;
+use std::{fmt, io};
+
+use nix::errno::Errno;
 
 use super::hypercall::fault::HypercallFault;
 
@@ -57,12 +59,12 @@ pub enum Crash {
         port: u16,
     },
     /// KVM cannot go on with this guest.
-    #[error("the guest cannot be run further: {reason} (rip {rip:#x})")]
+    #[error("the guest cannot be run further: {source} (rip {rip:#x})")]
     Emulation {
         /// Where the guest stands.
         rip: u64,
         /// What KVM says.
-        reason: String,
+        source: RunFailure,
     },
     /// The monitor itself failed.
     #[error("the monitor failed: {reason}")]
@@ -70,6 +72,35 @@ pub enum Crash {
         /// What failed, and why.
         reason: String,
     },
+}
+
+/// Why KVM cannot go on with a guest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunFailure {
+    /// Where the processor leaves instructions to KVM, which knows but some.
+    #[error("KVM cannot emulate an instruction")]
+    Instruction,
+    /// KVM_EXIT_INTERNAL_ERROR.
+    #[error("KVM internal error, suberror {suberror}")]
+    Internal {
+        /// KVM_INTERNAL_ERROR_…, of include/uapi/linux/kvm.h.
+        suberror: u32,
+    },
+    /// KVM_EXIT_FAIL_ENTRY: the vCPU's registers are none that a processor can have.
+    #[error("the processor refuses to enter it, reason {reason:#x}")]
+    Entry {
+        /// The processor's own number for it.
+        reason: u64,
+    },
+    /// The guest was left for something that no guest here does.
+    #[error("unexpected exit {exit}")]
+    Exit {
+        /// kvm-ioctls' name for it.
+        exit: String,
+    },
+    /// The ioctl failed.
+    #[error("KVM_RUN failed: {}", io::Error::from(*.0))]
+    Run(Errno),
 }
 
 impl GuestExit {
@@ -127,7 +158,7 @@ mod tests {
     fn every_end_has_its_documented_status() {
         let emulation = Crash::Emulation {
             rip: 0,
-            reason: String::new(),
+            source: RunFailure::Instruction,
         };
         let hypercall = Crash::Hypercall {
             call: "puts",

@@ -82,7 +82,7 @@ pub use devices::virtio::fuzzing;
 pub use devices::virtio::slots::count as virtio_devices;
 pub use devices::virtio::transport::mmio_slot::virtio_mmio_parameters;
 pub use error::{BlockDeviceError, Error, HeaderError, KernelError, MemoryMapError};
-pub use exit::{Crash, GuestExit};
+pub use exit::{Crash, GuestExit, RunFailure};
 pub use hypercall::fault::HypercallFault;
 pub use machine::Machine;
 pub use memfd::{MAX_KERNEL, sealed_copy};

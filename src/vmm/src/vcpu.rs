@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::CpuId;
 use kvm_ioctls::{VcpuExit, VcpuFd};
+use nix::errno::Errno;
 
 use super::arch::interrupts::set_local_apic;
 use super::arch::registers::{self, EntryState, RESET_RIP, RFLAGS_INTERRUPTS};
@@ -13,7 +14,7 @@ use super::console::Output;
 use super::devices::mmio_bus::MmioBus;
 use super::devices::port_bus::PortBus;
 use super::error::Error;
-use super::exit::{Crash, GuestExit};
+use super::exit::{Crash, GuestExit, RunFailure};
 use super::halt::Wait;
 use super::hypercall::{Called, Hypercalls};
 use super::memory::GuestMemory;
@@ -105,7 +106,7 @@ impl Vcpu {
 
     /// Runs the guest until it needs the monitor, and serves that need.
     pub(crate) fn step(&mut self) -> Step {
-        let reason = match self.fd.run() {
+        let source = match self.fd.run() {
             Ok(VcpuExit::IoIn(port, data)) => {
                 return match self.hypercalls.as_mut().and_then(|calls| calls.read(port)) {
                     Some(called) => called.into(),
@@ -149,15 +150,15 @@ impl Vcpu {
             // ever wakes it.
             Ok(VcpuExit::Hlt) => return self.crashed(|rip| Crash::Halted { rip }),
             Ok(VcpuExit::InternalError) => self.internal_error(),
-            Ok(VcpuExit::FailEntry(reason, _)) => {
-                format!("the processor refuses to enter it, reason {reason:#x}")
-            }
-            Ok(other) => format!("unexpected exit {other:?}"),
+            Ok(VcpuExit::FailEntry(reason, _)) => RunFailure::Entry { reason },
+            Ok(other) => RunFailure::Exit {
+                exit: format!("{other:?}"),
+            },
             Err(e) if e.errno() == nix::libc::EINTR => return Step::Kicked,
             Err(e) if e.errno() == nix::libc::EAGAIN => return Step::Continue,
-            Err(e) => format!("KVM_RUN failed: {e}"),
+            Err(e) => RunFailure::Run(Errno::from_raw(e.errno())),
         };
-        self.crashed(|rip| Crash::Emulation { rip, reason })
+        self.crashed(|rip| Crash::Emulation { rip, source })
     }
 
     /// What this vCPU waits for. Nothing here sends NMIs, so that in `hlt` with interrupts off
@@ -181,13 +182,13 @@ impl Vcpu {
         Step::Ended(GuestExit::Crashed(crash(rip)))
     }
 
-    fn internal_error(&mut self) -> String {
+    fn internal_error(&mut self) -> RunFailure {
         // SAFETY: KVM fills this member of the union when the exit reason is
         // KVM_EXIT_INTERNAL_ERROR, which is the only case this is called in.
         let suberror = unsafe { self.fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
         match suberror {
-            1 => "KVM cannot emulate an instruction".to_owned(),
-            other => format!("KVM internal error, suberror {other}"),
+            1 => RunFailure::Instruction,
+            suberror => RunFailure::Internal { suberror },
         }
     }
 }
