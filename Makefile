@@ -8,11 +8,12 @@ FUZZ_SECONDS ?= 60
 
 # The tests that `cargo test` leaves out (`test = false` in tests/Cargo.toml). To cargo, --all-targets
 # is without them, whatever else is named beside it.
-APART := $(shell awk -F '"' '/^name/ { name = $$2 } /^test = false/ { print name }' tests/Cargo.toml)
+APART := $(shell awk -F '"' '/^\[/ { kind = $$1 } /^name/ { name = $$2 } \
+             /^test = false/ && kind == "[[test]]" { print name }' tests/Cargo.toml)
 
 # All others, in three parts: what needs neither root nor KVM, what has other programs call runu,
 # and the rest.
-TESTS   := $(filter-out $(APART),$(shell awk -F '"' '/^\[\[/ { kind = $$1 } \
+TESTS   := $(filter-out $(APART),$(shell awk -F '"' '/^\[/ { kind = $$1 } \
              /^name/ && kind == "[[test]]" { print $$2 }' tests/Cargo.toml))
 UNIT    := architecture bad_facts command_line corpus explain plan policy properties
 CALLERS := callers containerd image

@@ -154,15 +154,15 @@ fn signals_end_one_that_is_not_started() {
 }
 
 #[test]
-fn spoilt_files_are_told_and_deleted_by_force() {
+fn corrupt_files_are_reported_and_deleted_by_force() {
     if harness::cannot_boot() {
         return;
     }
     let program = Program::new();
-    let bundle = Bundle::unikernel("spoilt", "spin", "pvh", &["spin"]);
-    let container = Container::new(&program, "spoilt", &bundle);
-    let dir = program.store().join("spoilt");
-    let spoil: [(&str, &dyn Fn()); 5] = [
+    let bundle = Bundle::unikernel("corrupt", "spin", "pvh", &["spin"]);
+    let container = Container::new(&program, "corrupt", &bundle);
+    let dir = program.store().join("corrupt");
+    let corrupt: [(&str, &dyn Fn()); 5] = [
         ("record.json", &|| {
             fs::write(dir.join("record.json"), "{").unwrap()
         }),
@@ -170,7 +170,7 @@ fn spoilt_files_are_told_and_deleted_by_force() {
             fs::remove_file(dir.join("record.json")).unwrap()
         }),
         ("EOF while parsing", &|| {
-            fs::write(dir.join("container/spoilt/state.json"), "{").unwrap();
+            fs::write(dir.join("container/corrupt/state.json"), "{").unwrap();
         }),
         ("No such file", &|| {
             fs::remove_dir_all(dir.join("container")).unwrap()
@@ -180,20 +180,20 @@ fn spoilt_files_are_told_and_deleted_by_force() {
             fs::remove_dir_all(dir.join("container")).unwrap();
         }),
     ];
-    for (told, spoil) in spoil {
+    for (words, change) in corrupt {
         let created = container.create();
         assert_eq!(created.code, 0, "{created:?}");
-        spoil();
-        let start = program.call(&["start", "spoilt"]);
+        change();
+        let start = program.call(&["start", "corrupt"]);
         assert_eq!(
             (start.code, start.stderr.lines().count()),
             (1, 1),
             "{start:?}"
         );
-        assert!(start.stderr.contains(told), "{told}: {start:?}");
-        program.ok(&["delete", "--force", "spoilt"]);
+        assert!(start.stderr.contains(words), "{words}: {start:?}");
+        program.ok(&["delete", "--force", "corrupt"]);
         assert_eq!(container.wait(), 128 + SIGKILL);
-        program.assert_nothing_left("spoilt", &bundle);
+        program.assert_nothing_left("corrupt", &bundle);
     }
 }
 

@@ -287,14 +287,14 @@ fn a_killed_create_leaves_what_delete_takes_away() {
 }
 
 #[test]
-fn a_spoilt_record_keeps_nothing_mounted() {
-    let Some(root) = root("spoilt-root", "rw", |_| ()) else {
+fn a_corrupt_record_keeps_nothing_mounted() {
+    let Some(root) = root("corrupt-root", "rw", |_| ()) else {
         return;
     };
     let program = Program::new();
-    let container = Container::new(&program, "spoilt-root", &root.bundle);
+    let container = Container::new(&program, "corrupt-root", &root.bundle);
     assert_eq!(container.create().code, 0);
-    fs::write(program.store().join("spoilt-root/record.json"), "{").unwrap();
-    program.ok(&["delete", "--force", "spoilt-root"]);
-    program.assert_nothing_left("spoilt-root", &root.bundle);
+    fs::write(program.store().join("corrupt-root/record.json"), "{").unwrap();
+    program.ok(&["delete", "--force", "corrupt-root"]);
+    program.assert_nothing_left("corrupt-root", &root.bundle);
 }

@@ -32,14 +32,14 @@ fn refused(make: impl FnOnce(&Path, &Layout), words: &[&str]) {
     }
 }
 
-/// A layout of one manifest, which is then spoilt.
+/// A layout of one manifest, which is then corrupt.
 #[track_caller]
-fn spoilt(spoil: impl FnOnce(&Path, &Layout, &Value), words: &[&str]) {
+fn corrupt(change: impl FnOnce(&Path, &Layout, &Value), words: &[&str]) {
     refused(
         |dir, layout| {
             let manifest = layout.manifest(|_| {});
             layout.top(std::slice::from_ref(&manifest));
-            spoil(dir, layout, &manifest);
+            change(dir, layout, &manifest);
         },
         words,
     );
@@ -52,13 +52,13 @@ fn marks() {
             fs::write(dir.join("oci-layout"), text).unwrap();
         }
     };
-    spoilt(
+    corrupt(
         mark(r#"{"imageLayoutVersion":"2.0.0"}"#),
         &["oci-layout", "\"2.0.0\"", "1.0.0"],
     );
-    spoilt(mark("{}"), &["oci-layout", "imageLayoutVersion"]);
-    spoilt(mark(""), &["oci-layout"]);
-    spoilt(
+    corrupt(mark("{}"), &["oci-layout", "imageLayoutVersion"]);
+    corrupt(mark(""), &["oci-layout"]);
+    corrupt(
         |dir, _, _| fs::remove_file(dir.join("index.json")).unwrap(),
         &["index.json", "no such file"],
     );
@@ -66,7 +66,7 @@ fn marks() {
 
 #[test]
 fn damaged_blobs() {
-    spoilt(
+    corrupt(
         |_, layout, manifest| {
             let path = layout.path(manifest);
             let text = fs::read_to_string(&path).unwrap();
@@ -74,11 +74,11 @@ fn damaged_blobs() {
         },
         &["has the digest", "damaged"],
     );
-    spoilt(
+    corrupt(
         |_, layout, manifest| fs::write(layout.path(manifest), "").unwrap(),
         &["manifest sha256:", "bytes that its descriptor says"],
     );
-    spoilt(
+    corrupt(
         |_, layout, manifest| fs::remove_file(layout.path(manifest)).unwrap(),
         &["blobs/sha256/", "no such file"],
     );
@@ -90,14 +90,14 @@ fn damaged_blobs() {
 
 #[test]
 fn files_that_are_none() {
-    spoilt(
+    corrupt(
         |dir, _, _| {
             fs::remove_file(dir.join("index.json")).unwrap();
             nix::unistd::mkfifo(&dir.join("index.json"), Mode::S_IRWXU).unwrap();
         },
         &["index.json", "special file"],
     );
-    spoilt(
+    corrupt(
         |_, layout, manifest| {
             let path = layout.path(manifest);
             fs::remove_file(&path).unwrap();
@@ -105,7 +105,7 @@ fn files_that_are_none() {
         },
         &["blobs/sha256/", "special file"],
     );
-    spoilt(
+    corrupt(
         |dir, _, _| {
             let elsewhere = tempfile::tempdir().unwrap();
             fs::rename(dir.join("blobs"), elsewhere.path().join("blobs")).unwrap();
@@ -113,14 +113,14 @@ fn files_that_are_none() {
         },
         &["blobs/sha256/"],
     );
-    spoilt(
+    corrupt(
         |dir, _, _| {
             fs::remove_file(dir.join("index.json")).unwrap();
             symlink("../../../../etc/passwd", dir.join("index.json")).unwrap();
         },
         &["index.json", "leads out of the bundle"],
     );
-    spoilt(
+    corrupt(
         |dir, _, _| {
             fs::remove_file(dir.join("oci-layout")).unwrap();
             fs::create_dir(dir.join("oci-layout")).unwrap();
@@ -132,7 +132,7 @@ fn files_that_are_none() {
 #[test]
 fn too_much_of_everything() {
     let max = 4 << 20;
-    spoilt(
+    corrupt(
         |dir, _, _| {
             let index = fs::File::create(dir.join("index.json")).unwrap();
             index.set_len(1 << 30).unwrap();
@@ -243,7 +243,7 @@ fn documents_that_say_two_things() {
         },
         &["layer annotation runu.dev/kernel", "\"one\"", "\"two\""],
     );
-    spoilt(
+    corrupt(
         |dir, layout, manifest| {
             let text = fs::read_to_string(dir.join("index.json")).unwrap();
             let end = text.rfind("}]").unwrap();

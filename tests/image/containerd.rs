@@ -81,8 +81,8 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
     assert_eq!(asking.image_of("single", &host(true))?, image);
     let error = asking.image_of("single", &host(false)).unwrap_err();
     assert!(error.to_string().contains(digest), "{error}");
-    for (spoil, why) in spoilers() {
-        asking_again(&daemon, &asking, dir.path(), spoil, why)?;
+    for (corrupt, why) in corruptions() {
+        asking_again(&daemon, &asking, dir.path(), corrupt, why)?;
     }
 
     // A matrix: containerd unpacks its own platform's, whatever runs best.
@@ -131,10 +131,10 @@ fn a_containers_image_is_told_and_kept() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-type Spoil = fn(&Path);
+type Corrupt = fn(&Path);
 
 /// What can have happened to a file of the cache.
-fn spoilers() -> [(Spoil, &'static str); 4] {
+fn corruptions() -> [(Corrupt, &'static str); 4] {
     [
         (|file| fs::write(file, "{").unwrap(), "cut short"),
         (|file| chown(file, Some(1), None).unwrap(), "another's"),
@@ -152,15 +152,15 @@ fn spoilers() -> [(Spoil, &'static str); 4] {
     ]
 }
 
-/// A spoilt file of the cache is not believed, and written anew.
+/// A corrupt file of the cache is not believed, and written anew.
 fn asking_again(
     daemon: &containerd::Containerd,
     asking: &Containerd,
     dir: &Path,
-    spoil: Spoil,
+    corrupt: Corrupt,
     why: &str,
 ) -> Result<(), Box<dyn Error>> {
-    let name = format!("spoilt-{}", why.replace([' ', '\''], ""));
+    let name = format!("corrupt-{}", why.replace([' ', '\''], ""));
     container(daemon, &name, |layout| {
         layout.manifest(|m| m["annotations"] = json!({ "name": name }))
     })?;
@@ -176,7 +176,7 @@ fn asking_again(
         lie.annotations["name"], "a lie",
         "{why}: the cache is not asked"
     );
-    spoil(&file);
+    corrupt(&file);
     assert_eq!(asking.image_of(&name, &host(true))?, image, "{why}");
     assert_eq!(fs::read(&file)?, good, "{why}");
     Ok(())

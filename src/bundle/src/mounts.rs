@@ -137,12 +137,12 @@ mod tests {
         );
         assert_eq!(mount.super_options, "ro,errors=continue,stripe=16");
         assert!(mount.is_read_only());
-        for spoilt in [
+        for corrupt in [
             &b""[..],
             b"36 35 253:12 / /a rw",
             b"x 35 253:12 / /a rw - t s rw",
         ] {
-            assert_eq!(Mount::parse(spoilt), None);
+            assert_eq!(Mount::parse(corrupt), None);
         }
     }
 

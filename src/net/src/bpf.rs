@@ -33,24 +33,25 @@ const ETHERTYPE: u32 = 12;
 const NO_MATCH: u32 = 0;
 const MATCH: u32 = u32::MAX;
 
+// The mnemonics of bpf_asm (Documentation/networking/filter.rst, "Networking").
+
 /// Jumps over so many instructions.
-const JUMP: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JA);
+const JA: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JA);
 /// The accumulator becomes the operand.
-const LOAD: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_IMM);
+const LDI: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_IMM);
 /// The accumulator becomes 16 or 8 bits of the packet, at an offset.
-const LOAD_HALF: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS);
-const LOAD_BYTE: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS);
+const LDH: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS);
+const LDB: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS);
 /// Likewise, at an offset from X.
-const LOAD_HALF_AT_X: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_H | libc::BPF_IND);
-const LOAD_BYTE_AT_X: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_B | libc::BPF_IND);
+const LDH_IND: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_H | libc::BPF_IND);
+const LDB_IND: Instruction = Instruction::new(libc::BPF_LD | libc::BPF_B | libc::BPF_IND);
 /// X becomes the length of the IPv4 header at an offset.
-const LOAD_HEADER_LENGTH: Instruction =
-    Instruction::new(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH);
-const IF_EQUAL: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
-const IF_GREATER: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K);
-const IF_NOT_LESS: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K);
-const IF_ANY_BIT: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K);
-const RETURN: Instruction = Instruction::new(libc::BPF_RET | libc::BPF_K);
+const LDX_MSH: Instruction = Instruction::new(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH);
+const JEQ: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
+const JGT: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K);
+const JGE: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K);
+const JSET: Instruction = Instruction::new(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K);
+const RET: Instruction = Instruction::new(libc::BPF_RET | libc::BPF_K);
 
 /// EtherTypes (IEEE 802, as Linux names them).
 const ARP: u32 = libc::ETH_P_ARP as u32;
@@ -108,11 +109,11 @@ pub(crate) fn with_label(label: &str, program: Vec<Instruction>) -> Vec<Instruct
     let words = label.as_bytes().chunks(WORD).map(|chunk| {
         let mut word = [0; WORD];
         word[..chunk.len()].copy_from_slice(chunk);
-        LOAD.with(u32::from_ne_bytes(word))
+        LDI.with(u32::from_ne_bytes(word))
     });
     let words: Vec<_> = words.collect();
     let count = u32::try_from(words.len()).expect("a label is a line of text");
-    let jump = JUMP.with(count);
+    let jump = JA.with(count);
     [jump].into_iter().chain(words).chain(program).collect()
 }
 
@@ -121,7 +122,7 @@ pub(crate) fn read_label(program: &[u8]) -> Option<String> {
     let instructions: Vec<_> = program.as_chunks().0.iter().map(Instruction::of).collect();
     let (first, rest) = instructions.split_first()?;
     let words = rest.get(..usize::try_from(first.operand).ok()?)?;
-    if first.code != JUMP.code || words.iter().any(|word| word.code != LOAD.code) {
+    if first.code != JA.code || words.iter().any(|word| word.code != LDI.code) {
         return None;
     }
     let bytes = words.iter().flat_map(|word| word.operand.to_ne_bytes());
@@ -130,7 +131,7 @@ pub(crate) fn read_label(program: &[u8]) -> Option<String> {
 
 /// The program that matches every packet.
 pub(crate) fn match_all() -> Vec<Instruction> {
-    vec![RETURN.with(MATCH)]
+    vec![RET.with(MATCH)]
 }
 
 /// The program that matches a packet to one of the ports. Of a packet in fragments the first
@@ -142,38 +143,38 @@ pub(crate) fn match_ports(ports: &Ports) -> Vec<Instruction> {
         if ranges.is_empty() {
             continue;
         }
-        let to_port = [LOAD_HALF_AT_X.with(ETHERNET_HEADER + 2)];
+        let to_port = [LDH_IND.with(ETHERNET_HEADER + 2)];
         program.extend(ipv4(protocol.number(), &[&to_port[..], &ranges].concat()));
-        let to_port = [LOAD_HALF.with(ETHERNET_HEADER + IPV6_HEADER + 2)];
+        let to_port = [LDH.with(ETHERNET_HEADER + IPV6_HEADER + 2)];
         program.extend(ipv6(protocol.number(), &[&to_port[..], &ranges].concat()));
     }
-    program.push(RETURN.with(NO_MATCH));
+    program.push(RET.with(NO_MATCH));
     program
 }
 
 /// The program that matches what all that share an address need: ARP, IPv6's neighbour
 /// discovery, and the errors that ICMP reports.
 pub(crate) fn match_shared() -> Vec<Instruction> {
-    let mut program = vec![LOAD_HALF.with(ETHERTYPE), IF_EQUAL.with(ARP).skips(0, 1)];
-    program.push(RETURN.with(MATCH));
+    let mut program = vec![LDH.with(ETHERTYPE), JEQ.with(ARP).skips(0, 1)];
+    program.push(RET.with(MATCH));
     // Destination unreachable; time exceeded and parameter problem.
     let kinds = [match_range(3..=3), match_range(11..=12)].concat();
-    let kind = [LOAD_BYTE_AT_X.with(ETHERNET_HEADER)];
+    let kind = [LDB_IND.with(ETHERNET_HEADER)];
     program.extend(ipv4(1, &[&kind[..], &kinds].concat()));
     // The four errors; router and neighbour solicitations, advertisements, redirects.
     let kinds = [match_range(1..=4), match_range(133..=137)].concat();
-    let kind = [LOAD_BYTE.with(ETHERNET_HEADER + IPV6_HEADER)];
+    let kind = [LDB.with(ETHERNET_HEADER + IPV6_HEADER)];
     program.extend(ipv6(58, &[&kind[..], &kinds].concat()));
-    program.push(RETURN.with(NO_MATCH));
+    program.push(RET.with(NO_MATCH));
     program
 }
 
 /// Ends with a match where what was loaded is in the range.
 fn match_range(range: RangeInclusive<u16>) -> [Instruction; 3] {
     [
-        IF_NOT_LESS.with((*range.start()).into()).skips(0, 2),
-        IF_GREATER.with((*range.end()).into()).skips(1, 0),
-        RETURN.with(MATCH),
+        JGE.with((*range.start()).into()).skips(0, 2),
+        JGT.with((*range.end()).into()).skips(1, 0),
+        RET.with(MATCH),
     ]
 }
 
@@ -182,13 +183,13 @@ fn match_range(range: RangeInclusive<u16>) -> [Instruction; 3] {
 fn ipv4(protocol: u32, then: &[Instruction]) -> Vec<Instruction> {
     let end = jump_over(then);
     let mut block = vec![
-        LOAD_HALF.with(ETHERTYPE),
-        IF_EQUAL.with(IPV4).skips(0, end + 5),
-        LOAD_BYTE.with(ETHERNET_HEADER + 9),
-        IF_EQUAL.with(protocol).skips(0, end + 3),
-        LOAD_HALF.with(ETHERNET_HEADER + 6),
-        IF_ANY_BIT.with(0x1fff).skips(end + 1, 0),
-        LOAD_HEADER_LENGTH.with(ETHERNET_HEADER),
+        LDH.with(ETHERTYPE),
+        JEQ.with(IPV4).skips(0, end + 5),
+        LDB.with(ETHERNET_HEADER + 9),
+        JEQ.with(protocol).skips(0, end + 3),
+        LDH.with(ETHERNET_HEADER + 6),
+        JSET.with(0x1fff).skips(end + 1, 0),
+        LDX_MSH.with(ETHERNET_HEADER),
     ];
     block.extend(then);
     block
@@ -198,10 +199,10 @@ fn ipv4(protocol: u32, then: &[Instruction]) -> Vec<Instruction> {
 fn ipv6(protocol: u32, then: &[Instruction]) -> Vec<Instruction> {
     let end = jump_over(then);
     let mut block = vec![
-        LOAD_HALF.with(ETHERTYPE),
-        IF_EQUAL.with(IPV6).skips(0, end + 2),
-        LOAD_BYTE.with(ETHERNET_HEADER + 6),
-        IF_EQUAL.with(protocol).skips(0, end),
+        LDH.with(ETHERTYPE),
+        JEQ.with(IPV6).skips(0, end + 2),
+        LDB.with(ETHERNET_HEADER + 6),
+        JEQ.with(protocol).skips(0, end),
     ];
     block.extend(then);
     block

@@ -78,8 +78,8 @@ pub(in crate::lifecycle) fn is_frozen(process: Process) -> bool {
 impl Freezer {
     /// The freezer of the process's cgroup: of the v1 hierarchy where there is one.
     fn of(process: Process) -> io::Result<Self> {
-        let hierarchy = CgroupPaths::of(process)?;
-        if let Some(dir) = hierarchy.v1("freezer") {
+        let paths = CgroupPaths::of(process)?;
+        if let Some(dir) = paths.v1("freezer") {
             let state = dir.join("freezer.state");
             return Ok(Self {
                 control: state.clone(),
@@ -88,7 +88,7 @@ impl Freezer {
                 report: (state, "FROZEN"),
             });
         }
-        let dir = hierarchy.v2();
+        let dir = paths.v2();
         Ok(Self {
             control: dir.join("cgroup.freeze"),
             freeze: "1",

@@ -18,13 +18,13 @@ const TICK: u64 = 10_000_000;
 const MICROSECOND: u64 = 1000;
 
 /// What a cgroup has counted so far: the field `data` of an event.
-pub(in crate::lifecycle) fn read(hierarchy: &CgroupPaths) -> Value {
+pub(in crate::lifecycle) fn read(paths: &CgroupPaths) -> Value {
     json!({
-        "cpu": cpu(hierarchy),
-        "cpuset": cpuset(hierarchy),
-        "memory": memory(hierarchy),
-        "pids": pids(hierarchy),
-        "blkio": blkio(hierarchy),
+        "cpu": cpu(paths),
+        "cpuset": cpuset(paths),
+        "memory": memory(paths),
+        "pids": pids(paths),
+        "blkio": blkio(paths),
         // A monitor has none of these.
         "hugetlb": {},
         "intel_rdt": {},
@@ -40,10 +40,10 @@ pub(in crate::lifecycle) struct OomCounter {
 
 impl OomCounter {
     /// The counter of a cgroup.
-    pub(in crate::lifecycle) fn of(hierarchy: &CgroupPaths) -> Self {
-        let (dir, name) = match hierarchy.v1("memory") {
+    pub(in crate::lifecycle) fn of(paths: &CgroupPaths) -> Self {
+        let (dir, name) = match paths.v1("memory") {
             Some(dir) => (dir, "memory.oom_control"),
-            None => (hierarchy.v2(), "memory.events"),
+            None => (paths.v2(), "memory.events"),
         };
         Self {
             files: Files(dir),
@@ -57,8 +57,8 @@ impl OomCounter {
     }
 }
 
-fn cpu(hierarchy: &CgroupPaths) -> Value {
-    let usage = match hierarchy.v1("cpuacct").map(Files) {
+fn cpu(paths: &CgroupPaths) -> Value {
+    let usage = match paths.v1("cpuacct").map(Files) {
         Some(files) => {
             let modes = files.table("cpuacct.stat");
             let by_mode = files.text("cpuacct.usage_all");
@@ -72,7 +72,7 @@ fn cpu(hierarchy: &CgroupPaths) -> Value {
             })
         }
         None => {
-            let stat = Files(hierarchy.v2()).table("cpu.stat");
+            let stat = Files(paths.v2()).table("cpu.stat");
             json!({
                 "total": value(&stat, "usage_usec") * MICROSECOND,
                 "kernel": value(&stat, "system_usec") * MICROSECOND,
@@ -80,7 +80,7 @@ fn cpu(hierarchy: &CgroupPaths) -> Value {
             })
         }
     };
-    let stat = Files::either(hierarchy, "cpu").table("cpu.stat");
+    let stat = Files::either(paths, "cpu").table("cpu.stat");
     let throttled = value(&stat, "throttled_usec") * MICROSECOND;
     json!({
         "usage": usage,
@@ -93,8 +93,8 @@ fn cpu(hierarchy: &CgroupPaths) -> Value {
     })
 }
 
-fn cpuset(hierarchy: &CgroupPaths) -> Value {
-    let files = Files::either(hierarchy, "cpuset");
+fn cpuset(paths: &CgroupPaths) -> Value {
+    let files = Files::either(paths, "cpuset");
     // An empty v2 file means "as the parent"; the effective one says what that is.
     let list = |name: &str| match files.text(&format!("cpuset.{name}.effective")) {
         text if text.is_empty() => ranges(&files.text(&format!("cpuset.{name}"))),
@@ -116,10 +116,10 @@ fn cpuset(hierarchy: &CgroupPaths) -> Value {
     })
 }
 
-fn memory(hierarchy: &CgroupPaths) -> Value {
-    let v1 = hierarchy.v1("memory").map(Files);
+fn memory(paths: &CgroupPaths) -> Value {
+    let v1 = paths.v1("memory").map(Files);
     let Some(files) = v1 else {
-        return memory_v2(&Files(hierarchy.v2()));
+        return memory_v2(&Files(paths.v2()));
     };
     let raw = files.table("memory.stat");
     let entry = |prefix: &str| {
@@ -161,21 +161,21 @@ fn memory_v2(files: &Files) -> Value {
     })
 }
 
-fn pids(hierarchy: &CgroupPaths) -> Value {
-    let files = Files::either(hierarchy, "pids");
+fn pids(paths: &CgroupPaths) -> Value {
+    let files = Files::either(paths, "pids");
     // No limit is 0 here, `max` there.
     let limit = files.text("pids.max").parse().unwrap_or(0_u64);
     json!({ "current": files.number("pids.current"), "limit": limit })
 }
 
-fn blkio(hierarchy: &CgroupPaths) -> Value {
-    let (bytes, operations) = match hierarchy.v1("blkio").map(Files) {
+fn blkio(paths: &CgroupPaths) -> Value {
+    let (bytes, operations) = match paths.v1("blkio").map(Files) {
         Some(files) => (
             operations_v1(&files.text("blkio.throttle.io_service_bytes_recursive")),
             operations_v1(&files.text("blkio.throttle.io_serviced_recursive")),
         ),
         None => {
-            let text = Files(hierarchy.v2()).text("io.stat");
+            let text = Files(paths.v2()).text("io.stat");
             (
                 operations_v2(&text, ["rbytes", "wbytes"]),
                 operations_v2(&text, ["rios", "wios"]),
@@ -239,8 +239,8 @@ struct Files(PathBuf);
 
 impl Files {
     /// Those of a controller, v1's or v2's.
-    fn either(hierarchy: &CgroupPaths, controller: &str) -> Self {
-        Self(hierarchy.v1(controller).unwrap_or_else(|| hierarchy.v2()))
+    fn either(paths: &CgroupPaths, controller: &str) -> Self {
+        Self(paths.v1(controller).unwrap_or_else(|| paths.v2()))
     }
 
     fn text(&self, name: &str) -> String {

@@ -36,7 +36,7 @@ pub enum StoreError {
         id: String,
     },
     /// A record that is not one.
-    #[error("{} is spoilt: {why}; `delete --force` removes the container", path.display())]
+    #[error("{} is corrupt: {why}; `delete --force` removes the container", path.display())]
     Corrupt {
         /// The record's file.
         path: PathBuf,

@@ -29,21 +29,16 @@ pub(in crate::lifecycle) fn events(unikernel: &Unikernel, args: &Events) -> Resu
         .process()
         .ok_or_else(|| Error::NotRunning { id: id.to_owned() })?;
     let interval = interval(&args.interval).map_err(|e| Error::verb("watch", id, e))?;
-    let result = CgroupPaths::of(process).and_then(|hierarchy| match args.stats {
-        true => print(id, "stats", Some(stats::read(&hierarchy))),
-        false => watch(id, process, &hierarchy, interval),
+    let result = CgroupPaths::of(process).and_then(|paths| match args.stats {
+        true => print(id, "stats", Some(stats::read(&paths))),
+        false => watch(id, process, &paths, interval),
     });
     result.map_err(|e| Error::verb("watch", id, e))
 }
 
-/// `hierarchy` is that of the beginning: a zombie's is the host's own.
-fn watch(
-    id: &str,
-    process: Process,
-    hierarchy: &CgroupPaths,
-    interval: Duration,
-) -> io::Result<()> {
-    let counter = OomCounter::of(hierarchy);
+/// `paths` is that of the beginning: a zombie's is the host's own.
+fn watch(id: &str, process: Process, paths: &CgroupPaths, interval: Duration) -> io::Result<()> {
+    let counter = OomCounter::of(paths);
     let end = process.end_descriptor()?;
     let mut seen = counter.kills();
     let mut next = Instant::now() + interval;
@@ -62,7 +57,7 @@ fn watch(
         }
         if Instant::now() >= next {
             next += interval;
-            print(id, "stats", Some(stats::read(hierarchy)))?;
+            print(id, "stats", Some(stats::read(paths)))?;
         }
     }
 }

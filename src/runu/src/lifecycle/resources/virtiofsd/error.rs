@@ -41,9 +41,9 @@ pub(in crate::lifecycle) enum VirtiofsdCause {
     Kernel(#[from] Errno),
     #[error(transparent)]
     BackEnd(Box<dyn Error + Send + Sync>),
-    /// With its own last words.
+    /// With what it wrote to its standard error.
     #[error("{why}; it said: {said}")]
-    Said {
+    Stderr {
         why: Box<dyn Error + Send + Sync>,
         said: String,
     },

@@ -165,7 +165,7 @@ impl Server<'_> {
             let _ = child.kill();
             let _ = child.wait();
             match last_line(stderr) {
-                Some(said) => VirtiofsdCause::Said {
+                Some(said) => VirtiofsdCause::Stderr {
                     why: why.into(),
                     said,
                 },

@@ -93,7 +93,7 @@ fn a_file_that_is_no_disk_is_refused() {
 }
 
 #[test]
-fn sectors_are_read_and_written_in_any_pieces() {
+fn sectors_are_read_and_written_in_any_buffers() {
     let (file, mut driver) = disk(false);
     let data = bytes(2048);
     driver.put(DATA, &data);
@@ -109,12 +109,12 @@ fn sectors_are_read_and_written_in_any_pieces() {
     file.read_exact_at(&mut found, 3 * 512).unwrap();
     assert_eq!(found, data);
     let into = DATA + 0x1000;
-    let pieces = [
+    let buffers = [
         (into, 1, WRITE),
         (into + 1, 0, WRITE),
         (into + 1, 2047, WRITE),
     ];
-    assert_eq!(driver.ask(VIRTIO_BLK_T_IN, 3, &pieces), (0, 2049));
+    assert_eq!(driver.ask(VIRTIO_BLK_T_IN, 3, &buffers), (0, 2049));
     assert_eq!(driver.get(into, 2048), data);
     // The whole disk, to its last sector.
     let whole = [(DATA, 512 * SECTORS as u32, WRITE)];

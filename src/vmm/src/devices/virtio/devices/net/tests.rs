@@ -57,7 +57,7 @@ fn packets_go_out_without_their_header() {
     driver.put(BUFFERS, &[0; 12]);
     driver.put(BUFFERS + 12, &packet);
     // In one piece, with the header alone, in the middle of the header.
-    for pieces in [
+    for buffers in [
         vec![(BUFFERS, 1526, 0)],
         vec![(BUFFERS, 12, 0), (BUFFERS + 12, 1514, 0)],
         vec![
@@ -66,7 +66,7 @@ fn packets_go_out_without_their_header() {
             (BUFFERS + 1005, 521, 0),
         ],
     ] {
-        let head = driver.offer(TRANSMIT, &pieces);
+        let head = driver.offer(TRANSMIT, &buffers);
         assert_eq!(
             driver.process_queue(TRANSMIT),
             Ok(Notifications::queue(TRANSMIT))

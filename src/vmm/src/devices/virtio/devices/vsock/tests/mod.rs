@@ -88,8 +88,8 @@ impl Guest {
         self.driver.put(BUFFERS, &bytes);
         let size = bytes.len() as u32;
         // In two iovecs, the header among both.
-        let pieces = [(BUFFERS, 20, 0), (BUFFERS + 20, size - 20, 0)];
-        self.driver.offer(TRANSMIT, &pieces);
+        let buffers = [(BUFFERS, 20, 0), (BUFFERS + 20, size - 20, 0)];
+        self.driver.offer(TRANSMIT, &buffers);
         self.driver.process_queue(TRANSMIT).unwrap();
         assert_eq!(self.driver.used(TRANSMIT).len(), 1, "{header:?}");
     }
