@@ -60,7 +60,7 @@ fuzz: export RUSTC_BOOTSTRAP := 1
 fuzz: ## every fuzzer for FUZZ_SECONDS; see fuzz/README.md
 	@command -v cargo-fuzz >/dev/null || { echo "cargo fuzz is missing: cargo install cargo-fuzz"; exit 1; }
 	for target in $$(cargo fuzz list); do \
-		cargo fuzz run --target x86_64-unknown-linux-gnu $$target -- -dict=fuzz/$$target.dict \
+		cargo fuzz run --all-features --target x86_64-unknown-linux-gnu $$target -- -dict=fuzz/$$target.dict \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=5 -rss_limit_mb=1024 || exit 1; \
 	done
 
