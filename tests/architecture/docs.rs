@@ -235,3 +235,24 @@ fn the_fuzzers() {
         targets
     );
 }
+
+/// A file or directory that a page for developers names is there.
+#[test]
+fn the_files_of_the_walk() {
+    let design = read("docs/design.md");
+    let (_, walk) = design.split_once("\n## From `argv`").unwrap();
+    let (walk, _) = walk.split_once("\n## ").unwrap();
+    let is_path = |name: &String| name.contains('/') && !name.contains([' ', '*']);
+    let of_walk: Vec<_> = quoted(walk).into_iter().filter(is_path).collect();
+    assert!(of_walk.len() > 30, "{of_walk:?}");
+    let of_walk = of_walk.into_iter().map(|path| format!("src/{path}"));
+    let is_ours = |name: &String| {
+        let tops = ["src/", "tests/", "fixtures/", "policy/", "docs/", "fuzz/"];
+        is_path(name) && tops.iter().any(|top| name.starts_with(top)) && !name.contains('<')
+    };
+    let of_guide = quoted(&read("CONTRIBUTING.md")).into_iter().filter(is_ours);
+    for path in of_walk.chain(of_guide) {
+        let there = harness::repository().join(&path).exists();
+        assert!(there, "a page names {path}, which is not there");
+    }
+}

@@ -25,7 +25,21 @@ pub(crate) fn create(name: &CStr) -> io::Result<File> {
 /// # Errors
 /// Those of fcntl(2): a file of another kind.
 pub(crate) fn seal(file: &File) -> io::Result<()> {
-    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    add_seals(file, SIZE | SealFlag::F_SEAL_WRITE)
+}
+
+/// Seals the size of `file`; its content may change.
+///
+/// # Errors
+/// As [`seal`].
+pub(crate) fn seal_size(file: &File) -> io::Result<()> {
+    add_seals(file, SIZE)
+}
+
+const SIZE: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW);
+
+/// Adds `seals`, and that there are no further ones.
+fn add_seals(file: &File, seals: SealFlag) -> io::Result<()> {
     fcntl(file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
     Ok(())
 }

@@ -9,7 +9,6 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
-use rustix::fs::{SealFlags, fcntl_add_seals};
 use vm_memory::{FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::arch::layout::{HIGH_RAM_START, HOLE_END, HOLE_START, LOW_RAM_END, PAGE_SIZE};
@@ -146,7 +145,7 @@ fn memory_file(size: u64) -> io::Result<File> {
     let file = memfd::create(c"guest")?;
     file.set_len(size)?;
     // Who has the descriptor could cut it, and a mapping of what is cut off is a SIGBUS here.
-    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    memfd::seal_size(&file)?;
     Ok(file)
 }
 
