@@ -4,6 +4,7 @@
 mod crates;
 mod docs;
 mod modules;
+mod processor;
 mod source;
 
 use std::fs;

@@ -12,7 +12,10 @@ const CR0_PROTECTED: u64 = 1 << 0;
 const CR0_EXTENSION_TYPE: u64 = 1 << 4;
 const CR0_PAGING: u64 = 1 << 31;
 const CR4_PHYSICAL_ADDRESS_EXTENSION: u64 = 1 << 5;
-const EFER_LONG_MODE: u64 = (1 << 8) | (1 << 10);
+/// Enabled and active.
+pub(crate) const EFER_LONG_MODE: u64 = (1 << 8) | (1 << 10);
+/// The page tables' bit 63 keeps code from being executed.
+pub(crate) const EFER_NO_EXECUTE: u64 = 1 << 11;
 
 /// RFLAGS: a bit that is always set, and the interrupt flag.
 const RFLAGS_FIXED: u64 = 1 << 1;

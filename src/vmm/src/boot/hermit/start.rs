@@ -14,7 +14,7 @@ use vm_memory::{Bytes, GuestAddress};
 use super::fdt::Tree;
 use super::kernel::{CMDLINE_MAX, Hermit, KERNEL_OFFSET, STACK_SIZE};
 use crate::arch::layout::PAGE_SIZE;
-use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::registers::{EFER_LONG_MODE, EFER_NO_EXECUTE, EntryState, SystemRegisters};
 use crate::arch::tables::{FLAT_DATA, LONG_CODE, write_table};
 use crate::bits::halves;
 use crate::boot::place::Placed;
@@ -45,7 +45,7 @@ const LARGE_PAGE: u64 = 1 << 7;
 /// Control registers and EFER: paging in 64-bit mode, native FPU errors, no-execute pages.
 const CR0: u64 = 0x8000_0031;
 const CR4: u64 = 0x20;
-const EFER: u64 = 0xd00;
+const EFER: u64 = EFER_LONG_MODE | EFER_NO_EXECUTE;
 
 /// Relocates the kernel, which is loaded, writes low memory, and says how to enter.
 ///

@@ -12,7 +12,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use super::manifest::Manifest;
 use super::pages::{self, Protected};
-use crate::arch::registers::{EntryState, SystemRegisters};
+use crate::arch::registers::{EFER_LONG_MODE, EFER_NO_EXECUTE, EntryState, SystemRegisters};
 use crate::arch::tables::{FLAT_DATA, write_table};
 use crate::boot::cmdline::write_cmdline;
 use crate::error::Error;
@@ -37,7 +37,7 @@ const NO_TSS: u64 = 0x0000_8b00_0000_0000;
 /// ABI does not have, pages that are not executed.
 const CR0: u64 = 0x8001_0021;
 const CR4: u64 = 0x620;
-const EFER: u64 = 0x500 | 1 << 11;
+const EFER: u64 = EFER_LONG_MODE | EFER_NO_EXECUTE;
 
 const SYSTEM: SystemRegisters = SystemRegisters {
     code: LONG_CODE,
