@@ -1,22 +1,65 @@
 //! `runu explain`: how a bundle would run, for people and for programs.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 
 use crate::cli::Globals;
 use crate::cli::own::{self, ReportFormat};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::dispatch::{self, Evaluation, ImageLookup};
 use crate::exit;
-use crate::lifecycle::Store;
+use crate::lifecycle::{Store, StoreError};
 use crate::runc;
 use bundle::Bundle;
 use decision::explanation::Explanation;
 use decision::facts::{self, GatherOptions};
-use image;
+use image::{self, ImageError};
+
+/// Why there is nothing to explain.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The node's configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The bundle cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// There is no decision about it.
+    #[error(transparent)]
+    Dispatch(#[from] dispatch::Error),
+    /// A layout's path leads nowhere.
+    #[error("{}", path.display())]
+    Path { path: PathBuf, source: io::Error },
+    /// A layout cannot be read, or its files cannot be unpacked.
+    #[error("{}", path.display())]
+    Layout { path: PathBuf, source: ImageError },
+    /// A directory without an image.
+    #[error("{} is no OCI layout", path.display())]
+    NoLayout { path: PathBuf },
+    /// This host does not say what it is.
+    #[error(transparent)]
+    Host(ImageError),
+    /// There is no directory for an image's files.
+    #[error("a directory for the image's files cannot be made")]
+    Rootfs(#[source] io::Error),
+    /// What was kept of a container's decision cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// runc does not say what it knows of a container.
+    #[error(transparent)]
+    Runc(#[from] runc::Error),
+    /// What runc says of a container leads to no bundle.
+    #[error("runc's state of container {id} names no bundle")]
+    NoBundle { id: String },
+    /// What is explained, kept or answered is no JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+type Result<T> = std::result::Result<T, Error>;
 
 /// `runu explain`: prints how a bundle would run, or how a container was decided about;
 /// starts nothing.
@@ -52,13 +95,22 @@ fn of_path(globals: &Globals, path: &Path) -> Result<Explanation> {
 /// How it would be decided about a container of an image: its files are unpacked for that,
 /// into a directory that goes again.
 fn of_layout(globals: &Globals, layout: &Path) -> Result<Explanation> {
-    let context = || layout.display().to_string();
-    let layout = layout.canonicalize().with_context(context)?;
-    let host = image::Host::here(facts::has_kvm())?;
-    let image = image::from_layout(&layout, &host).with_context(context)?;
-    let image = image.with_context(|| format!("{} is no OCI layout", layout.display()))?;
-    let rootfs = tempfile::tempdir()?;
-    image::unpack(&layout, &image, rootfs.path()).with_context(context)?;
+    let path = layout.to_owned();
+    let layout = match layout.canonicalize() {
+        Ok(layout) => layout,
+        Err(source) => return Err(Error::Path { path, source }),
+    };
+    let unreadable = |source| Error::Layout {
+        path: path.clone(),
+        source,
+    };
+    let host = image::Host::here(facts::has_kvm()).map_err(Error::Host)?;
+    let image = image::from_layout(&layout, &host).map_err(unreadable)?;
+    let Some(image) = image else {
+        return Err(Error::NoLayout { path: layout });
+    };
+    let rootfs = tempfile::tempdir().map_err(Error::Rootfs)?;
+    image::unpack(&layout, &image, rootfs.path()).map_err(unreadable)?;
     let config = json!({
         "root": { "path": rootfs.path() },
         "process": { "args": image.args },
@@ -110,5 +162,5 @@ fn runcs_bundle(globals: &Globals, id: &str) -> Result<PathBuf> {
     args.extend(["state".into(), id.into()]);
     let state: Value = serde_json::from_slice(&runc::output(&Config::load_or_default(), &args)?)?;
     let bundle = state["bundle"].as_str().map(PathBuf::from);
-    bundle.with_context(|| anyhow!("runc's state of container {id} names no bundle"))
+    bundle.ok_or_else(|| Error::NoBundle { id: id.to_owned() })
 }

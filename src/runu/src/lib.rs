@@ -95,7 +95,7 @@ fn execute(call: &Invocation) -> Result<ExitCode> {
     match &call.command {
         Command::Create(args) | Command::Restore(args) => create(call, args),
         Command::OnContainer { id, verb } if store().holds(id) => {
-            lifecycle::answer(&store(), id, verb)
+            Ok(lifecycle::answer(&store(), id, verb)?)
         }
         Command::List { format, quiet } => list(call, &store(), *format, *quiet),
         Command::Features => {
@@ -103,7 +103,7 @@ fn execute(call: &Invocation) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Own(own::Command::Doctor(args)) => Ok(doctor::doctor(args.format)),
-        Command::Own(own::Command::Explain(args)) => explain::explain(&call.globals, args),
+        Command::Own(own::Command::Explain(args)) => Ok(explain::explain(&call.globals, args)?),
         Command::Own(own::Command::Policy(command)) => Ok(policy_cli::run(command)?),
         Command::Own(own::Command::Hook(hook)) => match lifecycle::run_hook(hook)? {},
         Command::Own(own::Command::Help) | Command::Version if presents_runc(call) => {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::cli::UsageError;
 use crate::lifecycle::effective_config::error::ConfigError;
 use crate::lifecycle::hooks::error::HookError;
 use crate::lifecycle::status::Status;
@@ -22,6 +23,9 @@ use crate::lifecycle::verbs::error::{CreateError, StartError, VerbError};
 pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A verb with words that runc would refuse.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     #[error("no /dev/kvm: {why}; a unikernel needs KVM: {}", kvm_cure(why))]
     NoKvm { why: io::Error },
     #[error(

@@ -38,8 +38,6 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
-
 use crate::cli::Verb;
 
 use store::lock::Lock;
@@ -60,7 +58,7 @@ pub use verbs::run::run;
 ///
 /// # Errors
 /// As each verb's own file says.
-pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
+pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode, Error> {
     let unikernel = || Unikernel::load(store, id);
     // For a verb that changes what is on disk: one after the other.
     let lock = || Lock::acquire(&store.entry(id));
@@ -85,11 +83,11 @@ pub fn answer(store: &Store, id: &str, verb: &Verb) -> Result<ExitCode> {
         Verb::Ps { format, args } => ps::ps(&unikernel()?, *format, args)?,
         Verb::Update(args) => update::update(&unikernel()?, args)?,
         Verb::Malformed(error) => return Err(error.clone().into()),
-        Verb::Exec => return Err(refuse_exec(&unikernel()?).into()),
+        Verb::Exec => return Err(refuse_exec(&unikernel()?)),
         Verb::Events(args) => events::events(&unikernel()?, args)?,
         Verb::Checkpoint => {
             let id = unikernel()?.record.id;
-            return Err(Error::Checkpoint { id }.into());
+            return Err(Error::Checkpoint { id });
         }
     }
     Ok(ExitCode::SUCCESS)
