@@ -24,6 +24,8 @@ pub mod terminal;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 /// The repository, or the directory that holds its `fixtures` where the tests run
 /// elsewhere (`RUNU_TEST_DIR`: the emulated machine).
@@ -32,21 +34,25 @@ pub fn repository() -> PathBuf {
     std::env::var_os("RUNU_TEST_DIR").map_or_else(here, PathBuf::from)
 }
 
-/// The program under test: `RUNU_TEST_BIN`, or what `cargo build` has put beside the tests.
+/// The program under test: `RUNU_TEST_BIN`, or what cargo builds of the sources as they are.
 pub fn runu() -> PathBuf {
-    std::env::var_os("RUNU_TEST_BIN").map_or_else(built, PathBuf::from)
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(build);
+    std::env::var_os("RUNU_TEST_BIN").map_or_else(|| BUILT.clone(), PathBuf::from)
 }
 
-/// `target/<target>/<profile>/runu`, from `target/<target>/<profile>/deps/<test>`.
-fn built() -> PathBuf {
+/// Builds `target/<target>/<profile>/runu`, beside `target/<target>/<profile>/deps/<test>`: to
+/// cargo, a test is not made of another package's program.
+fn build() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("runu");
-    assert!(
-        path.is_file(),
-        "{} is not there: cargo build",
-        path.display()
-    );
-    path
+    let dir = test.ancestors().nth(2).unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(repository());
+    cargo.args(["build", "--quiet", "--locked", "--package", "runu"]);
+    if dir.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "runu does not build");
+    dir.join("runu")
 }
 
 /// A test guest's kernel, built by `make -C fixtures/guests`.
