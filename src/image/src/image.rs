@@ -87,7 +87,7 @@ impl Image {
             config_type: manifest.config.media_type.clone(),
             layer_types: layer_types(&manifest),
             platform,
-            layer_annotations: layer_annotations(&descriptor.digest, &manifest)?,
+            layer_annotations: layer_annotations(&descriptor.digest, &manifest)?.0,
             annotations: merge(manifest.annotations, descriptor.annotations),
             digest: descriptor.digest,
             args: args(&config),
@@ -107,10 +107,7 @@ fn layer_types(manifest: &Manifest) -> Vec<String> {
 /// The layers' annotations. Of a unikernel's keys none may say two things; of others the
 /// first counts, for layers of ordinary images have keys of their own each (a table of
 /// contents' digest, a title).
-fn layer_annotations(
-    digest: &str,
-    manifest: &Manifest,
-) -> Result<BTreeMap<String, String>, ImageError> {
+fn layer_annotations(digest: &str, manifest: &Manifest) -> Result<Annotations, ImageError> {
     let mut all = BTreeMap::new();
     for (key, value) in manifest.layers.iter().flat_map(|l| &l.annotations.0) {
         match all.entry(key.clone()) {
@@ -126,7 +123,7 @@ fn layer_annotations(
             }
         }
     }
-    Ok(all)
+    Ok(Annotations(all))
 }
 
 /// `upper`, and what only `lower` has.

@@ -36,11 +36,14 @@ pub enum UruncJsonError {
     },
 }
 
-/// The keys and their values, as texts.
+/// Texts by their keys.
+type Values = BTreeMap<String, String>;
+
+/// The keys and their values, decoded.
 ///
 /// # Errors
 /// [`UruncJsonError`]; of a file that is not there, [`FileError::Missing`].
-pub(super) fn read(rootfs: &Rootfs) -> Result<BTreeMap<String, String>, UruncJsonError> {
+pub(super) fn read(rootfs: &Rootfs) -> Result<Values, UruncJsonError> {
     let file = rootfs.open_plain_file(Path::new(PATH))?;
     let mut text = Vec::new();
     // One byte more shows that there is more.
@@ -53,8 +56,8 @@ pub(super) fn read(rootfs: &Rootfs) -> Result<BTreeMap<String, String>, UruncJso
     }
 }
 
-fn parse(text: &[u8]) -> Result<BTreeMap<String, String>, UruncJsonError> {
-    let encoded: BTreeMap<String, String> =
+fn parse(text: &[u8]) -> Result<Values, UruncJsonError> {
+    let encoded: Values =
         serde_json::from_slice(text).map_err(|e| UruncJsonError::Syntax(e.into()))?;
     let decode = |(key, value): (String, String)| {
         let bytes = STANDARD.decode(value.trim_end());
