@@ -21,6 +21,8 @@ const MAX_OPEN: usize = 64;
 /// little room.
 const MAX_DIRS: usize = 32;
 const MAX_DIR_NAME: usize = 64;
+/// How often a file is looked up where others keep the kernel from it.
+const MAX_TRIES: usize = 16;
 /// The guest's first descriptor that is a file.
 const FIRST: i32 = 3;
 
@@ -209,8 +211,17 @@ fn open_at(root: BorrowedFd<'_>, path: &[u8], flags: OFlag, mode: Mode) -> Answe
         .flags(flags | OFlag::O_CLOEXEC)
         .mode(mode)
         .resolve(resolve);
+    // EAGAIN: somebody on this host renamed or mounted something while a `..` was looked up
+    // (openat2(2)). The guest did nothing wrong, and a few tries are enough.
+    let mut opened = openat2(root, path, how);
+    for _ in 1..MAX_TRIES {
+        if !matches!(opened, Err(Errno::EAGAIN)) {
+            break;
+        }
+        opened = openat2(root, path, how);
+    }
     // What lies elsewhere is not there for a guest.
-    openat2(root, path, how).map_err(|errno| match errno {
+    opened.map_err(|errno| match errno {
         Errno::EXDEV | Errno::ELOOP | Errno::ENOTDIR => Errno::ENOENT,
         other => other,
     })
