@@ -22,7 +22,7 @@
 //! | `stdio`, `console`, `terminal` | the files at the other end of COM1 and the virtio console |
 //! | `packets`, `disk` | what is at the other end of network and block devices |
 //! | `memfd` | files in memory, which can be sealed |
-//! | `bits` | halves of wide numbers |
+//! | `bits` | halves of wide numbers, and numbers for narrow registers |
 //! | [`kvm`] | what a KVM can do, for who asks before there is a machine |
 //! | `exit`, `error` | how a guest ended; why there is no machine |
 //!

@@ -7,7 +7,6 @@
 //! | [`legacy`] | a PC's small devices: serial port, keyboard controller, clock, power button |
 //! | [`pci`] | the PCI bus, and what its devices have in common |
 //! | [`virtio`] | virtio devices and their transports |
-//! | [`numbers`] | halves of 64 bits, and other narrow registers |
 //! | [`irq`] | how a device reaches the interrupt controllers |
 //!
 //! How a device is added: one file, one entry.
@@ -25,7 +24,6 @@
 pub(crate) mod irq;
 pub(crate) mod legacy;
 pub(crate) mod mmio_bus;
-mod numbers;
 pub(crate) mod pci;
 pub(crate) mod port_bus;
 pub(crate) mod virtio;

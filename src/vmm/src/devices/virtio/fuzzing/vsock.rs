@@ -8,8 +8,8 @@ use nix::poll::{PollFd, PollTimeout, poll};
 
 use super::devices::drive;
 use super::input::Input;
+use crate::bits::low;
 use crate::config;
-use crate::devices::numbers::low;
 use crate::devices::virtio::device::VirtioDevice;
 use crate::devices::virtio::devices::vsock::Vsock;
 use crate::devices::virtio::devices::vsock::header::{GUEST, HOST, Header, STREAM};

@@ -15,7 +15,7 @@ use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestAddress;
 
 use super::interface::Interface;
-use crate::devices::numbers::{high, join, low};
+use crate::bits::{high, join, low};
 use crate::devices::virtio::active_device::{ActiveDevice, Identity};
 use crate::devices::virtio::device::{Interrupts, NeedsReset, VirtioDevice};
 use crate::devices::virtio::features::{EVENT_IDX, INDIRECT_DESC, VERSION_1};

@@ -11,7 +11,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::core::{Core, QueueConfig};
 use super::interface::Interface;
-use crate::devices::numbers::{high, join, low, number};
+use crate::bits::{high, join, low, number};
 use crate::devices::virtio::active_device::ActiveDevice;
 use crate::devices::virtio::device::{Interrupts, VirtioDevice};
 use crate::devices::virtio::ioeventfds::{IoEventFds, NotifyAddress, RegisteredIoEventFds};

@@ -12,9 +12,9 @@ use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use virtio_queue::Queue;
 
 use self::limits::{DISCARD, MAX, SEGMENT, SEGMENTS, ZEROES};
+use crate::bits::low;
 use crate::boot::solo5::manifest::BLOCK_SIZE;
 use crate::config::BlockDevice;
-use crate::devices::numbers::low;
 use crate::devices::virtio::device::{NeedsReset, Notifications, VirtioDevice};
 use crate::devices::virtio::queue::used_ring;
 use crate::disk::Disk;

@@ -9,8 +9,8 @@ use virtio_bindings::virtio_blk::*;
 
 use super::Block;
 use super::limits::{DISCARD, HEADER, ZEROES};
+use crate::bits::join;
 use crate::boot::solo5::manifest::BLOCK_SIZE;
-use crate::devices::numbers::join;
 use crate::devices::virtio::device::NeedsReset;
 use crate::devices::virtio::queue::chain::Buffer;
 use crate::devices::virtio::queue::iovec::{self, GuestIovec, Iovecs};

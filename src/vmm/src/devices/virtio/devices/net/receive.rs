@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use virtio_queue::{Queue, QueueT};
 
 use super::header::{BUFFERS, FLAGS, LONGEST, Negotiated};
-use crate::devices::numbers::number;
+use crate::bits::number;
 use crate::devices::virtio::device::NeedsReset;
 use crate::devices::virtio::queue::chain::{self, Buffer};
 use crate::devices::virtio::queue::iovec;

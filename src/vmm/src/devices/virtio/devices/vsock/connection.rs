@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use nix::sys::epoll::EpollFlags;
 
 use super::header::{Credit, Header, NO_RECEIVE, NO_SEND, Ports, op};
-use crate::devices::numbers::low;
+use crate::bits::low;
 use crate::devices::virtio::device::NeedsReset;
 use crate::devices::virtio::queue::iovec::{self, GuestIovec, Iovecs};
 use crate::memory::GuestMemory;

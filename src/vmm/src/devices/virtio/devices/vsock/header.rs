@@ -1,6 +1,6 @@
 //! A packet's header (virtio 1.2, section 5.10.6), and the credit of a connection (5.10.6.3).
 
-use crate::devices::numbers::{high, join, low};
+use crate::bits::{high, join, low};
 
 /// Bytes of a header.
 pub(crate) const SIZE: usize = 44;

@@ -4,7 +4,7 @@
 use virtio_bindings::virtio_ids::*;
 
 use super::msix;
-use crate::devices::numbers::number;
+use crate::bits::number;
 use crate::devices::pci::config::{ConfigSpace, Identity, Space};
 use crate::devices::pci::slot::{FUNCTION_MEMORY, FUNCTION_PORTS, PciSlot};
 use crate::devices::virtio::transport::interface::Interface;

@@ -2,7 +2,7 @@
 
 use super::interrupts::{CONFIG_VECTOR, FIRST_QUEUE_VECTOR};
 use super::registers::{LEGACY_QUEUE_NOTIFY, Registers};
-use crate::devices::numbers::low;
+use crate::bits::low;
 use crate::devices::virtio::transport::interface::Interface;
 
 /// Offsets.

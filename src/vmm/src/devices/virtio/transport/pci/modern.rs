@@ -2,7 +2,7 @@
 
 use super::interrupts::{CONFIG_VECTOR, FIRST_QUEUE_VECTOR};
 use super::registers::Registers;
-use crate::devices::numbers::{high, join, low, number};
+use crate::bits::{high, join, low, number};
 use crate::devices::virtio::transport::core::QueueConfig;
 use crate::devices::virtio::transport::interface::Interface;
 

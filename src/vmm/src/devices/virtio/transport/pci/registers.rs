@@ -6,7 +6,7 @@ use virtio_bindings::virtio_config::VIRTIO_CONFIG_S_DRIVER_OK as DRIVER_OK;
 
 use super::capabilities::{self, MEMORY, NOTIFY, NOTIFY_MULTIPLIER, PORTS};
 use super::interrupts::PciInterrupts;
-use crate::devices::numbers::number;
+use crate::bits::number;
 use crate::devices::pci::config::ConfigSpace;
 use crate::devices::virtio::ioeventfds::{NotifyAddress, RegisteredIoEventFds};
 use crate::devices::virtio::transport::core::Core;
